@@ -136,8 +136,9 @@ pub struct Registration {
     pub former: Vec<String>,
     /// When it was intended.
     pub intended_at: Timestamp,
-    /// The Release it was registered for.
-    pub release: ReleaseKey,
+    /// The Releases that use it; the last to let go of it deregisters it.
+    #[serde(default)]
+    pub releases: Vec<ReleaseKey>,
     /// Whether evenkeel deregistered it.
     #[serde(default)]
     pub deregistered: bool,
@@ -262,6 +263,9 @@ pub struct Rollout {
     pub correction: bool,
     /// When it was asked for.
     pub requested_at: Timestamp,
+    /// The newest service deployment ECS had on record before: those after it may be ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_record: Option<String>,
     /// The ECS deployment that came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<String>,
