@@ -39,12 +39,8 @@ pub(super) fn check(
 
 /// The ARN that the call is about, as far as its input tells; else `*`.
 fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
-    let arn = |resource: String| {
-        format!(
-            "arn:aws:{service}:{}:{}:{resource}",
-            cx.region, cx.account
-        )
-    };
+    let arn =
+        |resource: String| format!("arn:aws:{service}:{}:{}:{resource}", cx.region, cx.account);
     let named = |key: &str, kind: &str| text(input, key).map(|name| format!("{kind}/{name}"));
     let found = match service {
         "ecs" => ecs_resource(input),

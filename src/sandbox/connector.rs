@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
 
 use super::Sandbox;
 use super::json::Object;
@@ -120,7 +121,7 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let sandbox = self.0.clone();
         HttpConnectorFuture::new(async move {
-            match run(&sandbox, &request) {
+            match run(&sandbox, request).await {
                 Course::Stop(Ok(answer)) => response(answer),
                 Course::Stop(Err(error)) => Err(error),
                 Course::Hang | Course::Go => pending().await,
@@ -130,16 +131,17 @@ impl HttpConnector for Connector {
 }
 
 /// Never `Course::Go`: the call has an answer, or there will be none.
-fn run(sandbox: &Sandbox, request: &HttpRequest) -> Course {
-    let Some(body) = request.body().bytes() else {
-        return Course::Stop(Err(ConnectorError::user(
-            "the sandbox takes no streamed bodies".into(),
-        )));
+async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
+    // Read to its end as a network would: the SDK watches uploads by real time, and takes one
+    // that is not read for a stalled one when a verdict lets the call hang.
+    let body = match ByteStream::new(request.take_body()).collect().await {
+        Ok(body) => body.into_bytes(),
+        Err(error) => return Course::Stop(Err(ConnectorError::user(error.into()))),
     };
     let raw = Raw {
         target: request.headers().get("x-amz-target"),
         authorization: request.headers().get("authorization"),
-        body,
+        body: &body,
     };
     let (protocol, call) = match wire::read(&raw) {
         Ok(read) => read,

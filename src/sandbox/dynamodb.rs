@@ -209,7 +209,12 @@ fn unread(error: &serde_json::Error) -> Fault {
             return Fault::client(code, envelope(message, enveloped));
         }
     }
-    let refused = ["missing field", "unknown variant", "invalid type: null", "AttributeValue"];
+    let refused = [
+        "missing field",
+        "unknown variant",
+        "invalid type: null",
+        "AttributeValue",
+    ];
     if refused.iter().any(|part| text.contains(part)) {
         return Fault::client("ValidationException", text);
     }

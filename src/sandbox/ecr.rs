@@ -41,7 +41,12 @@ struct Image {
 
 impl Ecr {
     /// Answers one call.
-    pub fn call(&mut self, cx: &mut Cx<'_>, operation: &str, input: &Object) -> Result<Value, Fault> {
+    pub fn call(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: &str,
+        input: &Object,
+    ) -> Result<Value, Fault> {
         match operation {
             "CreateRepository" => self.create_repository(cx, input),
             "DescribeRepositories" => self.describe_repositories(cx, input),
@@ -52,6 +57,7 @@ impl Ecr {
             "ListImages" => self.list_images(cx, input),
             "BatchGetImage" => self.batch_get_image(cx, input),
             "BatchDeleteImage" => self.batch_delete_image(cx, input),
+            "ListTagsForResource" => self.list_tags_for_resource(cx, input),
             "GetAuthorizationToken" => Ok(authorization(cx)),
             _ => Err(Fault::client("UnknownOperationException", operation)),
         }
@@ -140,12 +146,20 @@ impl Ecr {
         let mutability = mutability(input)?
             .ok_or_else(|| invalid("imageTagMutability must not be null"))?
             .to_owned();
-        self.edit(cx, name, |repository| repository.mutability.clone_from(&mutability));
+        self.edit(cx, name, |repository| {
+            repository.mutability.clone_from(&mutability)
+        });
         Ok(json!({
             "registryId": cx.account,
             "repositoryName": name,
             "imageTagMutability": mutability,
         }))
+    }
+
+    fn list_tags_for_resource(&self, cx: &Cx<'_>, input: &Object) -> Result<Value, Fault> {
+        let arn = text(input, "resourceArn").unwrap_or_default();
+        let name = arn.split_once(":repository/").map_or(arn, |(_, name)| name);
+        Ok(json!({"tags": self.visible(cx, input, name)?.tags}))
     }
 
     fn latest(&self, name: &str) -> Option<&Repository> {
@@ -232,11 +246,20 @@ impl Registries {
             Some(digest) => repository.images.contains_key(digest).then_some(digest),
             None => repository.digest_of_tag(tag),
         };
-        Some(digest.map_or(ImageLookup::Missing, |digest| ImageLookup::Found {
-            digest: digest.to_owned(),
-            tags: repository.images.get(digest).map_or_else(Vec::new, |image| {
-                image.tags.iter().map(|tag| format!("{name}:{tag}")).collect()
-            }),
+        Some(digest.map_or(ImageLookup::Missing, |digest| {
+            ImageLookup::Found {
+                digest: digest.to_owned(),
+                tags: repository
+                    .images
+                    .get(digest)
+                    .map_or_else(Vec::new, |image| {
+                        image
+                            .tags
+                            .iter()
+                            .map(|tag| format!("{name}:{tag}"))
+                            .collect()
+                    }),
+            }
         }))
     }
 }
@@ -261,7 +284,8 @@ fn registry<'a>(cx: &Cx<'a>, input: &'a Object) -> &'a str {
 fn repository_name(input: &Object) -> Result<&str, Fault> {
     let name = text(input, "repositoryName").unwrap_or_default();
     let part = |part: &str| {
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let edge =
+            |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         edge(part.chars().next())
             && edge(part.chars().next_back())
             && part

@@ -60,6 +60,8 @@ impl Serialize for Glob {
 
 impl<'de> Deserialize<'de> for Glob {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(D::Error::custom)
+        String::deserialize(input)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }

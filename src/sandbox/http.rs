@@ -75,9 +75,7 @@ async fn call(
         .header(header::CONTENT_TYPE, answer.content_type)
         .header("x-amzn-requestid", answer.request_id)
         .body(Body::from(answer.body));
-    response.unwrap_or_else(|error| {
-        text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n"))
-    })
+    response.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")))
 }
 
 async fn health(State(sandbox): State<Sandbox>) -> Response {

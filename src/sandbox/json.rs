@@ -97,7 +97,10 @@ fn unhex(token: &str) -> Option<String> {
     if digits.len() % 2 != 0 {
         return None;
     }
-    let bytes = digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect();
+    let bytes = digits
+        .chunks(2)
+        .map(|pair| pair[0] * 16 + pair[1])
+        .collect();
     String::from_utf8(bytes).ok()
 }
 

@@ -55,7 +55,13 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub fn add(&mut self, at: Timestamp, call: &Call, client: bool, outcome: &Result<Value, Fault>) {
+    pub fn add(
+        &mut self,
+        at: Timestamp,
+        call: &Call,
+        client: bool,
+        outcome: &Result<Value, Fault>,
+    ) {
         if client {
             let name = format!("{}.{}", call.service, call.operation);
             *self.counts.entry(name).or_default() += 1;
@@ -100,7 +106,13 @@ pub fn is_write(service: &str, operation: &str) -> bool {
         return false;
     }
     let reads = [
-        "Describe", "List", "Get", "BatchGet", "Query", "Scan", "TransactGet",
+        "Describe",
+        "List",
+        "Get",
+        "BatchGet",
+        "Query",
+        "Scan",
+        "TransactGet",
     ];
     !reads.iter().any(|prefix| operation.starts_with(prefix))
 }

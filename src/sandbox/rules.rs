@@ -137,7 +137,9 @@ impl Rules {
 impl Match {
     fn covers(&self, subject: &Subject<'_>) -> bool {
         let holds = |glob: &Option<Glob>, text: &str| glob.as_ref().is_none_or(|g| g.matches(text));
-        self.image.as_ref().is_none_or(|g| image_matches(g, subject))
+        self.image
+            .as_ref()
+            .is_none_or(|g| image_matches(g, subject))
             && holds(&self.command, &subject.command)
             && holds(&self.family, subject.family)
             && holds(&self.group, subject.group)

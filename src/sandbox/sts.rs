@@ -33,7 +33,12 @@ impl Sts {
     }
 
     /// Answers one call. Members of query calls are strings.
-    pub fn call(&mut self, cx: &mut Cx<'_>, operation: &str, input: &Object) -> Result<Value, Fault> {
+    pub fn call(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: &str,
+        input: &Object,
+    ) -> Result<Value, Fault> {
         match operation {
             "GetCallerIdentity" => Ok(self.caller(cx)),
             "AssumeRole" => self.assume_role(cx, input),
@@ -58,9 +63,8 @@ impl Sts {
     fn assume_role(&mut self, cx: &mut Cx<'_>, input: &Object) -> Result<Value, Fault> {
         let arn = text(input, "RoleArn").unwrap_or_default();
         let session = text(input, "RoleSessionName").unwrap_or_default();
-        let (account, role) = role_of(arn).ok_or_else(|| {
-            Fault::client("ValidationError", format!("{arn} is invalid"))
-        })?;
+        let (account, role) = role_of(arn)
+            .ok_or_else(|| Fault::client("ValidationError", format!("{arn} is invalid")))?;
         let name_ok = (2..=64).contains(&session.len())
             && session
                 .chars()

@@ -328,7 +328,10 @@ mod tests {
             "UnknownOperationException"
         );
         assert_eq!(
-            read(&raw(Some("AWSEvents.PutRule"), "[1]")).unwrap_err().1.code,
+            read(&raw(Some("AWSEvents.PutRule"), "[1]"))
+                .unwrap_err()
+                .1
+                .code,
             "SerializationException"
         );
         let strange = read(&raw(Some("Logs_20140328.GetLogEvents"), "{}")).unwrap();

@@ -139,7 +139,8 @@ impl World {
             access_key,
         } = call;
         if client && self.settings.throttle {
-            self.throttle.admit(now, region, service, operation, input)?;
+            self.throttle
+                .admit(now, region, service, operation, input)?;
         }
         let account = &self.settings.account;
         let principal = self.sts.principal(account, access_key.as_deref());

@@ -50,7 +50,9 @@ impl<'a> ImageId<'a> {
     fn failure(&self, code: &str) -> Value {
         let reason = match code {
             "ImageNotFound" => "Requested image not found",
-            "InvalidImageDigest" => "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'",
+            "InvalidImageDigest" => {
+                "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
+            }
             "ImageTagDoesNotMatchDigest" => "Requested image tag does not match the image digest",
             _ => "Invalid request parameters: both tag and digest cannot be null",
         };
@@ -73,7 +75,7 @@ fn image_id(digest: Option<&str>, tag: Option<&str>) -> Value {
     Value::Object(id)
 }
 
-/// At least one id, 100 at most.
+/// 100 ids at most.
 fn image_ids(input: &Object) -> Result<Vec<ImageId<'_>>, Fault> {
     let ids = list(input, "imageIds");
     if ids.len() > 100 {
@@ -83,6 +85,18 @@ fn image_ids(input: &Object) -> Result<Vec<ImageId<'_>>, Fault> {
         ));
     }
     Ok(ids.iter().map(ImageId::of).collect())
+}
+
+/// The ids of a batch: at least one.
+fn batch(input: &Object) -> Result<Vec<ImageId<'_>>, Fault> {
+    let ids = image_ids(input)?;
+    if ids.is_empty() {
+        return Err(invalid(
+            "Invalid parameter at 'imageIds' failed to satisfy constraint: 'Member must have \
+             length greater than or equal to 1'",
+        ));
+    }
+    Ok(ids)
 }
 
 impl Ecr {
@@ -170,9 +184,10 @@ impl Ecr {
             }
             if status != Some(false) {
                 let tagged = image.tags.iter();
-                ids.extend(tagged.map(|tag| {
-                    (format!("{digest}:{tag}"), image_id(Some(digest), Some(tag)))
-                }));
+                ids.extend(
+                    tagged
+                        .map(|tag| (format!("{digest}:{tag}"), image_id(Some(digest), Some(tag)))),
+                );
             }
         }
         ids.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -189,7 +204,7 @@ impl Ecr {
         let name = repository_name(input)?;
         let repository = self.visible(cx, input, name)?;
         let (mut images, mut failures) = (Vec::new(), Vec::new());
-        for id in image_ids(input)? {
+        for id in batch(input)? {
             match id.find(repository) {
                 Ok((digest, image)) => images.push(json!({
                     "registryId": cx.account,
@@ -205,10 +220,14 @@ impl Ecr {
     }
 
     /// By tag, the tag goes, and the image with its last tag; by digest, the image goes.
-    pub(super) fn batch_delete_image(&mut self, cx: &Cx<'_>, input: &Object) -> Result<Value, Fault> {
+    pub(super) fn batch_delete_image(
+        &mut self,
+        cx: &Cx<'_>,
+        input: &Object,
+    ) -> Result<Value, Fault> {
         let name = repository_name(input)?;
         self.existing(cx, input, name)?;
-        let ids = image_ids(input)?;
+        let ids = batch(input)?;
         let (mut deleted, mut failures) = (Vec::new(), Vec::new());
         self.edit(cx, name, |repository| {
             for id in &ids {

@@ -13,8 +13,6 @@ mod rules;
 mod schedule;
 mod tags;
 mod targets;
-#[cfg(test)]
-mod tests;
 
 /// Rules that a bus may have.
 const RULES: usize = 300;
@@ -40,7 +38,12 @@ struct Rule {
 
 impl Events {
     /// Answers one call.
-    pub fn call(&mut self, cx: &mut Cx<'_>, operation: &str, input: &Object) -> Result<Value, Fault> {
+    pub fn call(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: &str,
+        input: &Object,
+    ) -> Result<Value, Fault> {
         check_bus(input)?;
         match operation {
             "PutRule" => self.put_rule(cx, input),
@@ -97,8 +100,7 @@ impl Events {
 impl Rule {
     /// Managed rules refuse writes, save with `Force` where the operation knows it.
     fn check_unmanaged(&self, operation: &str, input: &Object) -> Result<(), Fault> {
-        let forced =
-            flag(input, "Force") && matches!(operation, "DeleteRule" | "RemoveTargets");
+        let forced = flag(input, "Force") && matches!(operation, "DeleteRule" | "RemoveTargets");
         if self.managed_by.is_none() || forced {
             return Ok(());
         }
@@ -116,7 +118,8 @@ fn rule_arn(cx: &Cx<'_>, name: &str) -> String {
 /// Only the default bus is there.
 fn check_bus(input: &Object) -> Result<(), Fault> {
     let bus = text(input, "EventBusName").unwrap_or("default");
-    if bus == "default" || (bus.starts_with("arn:aws:events:") && bus.ends_with("event-bus/default"))
+    if bus == "default"
+        || (bus.starts_with("arn:aws:events:") && bus.ends_with("event-bus/default"))
     {
         return Ok(());
     }
@@ -141,8 +144,7 @@ fn constraint(value: &str, at: &str, rule: &str) -> Fault {
 /// A member that must be a name of at most 64 of `[.\-_A-Za-z0-9]`.
 fn name<'a>(input: &'a Object, key: &str) -> Result<&'a str, Fault> {
     let at = lower_first(key);
-    let name =
-        text(input, key).ok_or_else(|| constraint("Value null", &at, "not be null"))?;
+    let name = text(input, key).ok_or_else(|| constraint("Value null", &at, "not be null"))?;
     check_name(name, &at)?;
     Ok(name)
 }

@@ -88,9 +88,7 @@ impl Events {
         };
         rule.check_unmanaged("DeleteRule", input)?;
         if !rule.targets.is_empty() {
-            return Err(validation(
-                "Rule can't be deleted since it has targets.",
-            ));
+            return Err(validation("Rule can't be deleted since it has targets."));
         }
         if let Some(rule) = self.rules.get_mut(name) {
             rule.remove(cx);

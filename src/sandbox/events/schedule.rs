@@ -63,7 +63,8 @@ impl Field {
             Some((range, step)) => (range, Some(step)),
             None => (item, None),
         };
-        if step.is_some_and(|step| !number(step).is_some_and(|step| (1..=self.high).contains(&step)))
+        if step
+            .is_some_and(|step| !number(step).is_some_and(|step| (1..=self.high).contains(&step)))
         {
             return false;
         }

@@ -27,7 +27,8 @@ impl Events {
 
     pub(super) fn untag_resource(&mut self, cx: &Cx<'_>, input: &Object) -> Result<Value, Fault> {
         let name = rule_name(cx, input)?;
-        self.latest(&name)?.check_unmanaged("UntagResource", input)?;
+        self.latest(&name)?
+            .check_unmanaged("UntagResource", input)?;
         let keys = texts(input, "TagKeys");
         self.edit(cx, &name, |rule| {
             rule.tags.retain(|key, _| !keys.contains(&key.as_str()));

@@ -113,7 +113,9 @@ fn checked_target(index: usize, entry: &Value) -> Result<(String, Object), Fault
     let mut target = without_nulls(entry.as_object().ok_or_else(|| missing("id"))?);
     let id = text(&target, "Id").ok_or_else(|| missing("id"))?.to_owned();
     check_name(&id, &at("id"))?;
-    let arn = text(&target, "Arn").ok_or_else(|| missing("arn"))?.to_owned();
+    let arn = text(&target, "Arn")
+        .ok_or_else(|| missing("arn"))?
+        .to_owned();
     if arn.split(':').count() < 6 || !arn.starts_with("arn:") {
         return Err(validation(format!(
             "Parameter {arn} is not valid. Reason: Provided Arn is not in correct format."

@@ -40,7 +40,11 @@ fn an_image_matches_by_any_of_its_names() {
     let host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
     let pinned = format!("{host}/rails/app@sha256:aa");
     let tags = ["rails/app:bad".to_owned()];
-    for glob in ["rails/app:bad", "rails/app@sha256:aa", "*.amazonaws.com/rails/*"] {
+    for glob in [
+        "rails/app:bad",
+        "rails/app@sha256:aa",
+        "*.amazonaws.com/rails/*",
+    ] {
         let rules = rules(&format!(
             r#"[{{"when": {{"image": "{glob}"}}, "then": {{"crash": {{}}}}}}]"#
         ));
@@ -56,7 +60,8 @@ fn an_image_matches_by_any_of_its_names() {
 
 #[test]
 fn a_digest_is_matched_for_an_image_written_with_a_tag() {
-    let rules = rules(r#"[{"when": {"image": "app@sha256:aa"}, "then": {"unhealthy": {"after": 3}}}]"#);
+    let rules =
+        rules(r#"[{"when": {"image": "app@sha256:aa"}, "then": {"unhealthy": {"after": 3}}}]"#);
     assert!(
         rules
             .behavior(&subject("localhost:5000/app:1", &[], Some("sha256:aa")))
@@ -68,7 +73,10 @@ fn a_digest_is_matched_for_an_image_written_with_a_tag() {
 fn mistakes_in_rules_are_told() {
     for (json, says) in [
         (r#"[{"when": {"img": "x"}, "then": {"crash": {}}}]"#, "img"),
-        (r#"[{"when": {"image": "[x"}, "then": {"crash": {}}}]"#, "no pattern"),
+        (
+            r#"[{"when": {"image": "[x"}, "then": {"crash": {}}}]"#,
+            "no pattern",
+        ),
         (r#"[{"then": {"crash": {"after": "soon"}}}]"#, "no duration"),
         (r#"[{"then": {"crash": {"after": "-3s"}}}]"#, "negative"),
         (r#"[{"then": {"explode": {}}}]"#, "explode"),
