@@ -71,7 +71,12 @@ impl DriftItem {
     /// What a look at AWS just now led to.
     pub fn fresh(key: &ReleaseKey, status: &ReleaseStatus) -> Self {
         let unread = unread(status);
-        let differences = status.drift.differences.clone();
+        // A look changes nothing: what the plan would put right stands until a pass does so.
+        let pending = |one: &Difference| match one.action {
+            DifferenceAction::Corrected => Difference { action: DifferenceAction::Pending, ..one.clone() },
+            DifferenceAction::Reported | DifferenceAction::Pending => one.clone(),
+        };
+        let differences: Vec<Difference> = status.drift.differences.iter().map(pending).collect();
         let state = if unread.is_some() {
             DriftState::Unknown
         } else if differences.is_empty() {
@@ -102,8 +107,10 @@ impl DriftItem {
 
 /// Why something could not be read, if so.
 fn unread(status: &ReleaseStatus) -> Option<String> {
-    let condition = find(&status.conditions, ConditionType::Drifted)
-        .filter(|condition| condition.status == ConditionStatus::Unknown)
+    let condition = [ConditionType::Drifted, ConditionType::Ready]
+        .into_iter()
+        .filter_map(|kind| find(&status.conditions, kind))
+        .find(|condition| condition.status == ConditionStatus::Unknown)
         .map(|condition| condition.message.clone());
     let part = |resource: String, state: PartState, message: &Option<String>| {
         (state == PartState::Unknown).then(|| match message {
