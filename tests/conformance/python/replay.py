@@ -1,14 +1,16 @@
 """Replays an account file: a list of {service, operation, input}, each a call of an AWS client.
 
-usage: replay.py ACCOUNT_FILE... [--parameters] [--subnets]
+usage: replay.py ACCOUNT_FILE... [--parameters] [--network]
 
 The endpoint, the Region and the credentials come from the environment, as for any AWS client.
 
 --parameters  makes the SSM parameters that the task definitions name as secrets. An account file
               holds only the services that evenkeel talks to; ministack starts no task whose
               secrets are not there.
---subnets     makes the subnets that the network configurations name, under the names that the
-              server gives them. moto takes no service in a subnet that its EC2 does not know.
+--network     makes the subnets and security groups that the services name and uses the names that
+              the server gives them: moto takes no service in a network that its EC2 does not know.
+
+Prints, as JSON, which name became which.
 """
 
 import argparse
@@ -47,24 +49,30 @@ def make_parameters(calls):
         ssm.put_parameter(Name=name, Value="a secret", Type="SecureString", Overwrite=True)
 
 
-def subnets_of(call):
-    network = call["input"].get("networkConfiguration", {})
-    return network.get("awsvpcConfiguration", {}).get("subnets", [])
-
-
-def make_subnets(calls):
-    """Makes a subnet for each that the calls name and puts its real name in."""
-    made = {}
+def make_network(calls):
+    """Makes, in one VPC, every subnet and security group that the calls name, and puts the names
+    that the server gave them in their places."""
     ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    made = {}
+
+    def subnet(_name):
+        block = f"10.0.{len(made)}.0/24"
+        return ec2.create_subnet(VpcId=vpc, CidrBlock=block)["Subnet"]["SubnetId"]
+
+    def security_group(name):
+        return ec2.create_security_group(
+            VpcId=vpc, GroupName=name.removeprefix("sg-"), Description="for the services"
+        )["GroupId"]
+
     for call in calls:
-        names = subnets_of(call)
-        for place, name in enumerate(names):
-            if name not in made:
-                block = f"10.{len(made)}.0.0/16"
-                vpc = ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
-                subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=block)
-                made[name] = subnet["Subnet"]["SubnetId"]
-            names[place] = made[name]
+        network = call["input"].get("networkConfiguration", {}).get("awsvpcConfiguration", {})
+        for key, make in (("subnets", subnet), ("securityGroups", security_group)):
+            for place, name in enumerate(network.get(key, [])):
+                if name not in made:
+                    made[name] = make(name)
+                network[key][place] = made[name]
+    return made
 
 
 def replay(calls):
@@ -81,16 +89,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="+")
     parser.add_argument("--parameters", action="store_true")
-    parser.add_argument("--subnets", action="store_true")
+    parser.add_argument("--network", action="store_true")
     arguments = parser.parse_args()
 
     calls = read(arguments.files)
     if arguments.parameters:
         make_parameters(calls)
-    if arguments.subnets:
-        make_subnets(calls)
+    renamed = make_network(calls) if arguments.network else {}
     replay(calls)
-    print(f"replayed {len(calls)} calls")
+    print(json.dumps(renamed))
 
 
 if __name__ == "__main__":

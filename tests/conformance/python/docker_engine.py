@@ -8,8 +8,8 @@ started and no registry is asked. What becomes of a container is read from what 
 |---------------------------------------------------------|---------------------------------------|
 | the image's name holds `doesnotexist`                   | it cannot be pulled                   |
 | the command says `exit N`                               | it ends with code N after a moment    |
-| the image's name holds `crash`                          | it ends with code 1, almost at once   |
 | the command runs a Rails or Rake task, as `db:migrate`  | it ends with code 0 after a moment    |
+| the image's name holds `crash`                          | it ends with code 1, almost at once   |
 | anything else                                           | it runs until it is stopped           |
 
 The first line that fits counts. Run it as `python docker_engine.py SOCKET` and point
@@ -59,10 +59,10 @@ def outcome_of(image, command):
     asked = EXIT_COMMAND.search(" ".join(words))
     if asked:
         return Outcome(ONE_OFF_AFTER, int(asked.group(1)))
-    if "crash" in image:
-        return Outcome(CRASH_AFTER, 1)
     if any(RAILS_TASK.match(word) for word in words):
         return Outcome(ONE_OFF_AFTER, 0)
+    if "crash" in image:
+        return Outcome(CRASH_AFTER, 1)
     return Outcome()
 
 
