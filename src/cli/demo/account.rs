@@ -107,7 +107,7 @@ impl Account {
             .iter()
             .filter(|(name, _)| {
                 let (service, operation) = name.split_once('.').unwrap_or((name.as_str(), ""));
-                service != "dynamodb" && crate::sandbox::is_write(operation)
+                service != "dynamodb" && crate::sandbox::is_write(service, operation)
             })
             .map(|(_, count)| count)
             .sum()
