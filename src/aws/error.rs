@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -69,7 +70,7 @@ impl Call {
 
     /// An answer that came whole but makes no sense, or says in its body that it failed.
     pub fn unexpected(&self, class: ErrorClass, message: impl Into<String>) -> AwsError {
-        AwsError {
+        AwsError(Box::new(Details {
             class,
             service: self.service,
             operation: self.operation,
@@ -80,7 +81,7 @@ impl Call {
             status: None,
             extra: Map::new(),
             source: None,
-        }
+        }))
     }
 
     /// The class of a call whose answer is not known.
@@ -89,9 +90,21 @@ impl Call {
     }
 }
 
-/// A failed call to AWS. Its text is a sentence for people.
+/// A failed call to AWS. Its text is a sentence for people; its members are [`Details`].
 #[derive(Clone, Debug)]
-pub struct AwsError {
+pub struct AwsError(Box<Details>);
+
+impl Deref for AwsError {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+/// What is known of a failed call.
+#[derive(Clone, Debug)]
+pub struct Details {
     /// What to do about it.
     pub class: ErrorClass,
     /// The service's IAM prefix.
@@ -115,6 +128,13 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    /// The same with a code, of a failure that AWS told in the body of a success.
+    #[must_use]
+    pub fn with_code(mut self, code: Option<String>) -> Self {
+        self.0.code = code;
+        self
+    }
+
     /// Whether what it was about is not there.
     pub fn is_not_found(&self) -> bool {
         self.class == ErrorClass::NotFound

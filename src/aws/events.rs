@@ -192,8 +192,6 @@ fn refused_entries(call: &Call, mut answer: Map<String, Value>) -> Result<(), Aw
             format!("target {}: {} {}", text("TargetId"), text("ErrorCode"), text("ErrorMessage"))
         })
         .collect();
-    let mut error =
-        call.unexpected(class, format!("{count} not taken: {}", each.join("; ")));
-    error.code = code;
-    Err(error)
+    let message = format!("{count} not taken: {}", each.join("; "));
+    Err(call.unexpected(class, message).with_code(code))
 }

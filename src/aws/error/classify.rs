@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::{Map, Value};
 
-use super::{AwsError, Call, ErrorClass};
+use super::{AwsError, Call, Details, ErrorClass};
 
 /// Longest piece of an answer that is no AWS error, as people see it.
 const SNIPPET: usize = 200;
@@ -38,7 +38,7 @@ impl Call {
         }
         let class = self.class(&error, &facts);
         let message = facts.message.take().unwrap_or_else(|| self.story(&error, class));
-        AwsError {
+        AwsError(Box::new(Details {
             class,
             service: self.service,
             operation: self.operation,
@@ -49,7 +49,7 @@ impl Call {
             status: facts.status,
             extra: facts.extra,
             source: Some(Arc::new(error)),
-        }
+        }))
     }
 
     fn class<E>(&self, error: &SdkError<E, HttpResponse>, facts: &Facts) -> ErrorClass
