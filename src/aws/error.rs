@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -55,7 +56,12 @@ impl Call {
         operation: &'static str,
         resource: impl Into<String>,
     ) -> Self {
-        Self { service, operation, writes: false, resource: resource.into() }
+        Self {
+            service,
+            operation,
+            writes: false,
+            resource: resource.into(),
+        }
     }
 
     /// A call that changes something.
@@ -64,12 +70,17 @@ impl Call {
         operation: &'static str,
         resource: impl Into<String>,
     ) -> Self {
-        Self { service, operation, writes: true, resource: resource.into() }
+        Self {
+            service,
+            operation,
+            writes: true,
+            resource: resource.into(),
+        }
     }
 
     /// An answer that came whole but makes no sense, or says in its body that it failed.
     pub fn unexpected(&self, class: ErrorClass, message: impl Into<String>) -> AwsError {
-        AwsError {
+        AwsError(Box::new(Details {
             class,
             service: self.service,
             operation: self.operation,
@@ -80,18 +91,34 @@ impl Call {
             status: None,
             extra: Map::new(),
             source: None,
-        }
+        }))
     }
 
     /// The class of a call whose answer is not known.
     pub(super) fn lost(&self) -> ErrorClass {
-        if self.writes { ErrorClass::Ambiguous } else { ErrorClass::Retry }
+        if self.writes {
+            ErrorClass::Ambiguous
+        } else {
+            ErrorClass::Retry
+        }
     }
 }
 
-/// A failed call to AWS. Its text is a sentence for people.
+/// A failed call to AWS. Its text is a sentence for people; its members are [`Details`].
 #[derive(Clone, Debug)]
-pub struct AwsError {
+pub struct AwsError(Box<Details>);
+
+impl Deref for AwsError {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+/// What is known of a failed call.
+#[derive(Clone, Debug)]
+pub struct Details {
     /// What to do about it.
     pub class: ErrorClass,
     /// The service's IAM prefix.
@@ -115,6 +142,13 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    /// The same with a code, of a failure that AWS told in the body of a success.
+    #[must_use]
+    pub fn with_code(mut self, code: Option<String>) -> Self {
+        self.0.code = code;
+        self
+    }
+
     /// Whether what it was about is not there.
     pub fn is_not_found(&self) -> bool {
         self.class == ErrorClass::NotFound
@@ -220,12 +254,14 @@ impl AwsError {
 
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{} of {} ", self.service, self.operation, self.resource)?;
+        write!(
+            f,
+            "{}:{} of {} ",
+            self.service, self.operation, self.resource
+        )?;
         f.write_str(match self.class {
             ErrorClass::Throttled => "was throttled",
-            ErrorClass::Retry if self.status.is_none() && self.code.is_none() => {
-                "got no answer"
-            }
+            ErrorClass::Retry if self.status.is_none() && self.code.is_none() => "got no answer",
             ErrorClass::Retry | ErrorClass::NotFound | ErrorClass::Conflict => "failed",
             ErrorClass::Ambiguous => "may or may not have been done",
             ErrorClass::Denied => "was denied",
@@ -248,6 +284,8 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| source.as_ref() as &(dyn Error + 'static))
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn Error + 'static))
     }
 }
