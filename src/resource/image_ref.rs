@@ -19,7 +19,9 @@ pub fn ecr_host(repository: &str) -> Option<EcrRepository> {
     let is_account = registry_id.len() == 12 && registry_id.bytes().all(|b| b.is_ascii_digit());
     let region = region_of_host(rest)?;
     let is_region = !region.is_empty()
-        && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        && region
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     (is_account && is_region && !name.is_empty()).then(|| EcrRepository {
         registry_id: registry_id.to_owned(),
         region: region.to_owned(),
@@ -29,11 +31,15 @@ pub fn ecr_host(repository: &str) -> Option<EcrRepository> {
 
 /// The Region of an ECR host name without its account.
 fn region_of_host(host: &str) -> Option<&str> {
-    let dual_stack = host.strip_prefix("dkr-ecr.").or_else(|| host.strip_prefix("dkr-ecr-fips."));
+    let dual_stack = host
+        .strip_prefix("dkr-ecr.")
+        .or_else(|| host.strip_prefix("dkr-ecr-fips."));
     if let Some(region) = dual_stack.and_then(|rest| rest.strip_suffix(".on.aws")) {
         return Some(region);
     }
-    let rest = host.strip_prefix("dkr.ecr.").or_else(|| host.strip_prefix("dkr.ecr-fips."))?;
+    let rest = host
+        .strip_prefix("dkr.ecr.")
+        .or_else(|| host.strip_prefix("dkr.ecr-fips."))?;
     [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"]
         .into_iter()
         .find_map(|suffix| rest.strip_suffix(suffix))
@@ -60,10 +66,22 @@ mod tests {
     #[test]
     fn ecr_hosts_of_every_partition_are_known() {
         for (repository, region) in [
-            ("123456789012.dkr.ecr.eu-central-1.amazonaws.com/rails/app", "eu-central-1"),
-            ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/rails/app", "us-gov-west-1"),
-            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/rails/app", "cn-north-1"),
-            ("123456789012.dkr-ecr.us-west-2.on.aws/rails/app", "us-west-2"),
+            (
+                "123456789012.dkr.ecr.eu-central-1.amazonaws.com/rails/app",
+                "eu-central-1",
+            ),
+            (
+                "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/rails/app",
+                "us-gov-west-1",
+            ),
+            (
+                "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/rails/app",
+                "cn-north-1",
+            ),
+            (
+                "123456789012.dkr-ecr.us-west-2.on.aws/rails/app",
+                "us-west-2",
+            ),
         ] {
             let found = ecr_host(repository).expect(repository);
             assert_eq!(found.registry_id, "123456789012");

@@ -100,7 +100,11 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, Problems> {
         }
     }
     problems.extend(declared_twice(&manifests));
-    if problems.is_empty() { Ok(manifests) } else { Err(Problems(problems)) }
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        Err(Problems(problems))
+    }
 }
 
 /// Reads the documents of one text: the objects that are right, and all that is wrong with the
@@ -122,7 +126,10 @@ pub fn parse(file: &str, text: &str) -> (Vec<Manifest>, Vec<Problem>) {
     for document in documents.iter().flat_map(objects) {
         match object(document) {
             Ok(object) => manifests.push(Manifest {
-                origin: Origin { file: file.to_owned(), line: document.position.line },
+                origin: Origin {
+                    file: file.to_owned(),
+                    line: document.position.line,
+                },
                 object,
             }),
             Err(errors) => problems.extend(errors.into_iter().map(|(position, error)| Problem {
@@ -152,7 +159,10 @@ type Located = (Position, FieldError);
 fn object(node: &Node) -> Result<Declared, Vec<Located>> {
     if !matches!(node.kind, NodeKind::Map(_)) {
         let message = "a manifest must be a mapping with apiVersion, kind, metadata and spec";
-        return Err(vec![(node.position, FieldError::new(FieldPath::root(), message))]);
+        return Err(vec![(
+            node.position,
+            FieldError::new(FieldPath::root(), message),
+        )]);
     }
     match kind(node) {
         Ok(Kind::Environment) => {
@@ -176,10 +186,17 @@ fn kind(node: &Node) -> Result<Kind, FieldError> {
     let Some(written) = entry.value.as_str() else {
         return Err(FieldError::new(path, "must be `Release` or `Environment`"));
     };
-    kinds.into_iter().find(|kind| kind.as_str() == written).ok_or_else(|| {
-        let help = suggest::did_you_mean(written, kinds.map(Kind::as_str)).unwrap_or_default();
-        FieldError::new(path, format!("`{written}` is not a kind that evenkeel knows")).help(help)
-    })
+    kinds
+        .into_iter()
+        .find(|kind| kind.as_str() == written)
+        .ok_or_else(|| {
+            let help = suggest::did_you_mean(written, kinds.map(Kind::as_str)).unwrap_or_default();
+            FieldError::new(
+                path,
+                format!("`{written}` is not a kind that evenkeel knows"),
+            )
+            .help(help)
+        })
 }
 
 fn api_version(node: &Node) -> Option<FieldError> {
@@ -213,7 +230,13 @@ where
     let mut errors: Vec<FieldError> = api_version(node).into_iter().collect();
     let mut report = Report::default();
     let later = |path: &FieldPath| comes_later(kind, path);
-    let value = shape::check(node, manifest_schema(kind), &FieldPath::root(), &later, &mut report);
+    let value = shape::check(
+        node,
+        manifest_schema(kind),
+        &FieldPath::root(),
+        &later,
+        &mut report,
+    );
     errors.extend(report.errors.into_iter().map(|error| FieldError {
         path: error.path,
         message: error.message,
@@ -226,7 +249,11 @@ where
         deserialize(value, kind, &mut errors, &mut broken)
     });
     if let Some(object) = &object {
-        errors.extend(validate(object).into_iter().filter(|error| !follows_from(error, &broken)));
+        errors.extend(
+            validate(object)
+                .into_iter()
+                .filter(|error| !follows_from(error, &broken)),
+        );
     }
     match object {
         Some(object) if errors.is_empty() => Ok(object),
@@ -239,17 +266,27 @@ fn follows_from(error: &FieldError, broken: &[FieldPath]) -> bool {
     broken.iter().any(|broken| {
         broken.contains(&error.path)
             || broken.parent().is_some_and(|parent| parent == error.path)
-            || error.looked_in.as_ref().is_some_and(|place| broken.contains(place))
+            || error
+                .looked_in
+                .as_ref()
+                .is_some_and(|place| broken.contains(place))
     })
 }
 
 /// Status and metadata of an exported object are no part of what is declared. The resource version
 /// stays: with it, a write of something that has changed since is refused.
 fn take_out_what_the_table_sets(value: &mut Value) {
-    let Some(object) = value.as_object_mut() else { return };
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
     object.remove("status");
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for name in ["uid", "generation", "creationTimestamp", "deletionTimestamp"] {
+        for name in [
+            "uid",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+        ] {
             metadata.remove(name);
         }
     }
@@ -272,7 +309,10 @@ fn deserialize<T: DeserializeOwned>(
         };
         let path = field_path(error.path());
         let taken_out = remove(&mut value, &path);
-        errors.push(FieldError::new(path.clone(), error.into_inner().to_string()));
+        errors.push(FieldError::new(
+            path.clone(),
+            error.into_inner().to_string(),
+        ));
         broken.push(path);
         if !taken_out {
             return None;
@@ -293,7 +333,9 @@ fn field_path(path: &serde_path_to_error::Path) -> FieldPath {
 
 /// Takes a member out of a value; false when there is none of that path.
 fn remove(value: &mut Value, path: &FieldPath) -> bool {
-    let Some((last, above)) = path.steps().split_last() else { return false };
+    let Some((last, above)) = path.steps().split_last() else {
+        return false;
+    };
     let mut at = value;
     for step in above {
         let next = match step {
@@ -317,7 +359,11 @@ fn located(node: &Node, errors: Vec<FieldError>) -> Vec<Located> {
         .map(|error| {
             let is_unknown_field = matches!(error.path.steps().last(), Some(Step::Key(_)))
                 && error.message.starts_with("there is no field");
-            let position = if is_unknown_field { name_position(node, &error.path) } else { None };
+            let position = if is_unknown_field {
+                name_position(node, &error.path)
+            } else {
+                None
+            };
             (position.unwrap_or_else(|| node.locate(&error.path)), error)
         })
         .collect()
@@ -362,11 +408,19 @@ fn comes_later(kind: Kind, path: &FieldPath) -> bool {
     match (kind, names.as_slice()) {
         (
             Kind::Environment,
-            ["spec", "roleArn" | "externalId" | "notifications" | "deployWindows" | "windows" | "approval"],
+            [
+                "spec",
+                "roleArn" | "externalId" | "notifications" | "deployWindows" | "windows"
+                | "approval",
+            ],
         ) => true,
         (
             Kind::Release,
-            ["spec", "hooks" | "approval" | "notifications" | "deployWindows" | "windows" | "follow" | "onFailure"],
+            [
+                "spec",
+                "hooks" | "approval" | "notifications" | "deployWindows" | "windows" | "follow"
+                | "onFailure",
+            ],
         ) => true,
         (Kind::Release, ["spec", "images", _, "follow"]) => true,
         (Kind::Release, ["spec", "services", "rollout", "onFailure" | "approval"]) => true,
@@ -440,12 +494,17 @@ fn read(
 
 fn read_file(file: &Path) -> Result<String, Problem> {
     match std::fs::read(file) {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map_err(|_| Problem::of_file(shown(file), "is not UTF-8 text")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Problem::of_file(shown(file), "there is no such file or directory"))
+        Ok(bytes) => {
+            String::from_utf8(bytes).map_err(|_| Problem::of_file(shown(file), "is not UTF-8 text"))
         }
-        Err(error) => Err(Problem::of_file(shown(file), format!("cannot be read: {error}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Problem::of_file(
+            shown(file),
+            "there is no such file or directory",
+        )),
+        Err(error) => Err(Problem::of_file(
+            shown(file),
+            format!("cannot be read: {error}"),
+        )),
     }
 }
 
@@ -456,20 +515,30 @@ fn files_below(
     problems: &mut Vec<Problem>,
 ) {
     // A link back up must not lead around for ever.
-    let identity = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+    let identity = directory
+        .canonicalize()
+        .unwrap_or_else(|_| directory.to_path_buf());
     if !visited.insert(identity) {
         return;
     }
     let mut entries: Vec<PathBuf> = match std::fs::read_dir(directory) {
-        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect(),
         Err(error) => {
-            problems.push(Problem::of_file(shown(directory), format!("cannot be read: {error}")));
+            problems.push(Problem::of_file(
+                shown(directory),
+                format!("cannot be read: {error}"),
+            ));
             return;
         }
     };
     entries.sort();
     for entry in entries {
-        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = entry
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }

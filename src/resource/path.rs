@@ -78,7 +78,10 @@ impl fmt::Display for FieldPath {
 
 /// Whether a member's name can stand in a path without quotes.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 #[cfg(test)]
@@ -87,9 +90,17 @@ mod tests {
 
     #[test]
     fn a_path_reads_as_people_write_it() {
-        let path = FieldPath::root().key("spec").key("services").index(1).key("images").key("app");
+        let path = FieldPath::root()
+            .key("spec")
+            .key("services")
+            .index(1)
+            .key("images")
+            .key("app");
         assert_eq!(path.to_string(), "spec.services[1].images.app");
-        let label = FieldPath::root().key("metadata").key("labels").key("acme.com/team");
+        let label = FieldPath::root()
+            .key("metadata")
+            .key("labels")
+            .key("acme.com/team");
         assert_eq!(label.to_string(), "metadata.labels[\"acme.com/team\"]");
     }
 

@@ -21,7 +21,12 @@ pub struct FieldError {
 impl FieldError {
     /// An error at a field.
     pub fn new(path: FieldPath, message: impl Into<String>) -> Self {
-        Self { path, message: message.into(), help: None, looked_in: None }
+        Self {
+            path,
+            message: message.into(),
+            help: None,
+            looked_in: None,
+        }
     }
 
     /// Adds what to do.
@@ -41,7 +46,12 @@ impl FieldError {
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_parts(f, &self.path.to_string(), &self.message, self.help.as_deref())
+        write_parts(
+            f,
+            &self.path.to_string(),
+            &self.message,
+            self.help.as_deref(),
+        )
     }
 }
 

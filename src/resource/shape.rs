@@ -81,7 +81,9 @@ impl Walker<'_> {
             return self.wrong_type(node, "a mapping", path);
         };
         let properties = schema.get("properties").and_then(Value::as_object);
-        let others = schema.get("additionalProperties").filter(|other| other.is_object());
+        let others = schema
+            .get("additionalProperties")
+            .filter(|other| other.is_object());
         let mut kept = Map::new();
         for entry in entries {
             let here = path.key(entry.name.as_str());
@@ -113,8 +115,18 @@ impl Walker<'_> {
     }
 
     /// Tells of required fields that are missing, and puts stand-ins where nothing usable is.
-    fn required(&mut self, node: &Node, schema: &Value, path: &FieldPath, kept: &mut Map<String, Value>) {
-        let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    fn required(
+        &mut self,
+        node: &Node,
+        schema: &Value,
+        path: &FieldPath,
+        kept: &mut Map<String, Value>,
+    ) {
+        let names = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         for name in names.filter_map(Value::as_str) {
             if kept.contains_key(name) {
                 continue;
@@ -151,7 +163,11 @@ impl Walker<'_> {
         if let Some(meant) = suggest::nearest(name, known.clone()) {
             self.report.broken.push(path.key(meant));
         }
-        self.error_at(here, format!("there is no field `{name}`"), suggest::did_you_mean(name, known));
+        self.error_at(
+            here,
+            format!("there is no field `{name}`"),
+            suggest::did_you_mean(name, known),
+        );
     }
 
     fn list(&mut self, node: &Node, schema: &Value, path: &FieldPath) -> Option<Value> {
@@ -161,7 +177,8 @@ impl Walker<'_> {
         let of_item = schema.get("items").unwrap_or(&Value::Bool(true));
         let values = items.iter().enumerate().map(|(index, item)| {
             // A stand-in keeps the places of those behind it.
-            self.value(item, of_item, &path.index(index)).unwrap_or_else(|| stand_in(of_item))
+            self.value(item, of_item, &path.index(index))
+                .unwrap_or_else(|| stand_in(of_item))
         });
         Some(Value::Array(values.collect()))
     }
@@ -179,14 +196,22 @@ impl Walker<'_> {
                 None
             }
             None => {
-                self.error(path.clone(), format!("`{written}` is not a whole number"), None);
+                self.error(
+                    path.clone(),
+                    format!("`{written}` is not a whole number"),
+                    None,
+                );
                 None
             }
         }
     }
 
     fn word(&mut self, node: &Node, words: &[&str], path: &FieldPath) -> Option<Value> {
-        let listed = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let listed = words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
         match &node.kind {
             NodeKind::String(text) if words.contains(&text.as_str()) => {
                 Some(Value::String(text.clone()))
@@ -196,7 +221,11 @@ impl Walker<'_> {
                     Some(word) => format!("did you mean `{word}`?"),
                     None => format!("write one of {listed}"),
                 };
-                self.error(path.clone(), format!("`{text}` is not known here"), Some(help));
+                self.error(
+                    path.clone(),
+                    format!("`{text}` is not known here"),
+                    Some(help),
+                );
                 None
             }
             _ => self.wrong_type(node, &format!("one of {listed}"), path),
@@ -210,14 +239,21 @@ impl Walker<'_> {
             NodeKind::Number(_, written) => {
                 (format!("the number `{written}`"), quote(wanted, written))
             }
-            NodeKind::String(text) => (format!("the text `{}`", shortened(text)), of_text(wanted, text)),
+            NodeKind::String(text) => (
+                format!("the text `{}`", shortened(text)),
+                of_text(wanted, text),
+            ),
             NodeKind::List(_) => ("a list".to_owned(), None),
             NodeKind::Map(_) => {
                 let help = (wanted == "a list").then(|| "begin each element with `- `".to_owned());
                 ("a mapping".to_owned(), help)
             }
         };
-        self.error(path.clone(), format!("must be {wanted}, and is {found}"), help);
+        self.error(
+            path.clone(),
+            format!("must be {wanted}, and is {found}"),
+            help,
+        );
         None
     }
 
@@ -228,7 +264,11 @@ impl Walker<'_> {
     }
 
     fn error_at(&mut self, path: FieldPath, message: String, help: Option<String>) {
-        self.report.errors.push(ShapeError { path, message, help });
+        self.report.errors.push(ShapeError {
+            path,
+            message,
+            help,
+        });
     }
 }
 
@@ -244,9 +284,7 @@ fn of_text(wanted: &str, text: &str) -> Option<String> {
             _ => None,
         },
         "a list" => Some(format!("write a list: [{}]", shortened(text))),
-        "a whole number" if text.parse::<i64>().is_ok() => {
-            Some("take the quotes away".to_owned())
-        }
+        "a whole number" if text.parse::<i64>().is_ok() => Some("take the quotes away".to_owned()),
         _ => None,
     }
 }
@@ -261,14 +299,22 @@ fn shortened(text: &str) -> String {
 
 /// The schema without the `null` that an optional field's has.
 fn without_null(schema: &Value) -> &Value {
-    let Some(choices) = schema.get("anyOf").and_then(Value::as_array) else { return schema };
-    choices.iter().find(|choice| choice.get("type").and_then(Value::as_str) != Some("null")).unwrap_or(schema)
+    let Some(choices) = schema.get("anyOf").and_then(Value::as_array) else {
+        return schema;
+    };
+    choices
+        .iter()
+        .find(|choice| choice.get("type").and_then(Value::as_str) != Some("null"))
+        .unwrap_or(schema)
 }
 
 fn type_name(of: &Value) -> Option<&str> {
     match of {
         Value::String(name) => Some(name),
-        Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+        Value::Array(names) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|name| *name != "null"),
         _ => None,
     }
 }
@@ -294,7 +340,10 @@ fn integer_bounds(schema: &Value) -> (i128, i128) {
         _ => (i128::from(i64::MIN), i128::from(i64::MAX)),
     };
     let limit = |name: &str| schema.get(name).and_then(Value::as_i64).map(i128::from);
-    (limit("minimum").unwrap_or(low).max(low), limit("maximum").unwrap_or(high).min(high))
+    (
+        limit("minimum").unwrap_or(low).max(low),
+        limit("maximum").unwrap_or(high).min(high),
+    )
 }
 
 /// Something of the right type, where the real value cannot be used and something must be.
@@ -305,7 +354,11 @@ fn stand_in(schema: &Value) -> Value {
     }
     match schema.get("type").and_then(type_name) {
         Some("object") => {
-            let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+            let names = schema
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
             let fields = names
                 .filter_map(Value::as_str)
                 .map(|name| (name.to_owned(), stand_in(&schema["properties"][name])));

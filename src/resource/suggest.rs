@@ -5,9 +5,16 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let lower = written.to_lowercase();
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&lower, &name.to_lowercase()),
+                name,
+            )
+        })
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= (name.chars().count().min(lower.chars().count()) / 3).max(1))
+        .filter(|(distance, name)| {
+            *distance <= (name.chars().count().min(lower.chars().count()) / 3).max(1)
+        })
         .map(|(_, name)| name)
 }
 
@@ -34,7 +41,10 @@ mod tests {
 
     #[test]
     fn only_near_names_are_suggested() {
-        assert_eq!(nearest("servces", ["services", "schedules"]), Some("services"));
+        assert_eq!(
+            nearest("servces", ["services", "schedules"]),
+            Some("services")
+        );
         assert_eq!(nearest("Tag", ["tag", "digest"]), Some("tag"));
         assert_eq!(nearest("colour", ["tag", "digest"]), None);
         assert_eq!(nearest("x", ["y"]), Some("y"));

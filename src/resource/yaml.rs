@@ -27,7 +27,10 @@ pub struct Position {
 
 impl From<&Marker> for Position {
     fn from(marker: &Marker) -> Self {
-        Self { line: marker.line(), column: marker.col() + 1 }
+        Self {
+            line: marker.line(),
+            column: marker.col() + 1,
+        }
     }
 }
 
@@ -105,7 +108,10 @@ impl Node {
             NodeKind::String(text) => Value::String(text.clone()),
             NodeKind::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
             NodeKind::Map(entries) => Value::Object(
-                entries.iter().map(|e| (e.name.clone(), e.value.to_json())).collect::<Map<_, _>>(),
+                entries
+                    .iter()
+                    .map(|e| (e.name.clone(), e.value.to_json()))
+                    .collect::<Map<_, _>>(),
             ),
         }
     }
@@ -205,7 +211,9 @@ impl<'input> Reader<'input> {
                 None | Some((Event::StreamEnd, _)) => return Ok(None),
                 Some((Event::DocumentStart(..), _)) => {
                     self.anchors.clear();
-                    let Some((event, position)) = self.event()? else { return Ok(None) };
+                    let Some((event, position)) = self.event()? else {
+                        return Ok(None);
+                    };
                     if matches!(event, Event::DocumentEnd) {
                         continue;
                     }
@@ -241,7 +249,11 @@ impl<'input> Reader<'input> {
             }
             Event::Alias(id) => (self.alias(id, position)?, 0),
             Event::UnresolvedAlias(name) => {
-                self.error(position, format!("there is no anchor `&{name}` above this alias"), None);
+                self.error(
+                    position,
+                    format!("there is no anchor `&{name}` above this alias"),
+                    None,
+                );
                 (NodeKind::Null, 0)
             }
             _ => {
@@ -277,7 +289,8 @@ impl<'input> Reader<'input> {
                 None | Some((Event::MappingEnd, _)) => break,
                 Some(event) => event,
             };
-            let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
+            let is_merge =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
             let name = self.key(event, position)?;
             let value = match self.event()? {
                 Some((event, position)) => self.node(event, position)?,
@@ -292,7 +305,11 @@ impl<'input> Reader<'input> {
                 );
                 self.error(position, message, Some("keep one of them"));
             } else {
-                entries.push(Entry { name, position, value });
+                entries.push(Entry {
+                    name,
+                    position,
+                    value,
+                });
             }
         }
         for (position, value) in merged {
@@ -310,7 +327,11 @@ impl<'input> Reader<'input> {
         match self.node(event, position)?.kind {
             NodeKind::String(name) => Ok(name),
             _ => {
-                self.error(position, "a member's name must be plain text".to_owned(), None);
+                self.error(
+                    position,
+                    "a member's name must be plain text".to_owned(),
+                    None,
+                );
                 Ok(String::new())
             }
         }
@@ -341,7 +362,11 @@ impl<'input> Reader<'input> {
 
     fn alias(&mut self, id: usize, position: Position) -> Result<NodeKind, TextError> {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            self.error(position, "this alias stands inside the value that it names".to_owned(), None);
+            self.error(
+                position,
+                "this alias stands inside the value that it names".to_owned(),
+                None,
+            );
             return Ok(NodeKind::Null);
         };
         self.spend(node.size(), position)?;
@@ -388,7 +413,11 @@ impl<'input> Reader<'input> {
     }
 
     fn error(&mut self, position: Position, message: String, help: Option<&str>) {
-        self.errors.push(TextError { position, message, help: help.map(str::to_owned) });
+        self.errors.push(TextError {
+            position,
+            message,
+            help: help.map(str::to_owned),
+        });
     }
 }
 
@@ -422,7 +451,11 @@ fn number(text: &str) -> Option<Number> {
         if let Ok(number) = plain.parse::<i64>() {
             return Some(Number::from(number));
         }
-        return plain.parse::<u64>().ok().map(Number::from).or_else(|| float(plain));
+        return plain
+            .parse::<u64>()
+            .ok()
+            .map(Number::from)
+            .or_else(|| float(plain));
     }
     let shape = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+');
     let starts = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
