@@ -145,7 +145,7 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
     };
     let (protocol, call) = match wire::read(&raw) {
         Ok(read) => read,
-        Err((protocol, fault)) => return Course::Stop(Ok(sandbox.refuse(protocol, fault))),
+        Err(unreadable) => return Course::Stop(Ok(sandbox.refuse(unreadable))),
     };
     let tap: Option<(Arc<dyn Tap>, u64)> = sandbox.next_tapped();
     let verdict = |ask: fn(&dyn Tap, &CallInfo<'_>) -> Verdict| match &tap {

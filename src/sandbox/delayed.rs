@@ -22,13 +22,6 @@ impl<T> Default for Delayed<T> {
 }
 
 impl<T: Clone> Delayed<T> {
-    /// A value that is there from now on.
-    pub fn new(cx: &Cx<'_>, value: T) -> Self {
-        let mut this = Self::default();
-        this.set(cx, value);
-        this
-    }
-
     /// The value as it is.
     pub fn latest(&self) -> Option<&T> {
         self.versions.last().and_then(|(_, value)| value.as_ref())

@@ -295,10 +295,10 @@ fn repository_name(input: &Object) -> Result<&str, Fault> {
     if (2..=256).contains(&name.len()) && name.split('/').all(part) {
         return Ok(name);
     }
-    Err(invalid(format!(
+    Err(invalid(
         "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular \
-         expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''"
-    )))
+         expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''",
+    ))
 }
 
 fn mutability(input: &Object) -> Result<Option<&str>, Fault> {

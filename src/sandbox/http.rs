@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use serde::{Deserialize, Serialize};
@@ -50,10 +50,12 @@ pub async fn serve(
 async fn call(
     State(sandbox): State<Sandbox>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     if method != Method::POST {
+        tracing::warn!(%method, %uri, "the sandbox has no such service or page");
         return text(
             StatusCode::NOT_FOUND,
             "The sandbox answers AWS calls (POST), and GET /_sandbox/health, /_sandbox/calls, \
@@ -68,7 +70,7 @@ async fn call(
     };
     let answer = match wire::read(&raw) {
         Ok((protocol, call)) => sandbox.answer(protocol, &call),
-        Err((protocol, fault)) => sandbox.refuse(protocol, fault),
+        Err(unreadable) => sandbox.refuse(unreadable),
     };
     let response = Response::builder()
         .status(answer.status)

@@ -94,7 +94,7 @@ fn unhex(token: &str) -> Option<String> {
         .chars()
         .map(|digit| digit.to_digit(16).and_then(|d| u8::try_from(d).ok()))
         .collect::<Option<_>>()?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let bytes = digits

@@ -49,7 +49,7 @@ pub use rules::{Behavior, Match, Rule, Rules, Subject};
 pub use settings::{ACCOUNT, Settings};
 
 use fault::Fault;
-use wire::{Answer, Call, Protocol};
+use wire::{Answer, Call, Protocol, Unreadable};
 use world::World;
 
 /// How a sandbox begins.
@@ -106,7 +106,7 @@ pub struct CallError {
     /// Its sentence.
     pub message: String,
     /// Further members of the exception.
-    pub extra: Map<String, Value>,
+    pub extra: Box<Map<String, Value>>,
 }
 
 impl From<Fault> for CallError {
@@ -115,7 +115,7 @@ impl From<Fault> for CallError {
             status: fault.status,
             code: fault.code.to_owned(),
             message: fault.message,
-            extra: fault.extra,
+            extra: Box::new(fault.extra),
         }
     }
 }
@@ -278,14 +278,15 @@ impl Sandbox {
         wire::write(protocol, &call.operation, &outcome, id)
     }
 
-    fn refuse(&self, protocol: Protocol, fault: Fault) -> Answer {
+    fn refuse(&self, unreadable: Unreadable) -> Answer {
+        let Unreadable { protocol, fault } = unreadable;
         tracing::warn!(
             code = fault.code,
             message = fault.message,
             "the sandbox cannot read a request"
         );
         let id = self.world().request_id();
-        wire::write(protocol, "", &Err(fault), id)
+        wire::write(protocol, "", &Err(*fault), id)
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

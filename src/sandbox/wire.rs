@@ -46,8 +46,24 @@ pub(super) struct Answer {
     pub body: String,
 }
 
-/// Reads a request. What cannot be read is refused in the protocol that it seems to be.
-pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), (Protocol, Fault)> {
+/// Why a request cannot be read, and the protocol that it seems to be in.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub protocol: Protocol,
+    pub fault: Box<Fault>,
+}
+
+impl Unreadable {
+    fn new(protocol: Protocol, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            protocol,
+            fault: Box::new(Fault::client(code, message)),
+        }
+    }
+}
+
+/// Reads a request.
+pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), Unreadable> {
     let scope = raw.authorization.and_then(credential);
     let region = scope.as_ref().map_or(REGION, |scope| scope.region);
     let access_key = scope.as_ref().map(|scope| scope.access_key.to_owned());
@@ -71,11 +87,8 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), (Protocol, Fault)>
         Object::new()
     } else {
         serde_json::from_slice(raw.body).map_err(|error| {
-            let fault = Fault::client(
-                "SerializationException",
-                format!("The body of {operation} is no JSON object: {error}"),
-            );
-            (protocol, fault)
+            let message = format!("The body of {operation} is no JSON object: {error}");
+            Unreadable::new(protocol, "SerializationException", message)
         })?
     };
     Ok((
@@ -126,13 +139,13 @@ fn credential(authorization: &str) -> Option<Scope<'_>> {
     })
 }
 
-fn read_query(body: &[u8]) -> Result<(String, Object), (Protocol, Fault)> {
+fn read_query(body: &[u8]) -> Result<(String, Object), Unreadable> {
     let refuse = || {
-        let fault = Fault::client(
+        Unreadable::new(
+            Protocol::Query,
             "UnknownOperationException",
             "The request names no operation: neither X-Amz-Target nor Action",
-        );
-        (Protocol::Query, fault)
+        )
     };
     let body = std::str::from_utf8(body).map_err(|_| refuse())?;
     let mut input: Object = body
@@ -324,13 +337,13 @@ mod tests {
     #[test]
     fn nonsense_is_refused_not_crashed_on() {
         assert_eq!(
-            read(&raw(None, "hello")).unwrap_err().1.code,
+            read(&raw(None, "hello")).unwrap_err().fault.code,
             "UnknownOperationException"
         );
         assert_eq!(
             read(&raw(Some("AWSEvents.PutRule"), "[1]"))
                 .unwrap_err()
-                .1
+                .fault
                 .code,
             "SerializationException"
         );
