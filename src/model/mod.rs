@@ -1,1 +1,8 @@
-//! (under construction)
+//! Plain checked data that the planner reads and writes: no I/O, no clock, no AWS types.
+
+pub mod desired;
+pub mod hash;
+pub mod known;
+pub mod ledger;
+pub mod observed;
+pub mod plan;

@@ -1,1 +1,23 @@
-//! (under construction)
+//! The resources people write and read: `Environment` and `Release`, their wire types, and how
+//! manifests become them.
+//!
+//! Wire types keep what was written (an absent field stays absent), so that a three-way apply can
+//! tell "not said" from "said"; defaults are put in when a [`crate::model::desired::Desired`] is
+//! built from them.
+
+pub mod conditions;
+pub mod crd;
+pub mod cron;
+pub mod duration;
+pub mod environment;
+pub mod image_ref;
+pub mod manifest;
+pub mod meta;
+pub mod path;
+pub mod problem;
+pub mod release;
+mod shape;
+pub mod status;
+pub mod suggest;
+pub mod validate;
+mod yaml;

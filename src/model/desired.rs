@@ -1,0 +1,294 @@
+//! What people want, checked: built once from the wire types, with every default put in.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobMatcher, GlobSet};
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use crate::resource::environment::TaskSettings;
+use crate::resource::meta::ReleaseKey;
+use crate::resource::release::{DeletionPolicy, Pin, ReleaseSpec, ScheduleState, TaskOverride};
+
+/// One Release in its Environment.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Namespace and name.
+    pub key: ReleaseKey,
+    /// Identity of the object.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: u64,
+    /// Who applied it.
+    pub applier: Option<String>,
+    /// Source revision given at apply.
+    pub source: Option<String>,
+    /// Set when its deletion was asked for.
+    pub deleting: Option<Deletion>,
+    /// Where it goes.
+    pub environment: Environment,
+    /// The spec as written.
+    pub spec: ReleaseSpec,
+    /// Images by name.
+    pub images: BTreeMap<String, Image>,
+    /// How long a tag may be missing.
+    pub image_timeout: SignedDuration,
+    /// In order.
+    pub migrations: Vec<Migration>,
+    /// In the manifest's order.
+    pub services: Vec<Service>,
+    /// In the manifest's order.
+    pub schedules: Vec<Schedule>,
+    /// Whether orphaned rules are deleted.
+    pub prune: bool,
+    /// Whether nothing may be changed.
+    pub suspend: bool,
+    /// How many revisions are kept.
+    pub history_limit: usize,
+    /// What becomes of rules on deletion.
+    pub deletion_policy: DeletionPolicy,
+    /// Whether drift is corrected.
+    pub correct_drift: bool,
+    /// How long drift may stand before it is corrected.
+    pub drift_grace: SignedDuration,
+}
+
+/// A deletion that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Leave everything in AWS as it is and do not even look.
+    pub orphan: bool,
+}
+
+/// The Environment, as far as a plan needs it.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Name.
+    pub name: String,
+    /// Cluster name or ARN.
+    pub cluster: String,
+    /// Region.
+    pub region: String,
+    /// Account, if it is to be checked.
+    pub account: Option<String>,
+    /// Account, Region and cluster recorded at first use.
+    pub recorded: Option<Binding>,
+    /// What may be touched.
+    pub allow: Allow,
+}
+
+/// Where an Environment's Releases went at its first use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Account.
+    pub account: String,
+    /// Region.
+    pub region: String,
+    /// Cluster.
+    pub cluster: String,
+}
+
+/// Compiled globs; `None` allows anything.
+#[derive(Clone, Debug, Default)]
+pub struct Allow {
+    /// ECS service names.
+    pub services: Option<GlobSet>,
+    /// Families.
+    pub families: Option<GlobSet>,
+    /// Repositories.
+    pub repositories: Option<GlobSet>,
+    /// Role ARNs; `None` allows only the base definition's own.
+    pub roles: Option<GlobSet>,
+    /// Rule names.
+    pub rule_names: Option<GlobSet>,
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Repository with host.
+    pub repository: String,
+    /// Tag or digest.
+    pub wanted: Wanted,
+    /// What goes into definitions.
+    pub pin: Pin,
+    /// The ECR repository, if it is one.
+    pub ecr: Option<EcrRepository>,
+}
+
+impl Image {
+    /// `repository:tag` or `repository@digest`.
+    pub fn reference(&self) -> String {
+        match &self.wanted {
+            Wanted::Tag(tag) => format!("{}:{tag}", self.repository),
+            Wanted::Digest(digest) => format!("{}@{digest}", self.repository),
+        }
+    }
+}
+
+/// A tag or a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A tag, which may move.
+    Tag(String),
+    /// A digest, which does not.
+    Digest(String),
+}
+
+/// An ECR repository, as its host name tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EcrRepository {
+    /// Account of the registry.
+    pub registry_id: String,
+    /// Region of the registry.
+    pub region: String,
+    /// Repository name without host.
+    pub name: String,
+}
+
+/// Where a task definition comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The newest successful deployment of this ECS service.
+    Service(String),
+    /// The newest ACTIVE revision of a family that evenkeel did not register.
+    Family {
+        /// The family.
+        family: String,
+        /// Only those registered by a principal that matches.
+        registered_by: Option<GlobMatcher>,
+    },
+    /// The manifest holds it.
+    Inline {
+        /// The family.
+        family: String,
+        /// RegisterTaskDefinition's input.
+        content: Value,
+    },
+}
+
+/// One migration.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// Name.
+    pub name: String,
+    /// Base of its definition.
+    pub source: Source,
+    /// Container -> image name.
+    pub images: BTreeMap<String, String>,
+    /// RunTask's overrides.
+    pub overrides: Option<TaskOverride>,
+    /// Placement, merged with the Environment's.
+    pub tasks: TaskSettings,
+    /// How long it may run.
+    pub timeout: SignedDuration,
+    /// Whether it may run again when its end is unknown.
+    pub idempotent: bool,
+    /// Hash of its entry in the manifest, epoch included.
+    pub entry: String,
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// ECS service name.
+    pub name: String,
+    /// Base of its definition.
+    pub source: Source,
+    /// Container -> image name.
+    pub images: BTreeMap<String, String>,
+    /// Services that go first.
+    pub depends_on: Vec<String>,
+    /// How long a deployment may take.
+    pub timeout: SignedDuration,
+}
+
+/// One schedule.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Name.
+    pub name: String,
+    /// Rule name.
+    pub rule: String,
+    /// `cron(...)` or `rate(...)`.
+    pub expression: String,
+    /// Whether it fires.
+    pub state: ScheduleState,
+    /// Description, if declared.
+    pub description: Option<String>,
+    /// Whether a stranger's rule of that name is taken over.
+    pub adopt: bool,
+    /// Base of its definition.
+    pub source: Source,
+    /// Container -> image name.
+    pub images: BTreeMap<String, String>,
+    /// Overrides of the task.
+    pub overrides: Option<TaskOverride>,
+    /// Placement, merged with the Environment's.
+    pub tasks: TaskSettings,
+    /// Tasks a firing.
+    pub task_count: u32,
+    /// Role that EventBridge assumes.
+    pub role_arn: Option<String>,
+}
+
+/// A part of a Release that runs a task definition.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// `migration/db`, `service/app`, `schedule/nightly` without the kind.
+    pub kind: PartKind,
+    /// Name.
+    pub name: &'a str,
+    /// Base of its definition.
+    pub source: &'a Source,
+    /// Container -> image name.
+    pub images: &'a BTreeMap<String, String>,
+}
+
+/// The kinds of parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartKind {
+    /// A migration.
+    Migration,
+    /// A service.
+    Service,
+    /// A schedule.
+    Schedule,
+}
+
+impl Part<'_> {
+    /// `migration/db`, `service/app`, `schedule/nightly`.
+    pub fn resource(&self) -> String {
+        let kind = match self.kind {
+            PartKind::Migration => "migration",
+            PartKind::Service => "service",
+            PartKind::Schedule => "schedule",
+        };
+        format!("{kind}/{}", self.name)
+    }
+}
+
+impl Desired {
+    /// Every part that runs a task definition, migrations first, schedules last.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let migrations = self.migrations.iter().map(|part| Part {
+            kind: PartKind::Migration,
+            name: &part.name,
+            source: &part.source,
+            images: &part.images,
+        });
+        let services = self.services.iter().map(|part| Part {
+            kind: PartKind::Service,
+            name: &part.name,
+            source: &part.source,
+            images: &part.images,
+        });
+        let schedules = self.schedules.iter().map(|part| Part {
+            kind: PartKind::Schedule,
+            name: &part.name,
+            source: &part.source,
+            images: &part.images,
+        });
+        migrations.chain(services).chain(schedules)
+    }
+}

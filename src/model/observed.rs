@@ -1,0 +1,199 @@
+//! What one look at AWS found, as plain data.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::known::Known;
+use super::ledger::{Claim, Explanation, Ledger};
+
+/// Everything that the plan of one Release looks at.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Account that the credentials belong to.
+    pub account: Option<String>,
+    /// Id of the table, which marks our rules.
+    pub installation: String,
+    /// Image name -> digest. Holds images that need resolving or watching.
+    pub images: BTreeMap<String, Known<String>>,
+    /// Image name -> whether the digest that was recorded for it is still there.
+    pub pinned: BTreeMap<String, Known<String>>,
+    /// What certainly stands in the way, as found while looking: a cluster that does not exist, a
+    /// read that is not allowed.
+    pub problems: Vec<Explanation>,
+    /// Service name -> what ECS says of it.
+    pub services: BTreeMap<String, Known<Service>>,
+    /// Family -> its ACTIVE revisions, newest first.
+    pub families: BTreeMap<String, Known<Vec<String>>>,
+    /// Task definition ARN -> content and state, of those that had to be looked at.
+    pub definitions: BTreeMap<String, Known<Definition>>,
+    /// Definition hash -> content, as recorded in the table.
+    pub contents: BTreeMap<String, Value>,
+    /// Run key -> its tasks, of runs that may be going on.
+    pub tasks: BTreeMap<String, Known<Vec<Task>>>,
+    /// Rule name -> what EventBridge says of it: declared rules, claimed rules, and rules with
+    /// this Release's name prefix.
+    pub rules: BTreeMap<String, Known<Rule>>,
+    /// Whether the list of rules could be read whole; nothing is pruned otherwise.
+    pub rules_listed: Option<bool>,
+    /// ARN -> who holds it, of what this Release declares and does not hold itself.
+    pub foreign_claims: BTreeMap<String, Claim>,
+    /// What was written down.
+    pub ledger: Ledger,
+}
+
+/// An ECS service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Service {
+    /// ARN.
+    pub arn: String,
+    /// Name.
+    pub name: String,
+    /// ACTIVE, DRAINING or INACTIVE.
+    pub status: String,
+    /// The PRIMARY deployment's task definition ARN (or the service's own, without deployments).
+    pub task_definition: String,
+    /// Tasks wanted.
+    pub desired_count: i32,
+    /// Tasks that run.
+    pub running_count: i32,
+    /// ECS, CODE_DEPLOY or EXTERNAL.
+    pub deployment_controller: String,
+    /// ROLLING, BLUE_GREEN, LINEAR, CANARY.
+    pub strategy: String,
+    /// Whether the circuit breaker is on, and whether it rolls back.
+    pub circuit_breaker: (bool, bool),
+    /// `deployments[]`, PRIMARY first.
+    pub deployments: Vec<Deployment>,
+    /// Newest events first, a few.
+    pub events: Vec<ServiceEvent>,
+    /// ECS's service deployments, newest first; looked at only when `deployments` leave doubt.
+    pub records: Option<Known<Vec<DeploymentRecord>>>,
+}
+
+impl Service {
+    /// The PRIMARY deployment.
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+    }
+}
+
+/// One entry of `deployments[]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Deployment {
+    /// `ecs-svc/...`
+    pub id: String,
+    /// PRIMARY, ACTIVE, INACTIVE.
+    pub status: String,
+    /// Task definition ARN.
+    pub task_definition: String,
+    /// Tasks wanted.
+    pub desired_count: i32,
+    /// Tasks that run.
+    pub running_count: i32,
+    /// Tasks that start.
+    pub pending_count: i32,
+    /// Tasks that failed to start or became unhealthy.
+    pub failed_tasks: i32,
+    /// IN_PROGRESS, COMPLETED, FAILED; absent for other than rolling deployments.
+    pub rollout_state: Option<String>,
+    /// ECS's sentence.
+    pub rollout_state_reason: Option<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+}
+
+/// One event of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceEvent {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// ECS's sentence.
+    pub message: String,
+}
+
+/// ECS's own record of a deployment (DescribeServiceDeployments).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeploymentRecord {
+    /// ARN.
+    pub arn: String,
+    /// PENDING, IN_PROGRESS, STOPPED, SUCCESSFUL, ROLLBACK_SUCCESSFUL, ...
+    pub status: String,
+    /// ECS's sentence.
+    pub status_reason: Option<String>,
+    /// Task definition ARN of the target service revision, where it could be found out.
+    pub task_definition: Option<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Why it was rolled back.
+    pub rollback_reason: Option<String>,
+}
+
+/// A described task definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// ARN with revision.
+    pub arn: String,
+    /// Family.
+    pub family: String,
+    /// ACTIVE, INACTIVE, DELETE_IN_PROGRESS.
+    pub status: String,
+    /// Who registered it.
+    pub registered_by: Option<String>,
+    /// Everything that RegisterTaskDefinition takes, tags included; describe-only members left out.
+    pub content: Value,
+}
+
+/// A task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Task {
+    /// ARN.
+    pub arn: String,
+    /// Task definition ARN.
+    pub task_definition: String,
+    /// PROVISIONING ... STOPPED.
+    pub last_status: String,
+    /// RUNNING or STOPPED.
+    pub desired_status: String,
+    /// What RunTask was given.
+    pub started_by: Option<String>,
+    /// Why it stopped, as a code.
+    pub stop_code: Option<String>,
+    /// Why it stopped, as a sentence.
+    pub stopped_reason: Option<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When it stopped.
+    pub stopped_at: Option<Timestamp>,
+    /// Its containers.
+    pub containers: Vec<Container>,
+}
+
+/// A container of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Container {
+    /// Name.
+    pub name: String,
+    /// Exit code; absent when it never ran to an end. Absent is not 0.
+    pub exit_code: Option<i32>,
+    /// Why it stopped.
+    pub reason: Option<String>,
+}
+
+/// An EventBridge rule with its targets and tags.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rule {
+    /// Name.
+    pub name: String,
+    /// ARN.
+    pub arn: String,
+    /// As DescribeRule answers: Name, Arn, ScheduleExpression, State, Description, RoleArn, ...
+    pub rule: Map<String, Value>,
+    /// As ListTargetsByRule answers.
+    pub targets: Vec<Map<String, Value>>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}

@@ -1,0 +1,187 @@
+//! What a pass will do, and why it does not do more.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::ledger::{
+    Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout,
+};
+use crate::resource::status::ReleaseStatus;
+
+/// The whole decision about one Release in one pass.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// What is done, in this order; the first that fails ends the pass.
+    pub actions: Vec<Action>,
+    /// What is not done yet, and what it waits for.
+    pub waiting: Vec<Waiting>,
+    /// The status to write.
+    pub status: ReleaseStatus,
+    /// When to look again.
+    pub requeue: Requeue,
+}
+
+/// Something that is not done yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// `service/app`, `migration/db`.
+    pub resource: String,
+    /// What it waits for, in a sentence.
+    pub reason: String,
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requeue {
+    /// At the next resync: it is Ready, or Stalled until a person does something.
+    #[default]
+    Resync,
+    /// After this long: something is under way that AWS will finish.
+    After(SignedDuration),
+}
+
+/// One step, with every argument of its call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// What it is about: `service/app`, `revision/3`.
+    pub resource: String,
+    /// Why it is done, in a sentence.
+    pub reason: String,
+    /// The step.
+    pub step: Step,
+}
+
+/// A step that the executor carries out as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Store the contents, then the revision. Table only.
+    RecordRevision {
+        /// The new revision.
+        revision: Box<Revision>,
+        /// Contents it names that may not be stored yet.
+        contents: Vec<DefinitionContent>,
+    },
+    /// Write how a revision ended. Table only.
+    UpdateRevision(Box<Revision>),
+    /// Forget an old revision. Table only.
+    DeleteRevision(Box<Revision>),
+    /// Claim an ECS service or rule for this Release. Table only.
+    Claim(Claim),
+    /// Give a claim back. Table only.
+    Unclaim(Claim),
+    /// Write down a registration that was found again. Table only.
+    RecordRegistration(Registration),
+    /// Write down the intent, register, write down the ARN.
+    RegisterTaskDefinition {
+        /// The intent.
+        registration: Registration,
+        /// RegisterTaskDefinition's input.
+        content: Value,
+    },
+    /// Deregister a revision that evenkeel registered.
+    DeregisterTaskDefinition {
+        /// Its record.
+        registration: Registration,
+        /// Its ARN.
+        arn: String,
+    },
+    /// Write down the intent, run the task, write down what came of it.
+    RunMigration {
+        /// The intent.
+        run: Box<MigrationRun>,
+        /// RunTask's input.
+        input: Value,
+    },
+    /// Write down what became of a migration's run. Table only.
+    RecordMigration(Box<MigrationRun>),
+    /// Write down that it shall stop, then stop it.
+    StopTask {
+        /// The run, with the stop noted.
+        run: Box<MigrationRun>,
+        /// Cluster.
+        cluster: String,
+        /// Task ARN.
+        task: String,
+        /// Reason that ECS shows.
+        reason: String,
+    },
+    /// Write down the intent, then point the service at another definition.
+    UpdateService {
+        /// The intent.
+        rollout: Box<Rollout>,
+        /// Cluster.
+        cluster: String,
+        /// Service name.
+        service: String,
+        /// Task definition ARN.
+        task_definition: String,
+    },
+    /// Write down what became of a rollout. Table only.
+    RecordRollout(Box<Rollout>),
+    /// Make or change a rule.
+    PutRule {
+        /// PutRule's input, whole.
+        input: Value,
+    },
+    /// Make or change a rule's target.
+    PutTargets {
+        /// PutTargets' input, whole.
+        input: Value,
+    },
+    /// Take targets away.
+    RemoveTargets {
+        /// Rule name.
+        rule: String,
+        /// Target ids.
+        ids: Vec<String>,
+    },
+    /// Delete a rule without targets.
+    DeleteRule {
+        /// Rule name.
+        rule: String,
+    },
+    /// Put tags on a rule.
+    TagRule {
+        /// Rule ARN.
+        arn: String,
+        /// Tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// A request was carried out. Table only.
+    FinishRequest {
+        /// Its id.
+        id: String,
+    },
+    /// Remove the Release and its records: the end of its deletion. Table only.
+    FinishDeletion,
+}
+
+impl Step {
+    /// The step's name, as `plan` prints it: the API operation where there is one.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Step::RecordRevision { .. } => "RecordRevision",
+            Step::UpdateRevision(_) => "UpdateRevision",
+            Step::DeleteRevision(_) => "DeleteRevision",
+            Step::Claim(_) => "Claim",
+            Step::Unclaim(_) => "Unclaim",
+            Step::RecordRegistration(_) => "RecordRegistration",
+            Step::RegisterTaskDefinition { .. } => "RegisterTaskDefinition",
+            Step::DeregisterTaskDefinition { .. } => "DeregisterTaskDefinition",
+            Step::RunMigration { .. } => "RunMigration",
+            Step::RecordMigration(_) => "RecordMigration",
+            Step::StopTask { .. } => "StopTask",
+            Step::UpdateService { .. } => "UpdateService",
+            Step::RecordRollout(_) => "RecordRollout",
+            Step::PutRule { .. } => "PutRule",
+            Step::PutTargets { .. } => "PutTargets",
+            Step::RemoveTargets { .. } => "RemoveTargets",
+            Step::DeleteRule { .. } => "DeleteRule",
+            Step::TagRule { .. } => "TagResource",
+            Step::FinishRequest { .. } => "FinishRequest",
+            Step::FinishDeletion => "FinishDeletion",
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! `Release`: one unit that moves together. ECS-shaped fields keep ECS's own names and nesting.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::duration::Span;
+use super::environment::{DriftPolicy, TaskSettings};
+
+/// What a Release declares. What it does not declare is never changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseSpec {
+    /// Images by name: the one place to change per commit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Image>,
+    /// How long a tag may be missing before the release is Stalled; 10m when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_timeout: Option<Span>,
+    /// One-off tasks, run in order, each to exit code 0, before any service moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<Migration>,
+    /// ECS services that are there already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+    /// EventBridge rules that run tasks of the released images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
+    /// Whether owned rules that are no longer declared are deleted; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<bool>,
+    /// Nothing is changed in AWS while this is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// How many revisions are kept; 10 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision_history_limit: Option<u32>,
+    /// What becomes of owned schedules when the Release is deleted; Orphan when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// What to do about drift; the Environment's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftPolicy>,
+}
+
+/// One image: a repository with a tag or a digest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Image {
+    /// Repository with its host, without tag: `123456789012.dkr.ecr.eu-central-1.amazonaws.com/app`.
+    pub repository: String,
+    /// The tag; either this or `digest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The digest, `sha256:...`; either this or `tag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What goes into task definitions: the digest (default for ECR) or the tag (elsewhere).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+}
+
+/// What of an image goes into task definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Pin {
+    /// `repository@sha256:...`
+    Digest,
+    /// `repository:tag`
+    Tag,
+}
+
+/// Where a task definition comes from: exactly one of `service`, `family` and `inline`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskDefinitionSource {
+    /// The definition of this ECS service's newest successful deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The newest ACTIVE revision of this family that evenkeel did not register itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// With `family`: only revisions whose `registeredBy` matches this glob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_by: Option<String>,
+    /// The whole definition, in RegisterTaskDefinition's shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+    pub inline: Option<Map<String, Value>>,
+}
+
+/// A one-off task that must end with exit code 0 before any service moves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Migration {
+    /// Name, unique among the release's migrations.
+    pub name: String,
+    /// Where its task definition comes from.
+    pub task_definition: TaskDefinitionSource,
+    /// Container name -> image name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// RunTask's overrides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<TaskOverride>,
+    /// How its task is placed, over the Environment's `tasks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskSettings>,
+    /// How long it may run before it is stopped and counts as failed; 1h when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// It may be run again by itself when nobody can know any more how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
+    /// Change it to run the migration again, for example for a restored database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+}
+
+/// An ECS service that is there already.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// The ECS service's name.
+    pub name: String,
+    /// Where its task definition comes from; its own newest successful deployment when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_definition: Option<TaskDefinitionSource>,
+    /// Container name -> image name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// Services of this release that must have moved before this one does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// How its rollout is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+/// How a rollout is judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rollout {
+    /// How long a deployment may take before it counts as failed; 30m when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+}
+
+/// An EventBridge rule whose ECS target runs the released images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Schedule {
+    /// Name, unique among the release's schedules.
+    pub name: String,
+    /// `cron(...)`, `rate(...)` or a five-field crontab line; UTC.
+    pub expression: String,
+    /// The rule's name; `<namespace>-<release>-<schedule>` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_name: Option<String>,
+    /// Takes over a rule of that name that is not ours yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<bool>,
+    /// ENABLED when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ScheduleState>,
+    /// The rule's description; left as it is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where its task definition comes from.
+    pub task_definition: TaskDefinitionSource,
+    /// Container name -> image name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// Overrides of the task, as RunTask has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<TaskOverride>,
+    /// How its task is placed, over the Environment's `tasks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskSettings>,
+    /// How many tasks each firing starts, 1 to 10; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_count: Option<u32>,
+    /// The role EventBridge assumes, over the Environment's `schedules.roleArn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+}
+
+/// Whether a rule fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ScheduleState {
+    /// It fires.
+    Enabled,
+    /// It does not.
+    Disabled,
+}
+
+impl ScheduleState {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ScheduleState::Enabled => "ENABLED",
+            ScheduleState::Disabled => "DISABLED",
+        }
+    }
+}
+
+/// What becomes of owned schedules when a Release is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They stay and fire on.
+    Orphan,
+    /// They are deleted.
+    Delete,
+}
+
+/// RunTask's `overrides`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskOverride {
+    /// Overrides of single containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub container_overrides: Vec<ContainerOverride>,
+    /// CPU of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// Memory of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// The role of the application; must be allowed by the Environment or be the base's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_role_arn: Option<String>,
+    /// The role that pulls the image and reads secrets; must be allowed likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_role_arn: Option<String>,
+    /// Ephemeral storage of a Fargate task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage: Option<EphemeralStorage>,
+}
+
+/// Ephemeral storage of a Fargate task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EphemeralStorage {
+    /// Size in GiB, 20 to 200.
+    #[serde(rename = "sizeInGiB")]
+    pub size_in_gib: u32,
+}
+
+/// Overrides of one container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerOverride {
+    /// The container's name in the task definition.
+    pub name: String,
+    /// The command instead of the definition's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Environment variables added or replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Vec<KeyValuePair>>,
+    /// CPU units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// Hard memory limit in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    /// Soft memory limit in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_reservation: Option<u32>,
+}
+
+/// A name and a value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyValuePair {
+    /// Name of the variable.
+    pub name: String,
+    /// Its value; an empty one is a value.
+    pub value: String,
+}

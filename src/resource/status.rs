@@ -1,0 +1,224 @@
+//! A Release's status, written by the controller only.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Condition;
+
+/// What the controller found and did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<u64>,
+    /// Ready, Reconciling, Stalled, Drifted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The revision that is worked toward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The newest revision that was Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_revision: Option<u64>,
+    /// Images by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, ImageStatus>,
+    /// Migrations, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationStatus>,
+    /// Services, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceStatus>,
+    /// Schedules, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleStatus>,
+    /// What differs from what was declared.
+    #[serde(default, skip_serializing_if = "DriftStatus::is_empty")]
+    pub drift: DriftStatus,
+}
+
+/// Where a part of a release stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PartState {
+    /// Its turn has not come, or it waits for something.
+    #[default]
+    Pending,
+    /// It is under way.
+    Progressing,
+    /// It is as declared.
+    Done,
+    /// It failed.
+    Failed,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// One image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// Where it stands.
+    pub state: PartState,
+    /// `repository:tag` or `repository@digest` as declared.
+    pub reference: String,
+    /// The digest it was resolved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Since when it has been missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub missing_since: Option<Timestamp>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One migration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: PartState,
+    /// Hash that says whether it ran already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<String>,
+    /// Which attempt it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The task's ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+    /// Exit code of the container that mattered; absent when none ran to an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// ECS's stop code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<String>,
+    /// ECS's stopped reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
+    /// CloudWatch Logs: `group/stream` of the container that mattered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_stream: Option<String>,
+    /// When the task was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub finished_at: Option<Timestamp>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: PartState,
+    /// The definition it shall run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_definition: Option<String>,
+    /// The ECS deployment that brings or brought it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_id: Option<String>,
+    /// Tasks wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_count: Option<i32>,
+    /// Tasks that run the definition it shall run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_count: Option<i32>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: PartState,
+    /// The rule's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_name: Option<String>,
+    /// The definition its target shall run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_definition: Option<String>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What differs from what was declared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftStatus {
+    /// Differences that stand, and those that the newest pass put right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+    /// How often each resource was put right lately, to tell drift from a fight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<Correction>,
+}
+
+impl DriftStatus {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.differences.is_empty() && self.corrections.is_empty()
+    }
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// `service/app`, `schedule/nightly`, `image/app`.
+    pub resource: String,
+    /// Path of the field: `taskDefinition.containerDefinitions[app].image`.
+    pub field: String,
+    /// What was declared. Environment values are never shown.
+    pub desired: String,
+    /// What is there.
+    pub actual: String,
+    /// When it was first seen.
+    #[schemars(with = "String")]
+    pub first_seen: Timestamp,
+    /// What was done.
+    pub action: DifferenceAction,
+}
+
+/// What was done about a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DifferenceAction {
+    /// It was put right, or is being so.
+    Corrected,
+    /// It was told, and left.
+    Reported,
+    /// It will be put right: the grace time runs, or something else goes first.
+    Pending,
+}
+
+/// When a resource was put right.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Correction {
+    /// `service/app`, `schedule/nightly`.
+    pub resource: String,
+    /// The moments, oldest first; those older than the window are dropped.
+    #[schemars(with = "Vec<String>")]
+    pub at: Vec<Timestamp>,
+}
