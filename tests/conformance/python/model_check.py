@@ -46,6 +46,9 @@ def watched(service, called):
 
 
 def check_response(operation, response):
+    """Checks one answer. Only the JSON protocols: STS speaks XML, which botocore takes strictly."""
+    if "json" not in response["headers"].get("content-type", "json"):
+        return
     body = json.loads(response["body"]) if response["body"] else {}
     where = operation.name
     if response["status_code"] >= 400:
