@@ -1,3 +1,28 @@
-//! (under construction)
+//! The wire to AWS: the only folder that names the AWS SDK.
+//!
+//! There is no trait of ours in front of the SDK: tests give it an in-process HTTP connector
+//! ([`AwsSettings::http_client`]), so what is tested is what is sent. Reads answer the types of
+//! [`crate::model::observed`]; where content must not be lost, JSON is sent and read as it stands.
 
+pub mod clients;
 pub mod dynamodb;
+pub mod ecr;
+pub mod ecs;
+pub mod error;
+pub mod events;
+pub mod metrics;
+pub mod raw;
+mod retry;
+pub mod sts;
+mod time;
+
+#[cfg(test)]
+pub(crate) mod canned;
+
+pub use clients::{Aws, AwsSettings, Clients};
+pub use ecr::Ecr;
+pub use ecs::Ecs;
+pub use error::{AwsError, Call, ErrorClass};
+pub use events::Events;
+pub use metrics::AwsMetrics;
+pub use sts::{Identity, Sts};

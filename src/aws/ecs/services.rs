@@ -1,0 +1,174 @@
+//! Services: looking at them and pointing them at another task definition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecs::types;
+
+use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
+use crate::aws::error::{AwsError, Call, ErrorClass};
+use crate::aws::time::timestamp;
+use crate::model::known::Known;
+use crate::model::observed::{Deployment, Service, ServiceEvent};
+
+/// Most that DescribeServices takes.
+const BATCH: usize = 10;
+/// Newest events that are kept.
+const EVENTS: usize = 10;
+
+impl Ecs {
+    /// Looks at services by name. Each name asked for has an answer; a service that was deleted
+    /// some time ago is Absent, one that is being deleted is there with status DRAINING or
+    /// INACTIVE. A cluster that is not there is an error.
+    pub async fn describe_services(
+        &self,
+        cluster: &str,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Known<Service>>, AwsError> {
+        let names: Vec<String> = names
+            .iter()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let mut found = BTreeMap::new();
+        for batch in names.chunks(BATCH) {
+            let what = format!("{} in cluster {cluster}", listed("service", batch));
+            let call = Call::read(SERVICE, "DescribeServices", what);
+            let sent = self
+                .client
+                .describe_services()
+                .cluster(cluster)
+                .set_services(Some(batch.to_vec()))
+                .send()
+                .await;
+            let answer = sent.map_err(|error| call.failed(error))?;
+            for name in batch {
+                found.insert(
+                    name.clone(),
+                    one(cluster, name, answer.services(), answer.failures()),
+                );
+            }
+        }
+        Ok(found)
+    }
+
+    /// Points a service at a task definition and changes nothing else. Harmless when repeated:
+    /// without a change there is no new deployment.
+    pub async fn update_service(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Result<Service, AwsError> {
+        let what = format!("service {service} in cluster {cluster}");
+        let call = Call::write(SERVICE, "UpdateService", what);
+        let sent = self
+            .client
+            .update_service()
+            .cluster(cluster)
+            .service(service)
+            .task_definition(task_definition)
+            .customize()
+            .config_override(only_if_not_done())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| call.failed(error))?;
+        let updated = answer.service().map(observed);
+        updated.ok_or_else(|| {
+            call.unexpected(
+                ErrorClass::Ambiguous,
+                "the answer does not hold the service",
+            )
+        })
+    }
+}
+
+fn one(
+    cluster: &str,
+    name: &str,
+    services: &[types::Service],
+    failures: &[types::Failure],
+) -> Known<Service> {
+    let is_it = |service: &&types::Service| {
+        service.service_name() == Some(name) || service.service_arn() == Some(name)
+    };
+    if let Some(service) = services.iter().find(is_it) {
+        return Known::Present(observed(service));
+    }
+    let what = format!("service {name} in cluster {cluster}");
+    match failures.iter().find(|failure| is_about(failure, name)) {
+        Some(failure) if failure.reason() == Some("MISSING") => Known::Absent,
+        Some(failure) => Known::Unknown(explain(failure, "DescribeServices", &what)),
+        None => Known::Unknown(format!("ecs:DescribeServices said nothing about {what}")),
+    }
+}
+
+/// `service app`, `services app, worker`.
+fn listed(kind: &str, names: &[String]) -> String {
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!("{kind}{plural} {}", names.join(", "))
+}
+
+fn observed(service: &types::Service) -> Service {
+    let configuration = service.deployment_configuration();
+    let breaker = configuration.and_then(|it| it.deployment_circuit_breaker());
+    let mut deployments: Vec<Deployment> = service.deployments().iter().map(deployment).collect();
+    // ECS answers PRIMARY first, but does not promise it.
+    deployments.sort_by_key(|deployment| deployment.status != "PRIMARY");
+    let primary = deployments
+        .first()
+        .filter(|first| first.status == "PRIMARY");
+    let task_definition = primary
+        .map(|primary| primary.task_definition.clone())
+        .filter(|arn| !arn.is_empty())
+        .or_else(|| service.task_definition().map(str::to_owned))
+        .unwrap_or_default();
+    let mut events: Vec<ServiceEvent> = service
+        .events()
+        .iter()
+        .map(|event| ServiceEvent {
+            at: timestamp(event.created_at()),
+            message: event.message().unwrap_or_default().to_owned(),
+        })
+        .collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.at));
+    events.truncate(EVENTS);
+    Service {
+        arn: service.service_arn().unwrap_or_default().to_owned(),
+        name: service.service_name().unwrap_or_default().to_owned(),
+        status: service.status().unwrap_or_default().to_owned(),
+        task_definition,
+        desired_count: service.desired_count(),
+        running_count: service.running_count(),
+        // What ECS leaves out has its default.
+        deployment_controller: service
+            .deployment_controller()
+            .map_or("ECS", |controller| controller.r#type().as_str())
+            .to_owned(),
+        strategy: configuration
+            .and_then(|it| it.strategy())
+            .map_or("ROLLING", types::DeploymentStrategy::as_str)
+            .to_owned(),
+        circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
+        deployments,
+        events,
+        records: None,
+    }
+}
+
+fn deployment(deployment: &types::Deployment) -> Deployment {
+    Deployment {
+        id: deployment.id().unwrap_or_default().to_owned(),
+        status: deployment.status().unwrap_or_default().to_owned(),
+        task_definition: deployment.task_definition().unwrap_or_default().to_owned(),
+        desired_count: deployment.desired_count(),
+        running_count: deployment.running_count(),
+        pending_count: deployment.pending_count(),
+        failed_tasks: deployment.failed_tasks(),
+        rollout_state: deployment
+            .rollout_state()
+            .map(|state| state.as_str().to_owned()),
+        rollout_state_reason: deployment.rollout_state_reason().map(str::to_owned),
+        created_at: timestamp(deployment.created_at()),
+    }
+}
