@@ -64,13 +64,12 @@ impl Ecs {
     }
 
     /// Asks a task to stop. Harmless when repeated.
-    pub async fn stop_task(
-        &self,
-        cluster: &str,
-        arn: &str,
-        reason: &str,
-    ) -> Result<(), AwsError> {
-        let call = Call::write(SERVICE, "StopTask", format!("task {arn} in cluster {cluster}"));
+    pub async fn stop_task(&self, cluster: &str, arn: &str, reason: &str) -> Result<(), AwsError> {
+        let call = Call::write(
+            SERVICE,
+            "StopTask",
+            format!("task {arn} in cluster {cluster}"),
+        );
         let sent = self
             .client
             .stop_task()
