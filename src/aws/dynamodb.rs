@@ -10,12 +10,14 @@ mod error;
 mod item;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde_json::{Map, Value};
+
+use super::{Aws, ErrorClass};
 
 pub use admin::{Description, Repair};
 pub use condition::Condition;
@@ -44,7 +46,10 @@ pub struct Key {
 impl Key {
     /// Makes a key of both parts.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
-        Self { pk: pk.into(), sk: sk.into() }
+        Self {
+            pk: pk.into(),
+            sk: sk.into(),
+        }
     }
 
     /// The key of an item that was read.
@@ -53,7 +58,7 @@ impl Key {
         Self::new(text("pk"), text("sk"))
     }
 
-    fn attributes(&self) -> std::collections::HashMap<String, AttributeValue> {
+    fn attributes(&self) -> HashMap<String, AttributeValue> {
         [
             ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
             ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
@@ -76,14 +81,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of that name, through a client made elsewhere. Nothing is called yet.
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
-    }
-
-    /// The table of that name in the account and Region of a loaded configuration.
-    pub fn from_config(config: &aws_config::SdkConfig, name: impl Into<String>) -> Self {
-        Self::new(Client::new(config), name)
+    /// The table of that name in the default Region of `aws`. Nothing is called yet.
+    pub fn new(aws: &Aws, name: impl Into<String>) -> Self {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(aws.sdk_config());
+        if let Some(metrics) = aws.metrics() {
+            config = config.interceptor(metrics);
+        }
+        Self {
+            client: Client::from_conf(config.build()),
+            name: name.into(),
+        }
     }
 
     /// The table's name.
@@ -147,10 +154,9 @@ impl Table {
         &self,
         pk: &str,
         prefix: &str,
-        start: Option<std::collections::HashMap<String, AttributeValue>>,
+        start: Option<HashMap<String, AttributeValue>>,
         limit: Option<i32>,
-    ) -> Result<(Vec<Item>, Option<std::collections::HashMap<String, AttributeValue>>), TableError>
-    {
+    ) -> Result<(Vec<Item>, Option<HashMap<String, AttributeValue>>), TableError> {
         let mut call = self
             .client
             .query()
@@ -167,8 +173,10 @@ impl Table {
                 .expression_attribute_values(":sk", AttributeValue::S(prefix.to_owned()))
         };
         let key = Key::new(pk, prefix);
-        let answer =
-            call.send().await.map_err(|error| self.failed("Query", Some(&key), error))?;
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| self.failed("Query", Some(&key), error))?;
         let items = answer.items.unwrap_or_default();
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
         Ok((items.into_iter().map(item::from_attributes).collect(), next))
@@ -191,7 +199,8 @@ impl Table {
                 items.extend(found);
                 left = unprocessed;
                 if !left.is_empty() && !pause.take().await {
-                    return Err(self.busy("BatchGetItem", "it keeps leaving keys unprocessed"));
+                    let why = "it keeps leaving keys unprocessed";
+                    return Err(self.unexpected("BatchGetItem", None, ErrorClass::Throttled, why));
                 }
             }
         }
@@ -200,14 +209,13 @@ impl Table {
 
     async fn batch(
         &self,
-        keys: Vec<std::collections::HashMap<String, AttributeValue>>,
-    ) -> Result<(Vec<Item>, Vec<std::collections::HashMap<String, AttributeValue>>), TableError>
-    {
+        keys: Vec<HashMap<String, AttributeValue>>,
+    ) -> Result<(Vec<Item>, Vec<HashMap<String, AttributeValue>>), TableError> {
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys))
             .consistent_read(true)
             .build()
-            .map_err(|error| self.invalid("BatchGetItem", &error))?;
+            .map_err(|error| self.unbuilt("BatchGetItem", &error))?;
         let mut answer = self
             .client
             .batch_get_item()
@@ -252,4 +260,3 @@ impl Pause {
         true
     }
 }
-

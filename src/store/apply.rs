@@ -77,7 +77,10 @@ impl Store {
         let object = ObjectRef::environment(name);
         let binding = self.binding(name).await?;
         let in_use = binding.is_some()
-            && self.table.any(&keys::specs(name), keys::RELEASE_PREFIX).await?;
+            && self
+                .table
+                .any(&keys::specs(name), keys::RELEASE_PREFIX)
+                .await?;
         let guard = |spec: &EnvironmentSpec| match &binding {
             Some(binding) => leave(&object, binding, spec, in_use),
             None => Ok(Vec::new()),
@@ -118,7 +121,10 @@ fn leave(
 ) -> Result<Vec<Write>, StoreError> {
     let short = |cluster: &str| cluster.rsplit('/').next().unwrap_or_default().to_owned();
     let same = spec.region == binding.region
-        && spec.account.as_ref().is_none_or(|account| *account == binding.account)
+        && spec
+            .account
+            .as_ref()
+            .is_none_or(|account| *account == binding.account)
         && short(&spec.cluster) == short(&binding.cluster);
     if same {
         return Ok(Vec::new());
@@ -130,7 +136,10 @@ fn leave(
             binding.cluster, binding.region, binding.account
         )));
     }
-    Ok(vec![Write::Delete { key: keys::binding(&object.name), condition: None }])
+    Ok(vec![Write::Delete {
+        key: keys::binding(&object.name),
+        condition: None,
+    }])
 }
 
 /// One manifest on its way into the table.
@@ -173,22 +182,40 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
 
     /// Reads, merges and writes once; `None` when somebody else wrote in between.
     async fn attempt(&self, file: &Value) -> Result<Option<Applied>, StoreError> {
-        let Self { store, object, options, .. } = self;
+        let Self {
+            store,
+            object,
+            options,
+            ..
+        } = self;
         let applied_key = keys::applied(object, &options.applier);
-        let record: Option<Record> =
-            store.table.get(&keys::object(object)).await?.map(from_item).transpose()?;
-        let last: Option<LastApplied> =
-            store.table.get(&applied_key).await?.map(from_item).transpose()?;
+        let record: Option<Record> = store
+            .table
+            .get(&keys::object(object))
+            .await?
+            .map(from_item)
+            .transpose()?;
+        let last: Option<LastApplied> = store
+            .table
+            .get(&applied_key)
+            .await?
+            .map(from_item)
+            .transpose()?;
         let last_version = last.as_ref().map_or(0, |last| last.version);
         self.check_against(record.as_ref())?;
 
-        let Some(mut record) = record else { return self.create(file, last_version).await };
+        let Some(mut record) = record else {
+            return self.create(file, last_version).await;
+        };
         let base = last
             .filter(|last| last.uid == record.uid)
             .map_or(Value::Null, |last| last.document);
         let table = record.document();
-        let mut merged =
-            if options.force { file.clone() } else { merge(&base, file, &table) };
+        let mut merged = if options.force {
+            file.clone()
+        } else {
+            merge(&base, file, &table)
+        };
         merged["spec"] = self.canonical(merged["spec"].take())?;
         let changes = diff(&table, &merged);
         let kept = kept(file, &merged, &record);
@@ -196,7 +223,10 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         if base != *file {
             let last = self.last_applied(&record.uid, file, last_version);
             let item = to_item(&applied_key, &last)?;
-            writes.push(Write::Put { item, condition: Some(still(last_version)) });
+            writes.push(Write::Put {
+                item,
+                condition: Some(still(last_version)),
+            });
         }
         let key = keys::object(object);
         let read = record.version;
@@ -205,12 +235,18 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
                 return Ok(Some(unchanged(&record, kept)));
             }
             // What the applier's next apply is compared with must belong to what it saw.
-            writes.push(Write::Check { key, condition: still(read) });
+            writes.push(Write::Check {
+                key,
+                condition: still(read),
+            });
         } else {
             writes.extend(self.guard(&merged["spec"])?);
             self.advance(&mut record, &merged, &changes)?;
             let item = to_item(&key, &record)?;
-            writes.push(Write::Put { item, condition: Some(still(read)) });
+            writes.push(Write::Put {
+                item,
+                condition: Some(still(read)),
+            });
         }
         if !self.write(writes).await? {
             return Ok(None);
@@ -245,7 +281,12 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
                 "{object} is being deleted since {at}: wait until it is gone, then apply again"
             )));
         }
-        if let Some(uid) = self.metadata.uid.as_deref().filter(|uid| *uid != record.uid) {
+        if let Some(uid) = self
+            .metadata
+            .uid
+            .as_deref()
+            .filter(|uid| *uid != record.uid)
+        {
             return Err(StoreError::Refused(format!(
                 "{object}: the file speaks of uid {uid}, but the one in the table is {}: it was \
                  deleted and made anew; remove uid from the file if it is meant for this one",
@@ -265,12 +306,13 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         }
     }
 
-    async fn create(
-        &self,
-        file: &Value,
-        last_version: u64,
-    ) -> Result<Option<Applied>, StoreError> {
-        let ApplyOptions { applier, source, now, .. } = self.options;
+    async fn create(&self, file: &Value, last_version: u64) -> Result<Option<Applied>, StoreError> {
+        let ApplyOptions {
+            applier,
+            source,
+            now,
+            ..
+        } = self.options;
         let mut record = Record {
             uid: uuid::Uuid::new_v4().to_string(),
             generation: 1,
@@ -287,7 +329,11 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
             orphan: false,
             set_by: super::FieldOwnership::new(),
         };
-        let by = SetBy { applier: applier.clone(), at: *now, removed: false };
+        let by = SetBy {
+            applier: applier.clone(),
+            at: *now,
+            removed: false,
+        };
         record.set_by.insert(String::new(), by);
         let last = self.last_applied(&record.uid, file, last_version);
         let mut writes = self.guard(&record.spec)?;
@@ -315,7 +361,12 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         merged: &Value,
         changes: &[super::merge::Divergence],
     ) -> Result<(), StoreError> {
-        let ApplyOptions { applier, source, now, .. } = self.options;
+        let ApplyOptions {
+            applier,
+            source,
+            now,
+            ..
+        } = self.options;
         record.version += 1;
         record.manager = Some(applier.clone());
         if record.set_document(merged)? {
@@ -422,6 +473,10 @@ fn kept(file: &Value, merged: &Value, record: &Record) -> Vec<KeptField> {
 
 impl From<super::merge::Divergence> for FieldChange {
     fn from(change: super::merge::Divergence) -> Self {
-        Self { path: change.path, from: change.left, to: change.right }
+        Self {
+            path: change.path,
+            from: change.left,
+            to: change.right,
+        }
     }
 }

@@ -52,7 +52,11 @@ impl Refusal {
 impl ControllerStore {
     /// A controller that has not written yet.
     pub fn new(store: Store) -> Self {
-        Self { store, epoch: Arc::default(), turn: Arc::default() }
+        Self {
+            store,
+            epoch: Arc::default(),
+            turn: Arc::default(),
+        }
     }
 
     /// Reads, which are not fenced.
@@ -78,12 +82,17 @@ impl ControllerStore {
     /// # Errors
     /// When a call fails.
     pub async fn take_lease(&self) -> Result<u64, StoreError> {
-        self.epoch.get_or_try_init(|| self.take_next()).await.copied()
+        self.epoch
+            .get_or_try_init(|| self.take_next())
+            .await
+            .copied()
     }
 
     async fn newest_epoch(&self) -> Result<u64, StoreError> {
         let item = self.store.table.get(&keys::epoch()).await?;
-        Ok(item.and_then(|item| item.get("epoch").and_then(Value::as_u64)).unwrap_or(0))
+        Ok(item
+            .and_then(|item| item.get("epoch").and_then(Value::as_u64))
+            .unwrap_or(0))
     }
 
     async fn take_next(&self) -> Result<u64, StoreError> {
@@ -91,8 +100,15 @@ impl ControllerStore {
             let newest = self.newest_epoch().await?;
             let next = newest + 1;
             let item = to_item(&keys::epoch(), &json!({ "epoch": next }))?;
-            let condition = if newest == 0 { Condition::Absent } else { epoch_is(newest) };
-            let write = Write::Put { item, condition: Some(condition) };
+            let condition = if newest == 0 {
+                Condition::Absent
+            } else {
+                epoch_is(newest)
+            };
+            let write = Write::Put {
+                item,
+                condition: Some(condition),
+            };
             match self.store.table.write(vec![write]).await {
                 Ok(()) => return Ok(next),
                 Err(WriteError::ConditionFailed { .. }) => {}
@@ -105,7 +121,10 @@ impl ControllerStore {
     /// Does all of the writes, if this controller's epoch is the newest.
     async fn write(&self, own: Vec<Write>) -> Result<(), Refusal> {
         let held = self.take_lease().await.map_err(Refusal::Error)?;
-        let mut writes = vec![Write::Check { key: keys::epoch(), condition: epoch_is(held) }];
+        let mut writes = vec![Write::Check {
+            key: keys::epoch(),
+            condition: epoch_is(held),
+        }];
         writes.extend(own);
         let _turn = self.turn.lock().await;
         match self.store.table.write(writes).await {
@@ -127,8 +146,13 @@ impl ControllerStore {
         what: &str,
     ) -> Result<(), StoreError> {
         let item = super::record::to_next_item(key, record, read)?;
-        let write = Write::Put { item, condition: Some(still(read)) };
-        self.write(vec![write]).await.map_err(|refusal| refusal.or_conflict(what))
+        let write = Write::Put {
+            item,
+            condition: Some(still(read)),
+        };
+        self.write(vec![write])
+            .await
+            .map_err(|refusal| refusal.or_conflict(what))
     }
 }
 

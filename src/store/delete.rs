@@ -70,14 +70,21 @@ impl Store {
     pub async fn delete_environment(&self, name: &str) -> Result<(), StoreError> {
         let object = ObjectRef::environment(name);
         let record = self.record(&object).await?;
-        let releases = self.table.query(&keys::specs(name), keys::RELEASE_PREFIX).await?;
+        let releases = self
+            .table
+            .query(&keys::specs(name), keys::RELEASE_PREFIX)
+            .await?;
         if !releases.is_empty() {
             let names: Vec<_> = releases
                 .iter()
                 .take(5)
                 .map(|item| format!("{name}/{}", name_of(item, keys::RELEASE_PREFIX)))
                 .collect();
-            let more = if releases.len() > names.len() { ", ..." } else { "" };
+            let more = if releases.len() > names.len() {
+                ", ..."
+            } else {
+                ""
+            };
             return Err(StoreError::Refused(format!(
                 "{object} has Releases ({}{more}): delete them first, and wait until they are gone",
                 names.join(", ")
@@ -89,14 +96,20 @@ impl Store {
             .await?
             .iter()
             .take(90)
-            .map(|item| Write::Delete { key: Key::of(item), condition: None })
+            .map(|item| Write::Delete {
+                key: Key::of(item),
+                condition: None,
+            })
             .collect::<Vec<_>>();
         let mut writes = vec![
             Write::Delete {
                 key: keys::environment(name),
                 condition: Some(still(record.version)),
             },
-            Write::Delete { key: keys::binding(name), condition: None },
+            Write::Delete {
+                key: keys::binding(name),
+                condition: None,
+            },
         ];
         writes.extend(applied);
         match self.table.write(writes).await {
@@ -121,7 +134,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Pruned, StoreError> {
         let mine = self.managed_by(applier, keep).await?;
-        let gone: Vec<_> = mine.iter().filter(|object| !keep.contains(*object)).collect();
+        let gone: Vec<_> = mine
+            .iter()
+            .filter(|object| !keep.contains(*object))
+            .collect();
         if !gone.is_empty() && gone.len() == mine.len() && !allow_empty {
             return Err(StoreError::Refused(format!(
                 "--prune would delete everything that applier {applier} applied ({} objects): \
@@ -140,7 +156,10 @@ impl Store {
                 Ok(true) => pruned.removed.push(object.clone()),
                 Ok(false) | Err(StoreError::NotFound(_)) => {}
                 Err(StoreError::Refused(reason)) => {
-                    pruned.left.push(Left { object: object.clone(), reason });
+                    pruned.left.push(Left {
+                        object: object.clone(),
+                        reason,
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -155,10 +174,15 @@ impl Store {
         applier: &str,
         keep: &BTreeSet<ObjectRef>,
     ) -> Result<Vec<ObjectRef>, StoreError> {
-        let mut namespaces: BTreeSet<String> =
-            keep.iter().filter_map(|object| object.namespace.clone()).collect();
+        let mut namespaces: BTreeSet<String> = keep
+            .iter()
+            .filter_map(|object| object.namespace.clone())
+            .collect();
         let mut mine = Vec::new();
-        for (name, record) in self.readable(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX).await? {
+        for (name, record) in self
+            .readable(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
+            .await?
+        {
             if record.manager.as_deref() == Some(applier) {
                 mine.push(ObjectRef::environment(&name));
             }
@@ -184,6 +208,9 @@ impl Store {
             Err(error) if error.is_access_denied() => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        found.into_iter().map(|item| Ok((name_of(&item, prefix), from_item(item)?))).collect()
+        found
+            .into_iter()
+            .map(|item| Ok((name_of(&item, prefix), from_item(item)?)))
+            .collect()
     }
 }

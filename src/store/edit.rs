@@ -75,7 +75,8 @@ impl Store {
             }
             Ok(())
         };
-        self.edit(&ObjectRef::release(key), applier, now, &change).await
+        self.edit(&ObjectRef::release(key), applier, now, &change)
+            .await
     }
 
     async fn edit(
@@ -139,7 +140,10 @@ impl Store {
         read: u64,
     ) -> Result<bool, StoreError> {
         let item = to_item(&keys::object(object), record)?;
-        let write = Write::Put { item, condition: Some(still(read)) };
+        let write = Write::Put {
+            item,
+            condition: Some(still(read)),
+        };
         match self.table.write(vec![write]).await {
             Ok(()) => Ok(true),
             Err(WriteError::ConditionFailed { .. }) => Ok(false),
@@ -150,7 +154,9 @@ impl Store {
 
 fn refuse_deleted(object: &ObjectRef, record: &Record) -> Result<(), StoreError> {
     match record.deletion_timestamp {
-        Some(at) => Err(StoreError::Refused(format!("{object} is being deleted since {at}"))),
+        Some(at) => Err(StoreError::Refused(format!(
+            "{object} is being deleted since {at}"
+        ))),
         None => Ok(()),
     }
 }
@@ -161,8 +167,14 @@ fn set_images(
     changes: &BTreeMap<String, NewTag>,
 ) -> Result<(), StoreError> {
     let mut none = Map::new();
-    let images = spec.get_mut("images").and_then(Value::as_object_mut).unwrap_or(&mut none);
-    let unknown: Vec<_> = changes.keys().filter(|name| !images.contains_key(*name)).collect();
+    let images = spec
+        .get_mut("images")
+        .and_then(Value::as_object_mut)
+        .unwrap_or(&mut none);
+    let unknown: Vec<_> = changes
+        .keys()
+        .filter(|name| !images.contains_key(*name))
+        .collect();
     if !unknown.is_empty() {
         let list = |names: Vec<&String>| {
             let names: Vec<_> = names.into_iter().map(String::as_str).collect();
@@ -175,7 +187,9 @@ fn set_images(
         )));
     }
     for (name, change) in changes {
-        let Some(image) = images.get_mut(name).and_then(Value::as_object_mut) else { continue };
+        let Some(image) = images.get_mut(name).and_then(Value::as_object_mut) else {
+            continue;
+        };
         let (set, other, value) = match change {
             NewTag::Tag(tag) => ("tag", "digest", tag),
             NewTag::Digest(digest) => ("digest", "tag", digest),

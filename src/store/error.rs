@@ -1,5 +1,6 @@
 //! What can go wrong in the store, sorted by what to do about it.
 
+use crate::aws::AwsError;
 use crate::aws::dynamodb::{Key, TableError};
 
 /// A read or write of the store that failed.
@@ -9,7 +10,9 @@ pub enum StoreError {
     #[error("{0} was changed by somebody else in the meantime: read it again")]
     Conflict(String),
     /// Another controller has taken over: stop writing.
-    #[error("another controller has taken over (epoch {held} is no longer the newest): this one stops writing")]
+    #[error(
+        "another controller has taken over (epoch {held} is no longer the newest): this one stops writing"
+    )]
     LostLease {
         /// The epoch that was held.
         held: u64,
@@ -37,6 +40,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The failed call to AWS, if there was one.
+    pub fn aws(&self) -> Option<&AwsError> {
+        match self {
+            StoreError::Aws(error) => error.aws(),
+            _ => None,
+        }
+    }
+
     /// Whether the credentials may not do what was tried.
     pub fn is_access_denied(&self) -> bool {
         matches!(self, StoreError::Aws(error) if error.is_access_denied())

@@ -111,17 +111,26 @@ pub fn binding(name: &str) -> Key {
 
 /// A Release without its status.
 pub fn release(key: &ReleaseKey) -> Key {
-    Key::new(specs(&key.namespace), format!("{RELEASE_PREFIX}{}", key.name))
+    Key::new(
+        specs(&key.namespace),
+        format!("{RELEASE_PREFIX}{}", key.name),
+    )
 }
 
 /// A Release's status.
 pub fn status(key: &ReleaseKey) -> Key {
-    Key::new(statuses(&key.namespace), format!("{RELEASE_PREFIX}{}", key.name))
+    Key::new(
+        statuses(&key.namespace),
+        format!("{RELEASE_PREFIX}{}", key.name),
+    )
 }
 
 /// A request about a Release.
 pub fn request(key: &ReleaseKey, id: &str) -> Key {
-    Key::new(requests(&key.namespace), format!("{}{id}", request_prefix(key)))
+    Key::new(
+        requests(&key.namespace),
+        format!("{}{id}", request_prefix(key)),
+    )
 }
 
 /// Sort key prefix of a Release's requests.
@@ -136,7 +145,10 @@ pub fn revision(key: &ReleaseKey, number: u64) -> Key {
 
 /// A migration's run.
 pub fn migration(key: &ReleaseKey, migration: &str, run_key: &str) -> Key {
-    Key::new(ledger(key), format!("{MIGRATION_PREFIX}{migration}#{run_key}"))
+    Key::new(
+        ledger(key),
+        format!("{MIGRATION_PREFIX}{migration}#{run_key}"),
+    )
 }
 
 /// A service's newest rollout.

@@ -50,7 +50,10 @@ impl Store {
         region: &str,
         family: &str,
     ) -> Result<Vec<Registration>, StoreError> {
-        let found = self.table.query(&keys::registrations(account, region, family), "").await?;
+        let found = self
+            .table
+            .query(&keys::registrations(account, region, family), "")
+            .await?;
         found.into_iter().map(from_item).collect()
     }
 
@@ -59,7 +62,11 @@ impl Store {
     /// # Errors
     /// When a call fails, or the item cannot be read.
     pub async fn definition(&self, hash: &str) -> Result<Option<Value>, StoreError> {
-        self.table.get(&keys::definition(hash)).await?.map(content).transpose()
+        self.table
+            .get(&keys::definition(hash))
+            .await?
+            .map(content)
+            .transpose()
     }
 
     /// Those of the task definitions' contents that are there, by hash.
@@ -70,7 +77,10 @@ impl Store {
         &self,
         hashes: &[S],
     ) -> Result<BTreeMap<String, Value>, StoreError> {
-        let keys: Vec<_> = hashes.iter().map(|hash| keys::definition(hash.as_ref())).collect();
+        let keys: Vec<_> = hashes
+            .iter()
+            .map(|hash| keys::definition(hash.as_ref()))
+            .collect();
         let mut found = BTreeMap::new();
         for item in self.table.batch_get(&keys).await? {
             let Key { pk, .. } = Key::of(&item);
@@ -85,7 +95,11 @@ impl Store {
     /// # Errors
     /// When a call fails, or the item cannot be read.
     pub async fn claim(&self, arn: &str) -> Result<Option<Claim>, StoreError> {
-        self.table.get(&keys::claim(arn)).await?.map(from_item).transpose()
+        self.table
+            .get(&keys::claim(arn))
+            .await?
+            .map(from_item)
+            .transpose()
     }
 
     /// Those of the services and rules that are held, by ARN.
@@ -108,7 +122,12 @@ impl Store {
 
 /// Contents are stored as text: their hash must stay what it is, to the last digit of a number.
 fn content(item: Item) -> Result<Value, StoreError> {
-    let text = item.get("content").and_then(Value::as_str).unwrap_or_default();
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Malformed { key: Key::of(&item), why: error.to_string() })
+    let text = item
+        .get("content")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    serde_json::from_str(text).map_err(|error| StoreError::Malformed {
+        key: Key::of(&item),
+        why: error.to_string(),
+    })
 }

@@ -19,9 +19,18 @@ struct Alternatives {
 }
 
 const ALTERNATIVES: [Alternatives; 3] = [
-    Alternatives { of: &["tag", "digest"], with: &[] },
-    Alternatives { of: &["service", "family", "inline"], with: &["registeredBy"] },
-    Alternatives { of: &["launchType", "capacityProviderStrategy"], with: &[] },
+    Alternatives {
+        of: &["tag", "digest"],
+        with: &[],
+    },
+    Alternatives {
+        of: &["service", "family", "inline"],
+        with: &["registeredBy"],
+    },
+    Alternatives {
+        of: &["launchType", "capacityProviderStrategy"],
+        with: &[],
+    },
 ];
 
 /// Objects whose keys people choose. An absent one means the same as an empty one, so taking one
@@ -32,9 +41,11 @@ const MAPS: [&str; 3] = ["images", "labels", "annotations"];
 /// never) and `table` is what is there.
 pub fn merge(base: &Value, file: &Value, table: &Value) -> Value {
     match (file, table) {
-        (Value::Object(file), Value::Object(table)) => {
-            Value::Object(merge_objects(base.as_object().unwrap_or(&Map::new()), file, table))
-        }
+        (Value::Object(file), Value::Object(table)) => Value::Object(merge_objects(
+            base.as_object().unwrap_or(&Map::new()),
+            file,
+            table,
+        )),
         _ if file == base => table.clone(),
         _ => file.clone(),
     }
@@ -45,9 +56,14 @@ type Fields = Map<String, Value>;
 fn merge_objects(base: &Fields, file: &Fields, table: &Fields) -> Fields {
     let mut merged = Fields::new();
     let together = switched(base, file, table);
-    let names = table.keys().chain(file.keys().filter(|name| !table.contains_key(*name)));
+    let names = table
+        .keys()
+        .chain(file.keys().filter(|name| !table.contains_key(*name)));
     for name in names {
-        let value = match together.iter().find(|group| group.fields.contains(&name.as_str())) {
+        let value = match together
+            .iter()
+            .find(|group| group.fields.contains(&name.as_str()))
+        {
             Some(group) if group.from_file => file.get(name).cloned(),
             Some(_) => table.get(name).cloned(),
             None => merge_field(name, base.get(name), file.get(name), table.get(name)),
@@ -71,14 +87,22 @@ fn switched(base: &Fields, file: &Fields, table: &Fields) -> Vec<Switched> {
     let mut switched = Vec::new();
     for group in &ALTERNATIVES {
         let choice = |fields: &Fields| -> Vec<&str> {
-            group.of.iter().copied().filter(|name| fields.contains_key(*name)).collect()
+            group
+                .of
+                .iter()
+                .copied()
+                .filter(|name| fields.contains_key(*name))
+                .collect()
         };
         if choice(file) == choice(table) {
             continue;
         }
         let fields: Vec<_> = group.of.iter().chain(group.with).copied().collect();
         let unchanged = fields.iter().all(|name| file.get(*name) == base.get(*name));
-        switched.push(Switched { fields, from_file: !unchanged });
+        switched.push(Switched {
+            fields,
+            from_file: !unchanged,
+        });
     }
     switched
 }
@@ -128,14 +152,23 @@ impl<'a> Lists<'a> {
             return None;
         }
         // What was there in another shape is no base to compare with.
-        Some(Self { base: named(base).unwrap_or_default(), file, table })
+        Some(Self {
+            base: named(base).unwrap_or_default(),
+            file,
+            table,
+        })
     }
 
     fn merge(&self) -> Vec<Value> {
         let mut merged = Vec::new();
         for name in self.order() {
             let base = find(self.base, name);
-            merged.extend(merge_field("", base, find(self.file, name), find(self.table, name)));
+            merged.extend(merge_field(
+                "",
+                base,
+                find(self.file, name),
+                find(self.table, name),
+            ));
         }
         merged
     }
@@ -145,8 +178,11 @@ impl<'a> Lists<'a> {
     fn order(&self) -> Vec<&'a str> {
         let file = names(self.file);
         let table = names(self.table);
-        let (mut order, others) =
-            if names(self.base) == file { (table, file) } else { (file, table) };
+        let (mut order, others) = if names(self.base) == file {
+            (table, file)
+        } else {
+            (file, table)
+        };
         let mut at = 0;
         for name in others {
             match order.iter().position(|other| *other == name) {
@@ -166,7 +202,10 @@ fn named(value: Option<&Value>) -> Option<&[Value]> {
     let Some(value) = value else { return Some(&[]) };
     let items = value.as_array()?;
     let mut seen = BTreeSet::new();
-    items.iter().all(|item| name_of(item).is_some_and(|name| seen.insert(name))).then_some(items)
+    items
+        .iter()
+        .all(|item| name_of(item).is_some_and(|name| seen.insert(name)))
+        .then_some(items)
 }
 
 fn name_of(item: &Value) -> Option<&str> {
@@ -210,7 +249,10 @@ fn diff_field(
         return;
     }
     if let (Some(Value::Object(old)), Some(Value::Object(new))) = (left, right) {
-        for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+        for name in old
+            .keys()
+            .chain(new.keys().filter(|name| !old.contains_key(*name)))
+        {
             diff_field(join(&path, name), old.get(name), new.get(name), found);
         }
         return;
@@ -219,7 +261,11 @@ fn diff_field(
         diff_named(&path, old, new, found);
         return;
     }
-    found.push(Divergence { path, left: left.cloned(), right: right.cloned() });
+    found.push(Divergence {
+        path,
+        left: left.cloned(),
+        right: right.cloned(),
+    });
 }
 
 fn diff_named(path: &str, old: &[Value], new: &[Value], found: &mut Vec<Divergence>) {
@@ -230,18 +276,29 @@ fn diff_named(path: &str, old: &[Value], new: &[Value], found: &mut Vec<Divergen
         diff_field(path, find(old, name), find(new, name), found);
     }
     let common = |of: &[&str], other: &[&str]| -> Vec<Value> {
-        of.iter().filter(|name| other.contains(name)).map(|name| Value::from(*name)).collect()
+        of.iter()
+            .filter(|name| other.contains(name))
+            .map(|name| Value::from(*name))
+            .collect()
     };
     let (left, right) = (common(&before, &after), common(&after, &before));
     if left != right {
         let path = path.to_owned();
-        found.push(Divergence { path, left: Some(left.into()), right: Some(right.into()) });
+        found.push(Divergence {
+            path,
+            left: Some(left.into()),
+            right: Some(right.into()),
+        });
     }
 }
 
 fn join(path: &str, name: &str) -> String {
     let name = quoted(name);
-    if path.is_empty() { name } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 /// A name as a path has it; one that a path could not be read back from is quoted.
@@ -260,4 +317,3 @@ pub fn within(path: &str, outer: &str) -> bool {
             .strip_prefix(outer)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
-

@@ -66,13 +66,21 @@ pub struct ObjectRef {
 impl ObjectRef {
     /// An Environment's.
     pub fn environment(name: impl Into<String>) -> Self {
-        Self { kind: Kind::Environment, namespace: None, name: name.into() }
+        Self {
+            kind: Kind::Environment,
+            namespace: None,
+            name: name.into(),
+        }
     }
 
     /// A Release's.
     pub fn release(key: &ReleaseKey) -> Self {
         let ReleaseKey { namespace, name } = key.clone();
-        Self { kind: Kind::Release, namespace: Some(namespace), name }
+        Self {
+            kind: Kind::Release,
+            namespace: Some(namespace),
+            name,
+        }
     }
 
     /// Namespace and name; the namespace is empty where there is none.
@@ -205,4 +213,3 @@ pub struct KeptField {
     /// Who set it, as far as is known.
     pub set_by: Option<SetBy>,
 }
-

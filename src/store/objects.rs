@@ -23,8 +23,16 @@ pub(super) struct BindingRecord {
 
 impl From<&Binding> for BindingRecord {
     fn from(binding: &Binding) -> Self {
-        let Binding { account, region, cluster } = binding.clone();
-        Self { account, region, cluster }
+        let Binding {
+            account,
+            region,
+            cluster,
+        } = binding.clone();
+        Self {
+            account,
+            region,
+            cluster,
+        }
     }
 }
 
@@ -55,7 +63,10 @@ impl Store {
     /// # Errors
     /// When a call fails, or an item cannot be read.
     pub async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
-        let found = self.table.query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX).await?;
+        let found = self
+            .table
+            .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
+            .await?;
         let mut bindings = BTreeMap::new();
         for item in self.table.query(keys::BINDINGS, "").await? {
             bindings.insert(Key::of(&item).sk, from_item::<BindingRecord>(item)?);
@@ -73,13 +84,19 @@ impl Store {
     /// # Errors
     /// When a call fails, or the item cannot be read.
     pub async fn environment(&self, name: &str) -> Result<Option<Environment>, StoreError> {
-        let Some(item) = self.table.get(&keys::environment(name)).await? else { return Ok(None) };
+        let Some(item) = self.table.get(&keys::environment(name)).await? else {
+            return Ok(None);
+        };
         let binding = self.binding(name).await?;
         environment(item, name.to_owned(), binding).map(Some)
     }
 
     pub(super) async fn binding(&self, name: &str) -> Result<Option<BindingRecord>, StoreError> {
-        self.table.get(&keys::binding(name)).await?.map(from_item).transpose()
+        self.table
+            .get(&keys::binding(name))
+            .await?
+            .map(from_item)
+            .transpose()
     }
 
     /// Every Release of a namespace, by name, with its status.
@@ -90,10 +107,17 @@ impl Store {
         // Statuses first: one that is older than its spec says so by its observedGeneration, while
         // a newer one would speak of a generation that the spec read before it does not have yet.
         let mut statuses = BTreeMap::new();
-        for item in self.table.query(&keys::statuses(namespace), keys::RELEASE_PREFIX).await? {
+        for item in self
+            .table
+            .query(&keys::statuses(namespace), keys::RELEASE_PREFIX)
+            .await?
+        {
             statuses.insert(name_of(&item, keys::RELEASE_PREFIX), item);
         }
-        let found = self.table.query(&keys::specs(namespace), keys::RELEASE_PREFIX).await?;
+        let found = self
+            .table
+            .query(&keys::specs(namespace), keys::RELEASE_PREFIX)
+            .await?;
         let with_status = |item: Item| {
             let key = ReleaseKey::new(namespace, name_of(&item, keys::RELEASE_PREFIX));
             let status = statuses.remove(&key.name);
@@ -108,7 +132,9 @@ impl Store {
     /// When a call fails, or an item cannot be read.
     pub async fn release(&self, key: &ReleaseKey) -> Result<Option<StoredRelease>, StoreError> {
         let status = self.table.get(&keys::status(key)).await?;
-        let Some(item) = self.table.get(&keys::release(key)).await? else { return Ok(None) };
+        let Some(item) = self.table.get(&keys::release(key)).await? else {
+            return Ok(None);
+        };
         release(key, item, status).map(Some)
     }
 
@@ -118,7 +144,11 @@ impl Store {
     /// When a call fails, or an item cannot be read.
     pub async fn list(&self) -> Result<Vec<StoredRelease>, StoreError> {
         let mut all = Vec::new();
-        for item in self.table.query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX).await? {
+        for item in self
+            .table
+            .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
+            .await?
+        {
             let namespace = name_of(&item, keys::ENVIRONMENT_PREFIX);
             all.extend(self.releases(&namespace).await?);
         }
@@ -138,7 +168,11 @@ fn environment(
 ) -> Result<Environment, StoreError> {
     let key = Key::of(&item);
     let record: Record = from_item(item)?;
-    record.object(&key, (Kind::Environment, name, None), binding.map(EnvironmentStatus::from))
+    record.object(
+        &key,
+        (Kind::Environment, name, None),
+        binding.map(EnvironmentStatus::from),
+    )
 }
 
 fn release(
@@ -150,12 +184,16 @@ fn release(
     let record: Record = from_item(item)?;
     let status: Option<StatusRecord> = status.map(from_item).transpose()?;
     let status_version = status.as_ref().map_or(0, |status| status.version);
-    let status = status.filter(|status| status.uid == record.uid).map(|status| status.status);
+    let status = status
+        .filter(|status| status.uid == record.uid)
+        .map(|status| status.status);
     let ReleaseKey { namespace, name } = key.clone();
     Ok(StoredRelease {
         release: record.object(&place, (Kind::Release, name, Some(namespace)), status)?,
         status_version,
-        deleting: record.deletion_timestamp.map(|_| Deletion { orphan: record.orphan }),
+        deleting: record.deletion_timestamp.map(|_| Deletion {
+            orphan: record.orphan,
+        }),
         applier: record.applier,
         source: record.source,
         applied_at: record.applied_at,

@@ -57,7 +57,10 @@ impl Record {
     /// Takes over a merged document; says whether the spec changed.
     pub fn set_document(&mut self, document: &Value) -> Result<bool, StoreError> {
         let text = |field: &str| -> Result<BTreeMap<String, String>, StoreError> {
-            let value = document["metadata"].get(field).cloned().unwrap_or_else(|| json!({}));
+            let value = document["metadata"]
+                .get(field)
+                .cloned()
+                .unwrap_or_else(|| json!({}));
             serde_json::from_value(value).map_err(|error| {
                 StoreError::Refused(format!("metadata.{field} cannot be merged: {error}"))
             })
@@ -73,9 +76,14 @@ impl Record {
     /// Notes who changed which fields.
     pub fn note(&mut self, changes: &[Divergence], applier: &str, at: Timestamp) {
         for change in changes {
-            self.set_by.retain(|path, _| path.is_empty() || !within(path, &change.path));
+            self.set_by
+                .retain(|path, _| path.is_empty() || !within(path, &change.path));
             let removed = change.right.is_none();
-            let by = SetBy { applier: applier.to_owned(), at, removed };
+            let by = SetBy {
+                applier: applier.to_owned(),
+                at,
+                removed,
+            };
             self.set_by.insert(change.path.clone(), by);
         }
         let mut removed: Vec<_> = self
@@ -108,8 +116,11 @@ impl Record {
         status: Option<Status>,
     ) -> Result<Object<Spec, Status>, StoreError> {
         let (kind, name, namespace) = metadata;
-        let spec = serde_json::from_value(self.spec.clone())
-            .map_err(|error| StoreError::Malformed { key: key.clone(), why: error.to_string() })?;
+        let spec =
+            serde_json::from_value(self.spec.clone()).map_err(|error| StoreError::Malformed {
+                key: key.clone(),
+                why: error.to_string(),
+            })?;
         Ok(Object {
             api_version: API_VERSION.to_owned(),
             kind,
@@ -155,7 +166,10 @@ pub(super) fn document(
 
 /// A record as an item under a key.
 pub(super) fn to_item(key: &Key, record: &impl Serialize) -> Result<Item, StoreError> {
-    let malformed = |why: String| StoreError::Malformed { key: key.clone(), why };
+    let malformed = |why: String| StoreError::Malformed {
+        key: key.clone(),
+        why,
+    };
     match serde_json::to_value(record).map_err(|error| malformed(error.to_string()))? {
         Value::Object(mut item) => {
             item.insert("pk".to_owned(), key.pk.clone().into());
@@ -180,8 +194,10 @@ pub(super) fn to_next_item(
 /// An item as the record it holds.
 pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     let key = Key::of(&item);
-    serde_json::from_value(Value::Object(item))
-        .map_err(|error| StoreError::Malformed { key, why: error.to_string() })
+    serde_json::from_value(Value::Object(item)).map_err(|error| StoreError::Malformed {
+        key,
+        why: error.to_string(),
+    })
 }
 
 /// Nobody wrote since a record was read under this version; 0 is "not there".

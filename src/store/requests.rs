@@ -23,11 +23,22 @@ impl Store {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         // Sorts by time until the year 2286.
         let id = format!("{:013}-{unique}", now.as_millisecond().max(0));
-        let request = Request { id, kind, by: by.to_owned(), at: now };
+        let request = Request {
+            id,
+            kind,
+            by: by.to_owned(),
+            at: now,
+        };
         let item = to_item(&keys::request(key, &request.id), &request)?;
         let writes = vec![
-            Write::Check { key: keys::release(key), condition: Condition::Present },
-            Write::Put { item, condition: None },
+            Write::Check {
+                key: keys::release(key),
+                condition: Condition::Present,
+            },
+            Write::Put {
+                item,
+                condition: None,
+            },
         ];
         match self.table.write(writes).await {
             Ok(()) => Ok(request),

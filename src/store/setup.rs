@@ -70,7 +70,13 @@ impl Store {
         }
         let id = uuid::Uuid::new_v4().to_string();
         let item = to_item(&keys::installation(), &json!({ "id": id, "version": 1 }))?;
-        match self.table.write(vec![Write::Put { item, condition: Some(Condition::Absent) }]).await
+        match self
+            .table
+            .write(vec![Write::Put {
+                item,
+                condition: Some(Condition::Absent),
+            }])
+            .await
         {
             Ok(()) => Ok(id),
             Err(WriteError::ConditionFailed { .. }) => self.installation().await,

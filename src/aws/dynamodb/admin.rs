@@ -53,7 +53,12 @@ impl Table {
     /// # Errors
     /// When the call fails.
     pub async fn describe(&self) -> Result<Option<Description>, TableError> {
-        let answer = self.client.describe_table().table_name(self.name()).send().await;
+        let answer = self
+            .client
+            .describe_table()
+            .table_name(self.name())
+            .send()
+            .await;
         match answer.map_err(|error| self.failed("DescribeTable", None, error)) {
             Ok(answer) => Ok(answer.table.as_ref().map(describe)),
             Err(TableError::Missing { .. }) => Ok(None),
@@ -74,9 +79,12 @@ impl Table {
                 .build()
         };
         let key = |name: &str, kind: KeyType| {
-            KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(kind)
+                .build()
         };
-        let invalid = |error| self.invalid("CreateTable", &error);
+        let invalid = |error| self.unbuilt("CreateTable", &error);
         let sent = self
             .client
             .create_table()
@@ -107,15 +115,13 @@ impl Table {
     /// both images.
     pub async fn repair(&self) -> Result<Vec<Repair>, TableError> {
         let Some(found) = self.describe().await? else {
-            return Err(TableError::Missing {
-                table: self.name().to_owned(),
-                region: self.region(),
-            });
+            return Err(self.missing());
         };
         if !found.keys_fit {
-            let why = "its keys are not `pk` and `sk`, so it is not evenkeel's: name another table \
-                       with --table";
-            return Err(self.invalid("DescribeTable", &why));
+            return Err(self.unfit(
+                "its keys are not `pk` and `sk`, so it is not evenkeel's: name another one with \
+                 --table",
+            ));
         }
         self.wait_until_active().await?;
         let mut repairs = Vec::new();
@@ -126,7 +132,7 @@ impl Table {
                     "its stream carries {other}; evenkeel needs NEW_AND_OLD_IMAGES: turn the \
                      stream off and run `evenkeel init` again"
                 );
-                return Err(self.invalid("DescribeTable", &why));
+                return Err(self.unfit(why));
             }
             None => {
                 self.enable_stream().await?;
@@ -162,7 +168,10 @@ impl Table {
         let ttl = answer.time_to_live_description;
         let status = ttl.as_ref().and_then(|ttl| ttl.time_to_live_status.clone());
         let attribute = ttl.as_ref().and_then(|ttl| ttl.attribute_name.as_deref());
-        if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
+        if matches!(
+            status,
+            Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+        ) {
             if attribute == Some(TTL_ATTRIBUTE) {
                 return Ok(false);
             }
@@ -171,13 +180,13 @@ impl Table {
                  `evenkeel init` again",
                 attribute.unwrap_or_default()
             );
-            return Err(self.invalid("DescribeTimeToLive", &why));
+            return Err(self.unfit(why));
         }
         let wanted = TimeToLiveSpecification::builder()
             .attribute_name(TTL_ATTRIBUTE)
             .enabled(true)
             .build()
-            .map_err(|error| self.invalid("UpdateTimeToLive", &error))?;
+            .map_err(|error| self.unbuilt("UpdateTimeToLive", &error))?;
         self.client
             .update_time_to_live()
             .table_name(self.name())
@@ -195,7 +204,7 @@ impl Table {
             }
             tokio::time::sleep(POLL).await;
         }
-        Err(self.busy("DescribeTable", "it has not become ACTIVE within three minutes"))
+        Err(self.unfit("it has not become ACTIVE within three minutes: run `evenkeel init` again"))
     }
 
     fn stream(&self, operation: &'static str) -> Result<StreamSpecification, TableError> {
@@ -203,15 +212,20 @@ impl Table {
             .stream_enabled(true)
             .stream_view_type(StreamViewType::NewAndOldImages)
             .build()
-            .map_err(|error| self.invalid(operation, &error))
+            .map_err(|error| self.unbuilt(operation, &error))
     }
 }
 
 fn describe(table: &TableDescription) -> Description {
     let key = |name: &str, kind: &KeyType| {
-        table.key_schema().iter().any(|key| key.attribute_name() == name && key.key_type() == kind)
+        table
+            .key_schema()
+            .iter()
+            .any(|key| key.attribute_name() == name && key.key_type() == kind)
     };
-    let stream = table.stream_specification().filter(|stream| stream.stream_enabled());
+    let stream = table
+        .stream_specification()
+        .filter(|stream| stream.stream_enabled());
     Description {
         keys_fit: key("pk", &KeyType::Hash) && key("sk", &KeyType::Range),
         active: matches!(table.table_status(), Some(TableStatus::Active)),

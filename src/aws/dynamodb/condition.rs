@@ -34,7 +34,9 @@ pub(super) struct Expression {
 
 impl Expression {
     pub fn of(condition: Option<&Condition>) -> Self {
-        let Some(condition) = condition else { return Self::default() };
+        let Some(condition) = condition else {
+            return Self::default();
+        };
         let mut names = HashMap::new();
         let mut values = HashMap::new();
         let text = render(condition, &mut names, &mut values);
@@ -79,7 +81,9 @@ fn join(
     names: &mut HashMap<String, String>,
     values: &mut HashMap<String, AttributeValue>,
 ) -> String {
-    let parts: Vec<_> =
-        parts.iter().map(|part| format!("({})", render(part, names, values))).collect();
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| format!("({})", render(part, names, values)))
+        .collect();
     parts.join(word)
 }

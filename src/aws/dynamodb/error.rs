@@ -1,11 +1,14 @@
 //! What can go wrong with the table.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use std::error::Error;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::{Key, MAX_ITEM_BYTES, Table};
+use crate::aws::{AwsError, Call, ErrorClass};
 
-/// A call to the table that failed.
+/// A read or write of the table that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// There is no such table.
@@ -15,6 +18,16 @@ pub enum TableError {
         table: String,
         /// Region that was asked.
         region: String,
+    },
+    /// There is such a table, but evenkeel cannot use it.
+    #[error("table {table} in {region} cannot be used: {why}")]
+    Unfit {
+        /// Name of the table.
+        table: String,
+        /// Region that was asked.
+        region: String,
+        /// What is wrong, and what to do.
+        why: String,
     },
     /// An item that DynamoDB would refuse; nothing was sent.
     #[error(
@@ -30,36 +43,9 @@ pub enum TableError {
         /// What it would take.
         bytes: usize,
     },
-    /// The credentials may not do this.
-    #[error("table {table}: {operation} on {subject} was denied: {message}")]
-    AccessDenied {
-        /// Name of the table.
-        table: String,
-        /// The API's operation.
-        operation: &'static str,
-        /// The item, or the table.
-        subject: String,
-        /// AWS's words.
-        message: String,
-    },
-    /// Anything else.
-    #[error("table {table}: {operation} on {subject} failed: {message}")]
-    Failed {
-        /// Name of the table.
-        table: String,
-        /// The API's operation.
-        operation: &'static str,
-        /// The item, or the table.
-        subject: String,
-        /// AWS's error code, where it answered.
-        code: Option<String>,
-        /// AWS's words, or what became of the call.
-        message: String,
-        /// Whether the call may have been carried out all the same.
-        ambiguous: bool,
-        /// Whether the same call may well succeed later.
-        transient: bool,
-    },
+    /// The call failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
 }
 
 /// A write that was not done.
@@ -77,40 +63,40 @@ pub enum WriteError {
 }
 
 impl TableError {
+    /// The failed call, if there was one.
+    pub fn aws(&self) -> Option<&AwsError> {
+        match self {
+            TableError::Aws(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether the credentials may not do what was tried.
     pub fn is_access_denied(&self) -> bool {
-        matches!(self, TableError::AccessDenied { .. })
+        self.is(ErrorClass::Denied)
     }
 
     /// Whether a failed write may have been carried out all the same.
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self, TableError::Failed { ambiguous: true, .. })
+        self.is(ErrorClass::Ambiguous)
     }
 
-    /// Whether the same call may well succeed later: throttled, timed out, or AWS's own fault.
+    /// Whether trying the same again later, without a person, may well help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, TableError::Failed { transient: true, .. })
+        [
+            ErrorClass::Throttled,
+            ErrorClass::Retry,
+            ErrorClass::Ambiguous,
+            ErrorClass::Conflict,
+        ]
+        .into_iter()
+        .any(|class| self.is(class))
     }
 
-    /// AWS's error code, where it gave one.
-    pub(super) fn code(&self) -> Option<&str> {
-        match self {
-            TableError::Failed { code, .. } => code.as_deref(),
-            _ => None,
-        }
+    fn is(&self, class: ErrorClass) -> bool {
+        self.aws().is_some_and(|error| error.class == class)
     }
 }
-
-/// Codes that say "later".
-const TRANSIENT: [&str; 7] = [
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "ThrottlingException",
-    "ThrottlingError",
-    "TransactionConflictException",
-    "TransactionInProgressException",
-    "LimitExceededException",
-];
 
 impl Table {
     /// Puts a failed call into words.
@@ -121,70 +107,67 @@ impl Table {
         error: SdkError<E, HttpResponse>,
     ) -> TableError
     where
-        E: std::error::Error + ProvideErrorMetadata + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let table = self.name().to_owned();
-        let subject = key.map_or_else(|| "the table".to_owned(), ToString::to_string);
-        let (ambiguous, no_answer) = match &error {
-            SdkError::ConstructionFailure(_) => (false, false),
-            SdkError::ServiceError(answer) => (answer.raw().status().is_server_error(), false),
-            // No answer at all, or none that could be read.
-            _ => (true, true),
-        };
-        let code = error.code().map(str::to_owned);
-        let message = match error.message() {
-            Some(message) => message.to_owned(),
-            None => DisplayErrorContext(&error).to_string(),
-        };
-        match code.as_deref() {
-            Some("ResourceNotFoundException") => {
-                TableError::Missing { table, region: self.region() }
-            }
-            Some("AccessDeniedException") => {
-                TableError::AccessDenied { table, operation, subject, message }
-            }
-            _ => {
-                let throttled = code.as_deref().is_some_and(|code| TRANSIENT.contains(&code));
-                TableError::Failed {
-                    table,
-                    operation,
-                    subject,
-                    message,
-                    ambiguous,
-                    transient: ambiguous || no_answer || throttled,
-                    code,
-                }
-            }
+        let error = self.call(operation, key).failed(error);
+        if error.has_code("ResourceNotFoundException") {
+            return self.missing();
         }
+        error.into()
     }
 
-    /// Others are in the way, and stay there.
-    pub(super) fn busy(&self, operation: &'static str, message: &str) -> TableError {
-        TableError::Failed {
-            table: self.name().to_owned(),
-            operation,
-            subject: "the table".to_owned(),
-            code: None,
-            message: message.to_owned(),
-            ambiguous: false,
-            transient: true,
-        }
-    }
-
-    /// A request that could not even be built, or an answer that says it was wrong.
-    pub(super) fn invalid(
+    /// A call that ended otherwise than with an error of the SDK.
+    pub(super) fn unexpected(
         &self,
         operation: &'static str,
-        why: &impl std::fmt::Display,
+        key: Option<&Key>,
+        class: ErrorClass,
+        message: impl Into<String>,
     ) -> TableError {
-        TableError::Failed {
+        self.call(operation, key).unexpected(class, message).into()
+    }
+
+    /// A request that could not even be built.
+    pub(super) fn unbuilt(
+        &self,
+        operation: &'static str,
+        error: &impl std::fmt::Display,
+    ) -> TableError {
+        self.unexpected(operation, None, ErrorClass::Refused, error.to_string())
+    }
+
+    pub(super) fn missing(&self) -> TableError {
+        TableError::Missing {
             table: self.name().to_owned(),
-            operation,
-            subject: "the table".to_owned(),
-            code: None,
-            message: why.to_string(),
-            ambiguous: false,
-            transient: false,
+            region: self.region(),
+        }
+    }
+
+    pub(super) fn unfit(&self, why: impl Into<String>) -> TableError {
+        TableError::Unfit {
+            table: self.name().to_owned(),
+            region: self.region(),
+            why: why.into(),
+        }
+    }
+
+    fn call(&self, operation: &'static str, key: Option<&Key>) -> Call {
+        let table = self.name();
+        let resource = match key {
+            Some(key) => format!("{key} in table {table}"),
+            None => format!("table {table}"),
+        };
+        let reads = [
+            "GetItem",
+            "Query",
+            "BatchGetItem",
+            "DescribeTable",
+            "DescribeTimeToLive",
+        ];
+        if reads.contains(&operation) {
+            Call::read("dynamodb", operation, resource)
+        } else {
+            Call::write("dynamodb", operation, resource)
         }
     }
 }

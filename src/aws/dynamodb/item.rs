@@ -16,9 +16,12 @@ pub fn normalize(value: Value) -> Value {
     match value {
         Value::Number(number) => parse_number(&number.to_string()),
         Value::Array(items) => Value::Array(items.into_iter().map(normalize).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (key, normalize(value))).collect())
-        }
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(key, value)| (key, normalize(value)))
+                .collect(),
+        ),
         other => other,
     }
 }
@@ -35,14 +38,19 @@ pub(super) fn to_attribute(value: &Value) -> AttributeValue {
 }
 
 pub(super) fn to_attributes(item: &Item) -> HashMap<String, AttributeValue> {
-    item.iter().map(|(name, value)| (name.clone(), to_attribute(value))).collect()
+    item.iter()
+        .map(|(name, value)| (name.clone(), to_attribute(value)))
+        .collect()
 }
 
 pub(super) fn from_attributes(attributes: HashMap<String, AttributeValue>) -> Item {
     let mut fields: Vec<_> = attributes.into_iter().collect();
     // DynamoDB keeps no order among attributes; ours is the names', so that reads are repeatable.
     fields.sort_by(|left, right| left.0.cmp(&right.0));
-    fields.into_iter().map(|(name, value)| (name, from_attribute(value))).collect()
+    fields
+        .into_iter()
+        .map(|(name, value)| (name, from_attribute(value)))
+        .collect()
 }
 
 fn from_attribute(value: AttributeValue) -> Value {
@@ -66,10 +74,15 @@ fn parse_number(text: &str) -> Value {
     if let Ok(number) = text.parse::<u64>() {
         return number.into();
     }
-    let Ok(number) = text.parse::<f64>() else { return Value::Null };
+    let Ok(number) = text.parse::<f64>() else {
+        return Value::Null;
+    };
     // Whole numbers below 2^53 are exact in both types.
     if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53, as checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole and below 2^53, as checked"
+        )]
         let whole = number as i64;
         return whole.into();
     }
@@ -78,7 +91,9 @@ fn parse_number(text: &str) -> Value {
 
 /// How many bytes an item takes by DynamoDB's rules, to within a few.
 pub fn size_of(item: &Item) -> usize {
-    item.iter().map(|(name, value)| name.len() + size_of_value(value)).sum()
+    item.iter()
+        .map(|(name, value)| name.len() + size_of_value(value))
+        .sum()
 }
 
 fn size_of_value(value: &Value) -> usize {
@@ -86,7 +101,12 @@ fn size_of_value(value: &Value) -> usize {
         Value::Null | Value::Bool(_) => 1,
         Value::Number(number) => number.to_string().len() / 2 + 2,
         Value::String(text) => text.len(),
-        Value::Array(items) => 3 + items.iter().map(|item| 1 + size_of_value(item)).sum::<usize>(),
+        Value::Array(items) => {
+            3 + items
+                .iter()
+                .map(|item| 1 + size_of_value(item))
+                .sum::<usize>()
+        }
         Value::Object(fields) => 3 + fields.len() + size_of(fields),
     }
 }

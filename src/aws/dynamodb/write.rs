@@ -2,15 +2,14 @@
 
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use serde_json::Value;
 
 use super::condition::{Condition, Expression};
 use super::item::{MAX_ITEM_BYTES, size_of, to_attributes};
 use super::{Item, Key, Pause, Table, TableError, WRITE_ID, WriteError};
+use crate::aws::ErrorClass;
 
 /// How many writes fit into one transaction.
 pub const MAX_TRANSACTION: usize = 100;
@@ -77,7 +76,15 @@ impl Table {
                 Err(Sent::Contended) if pause.take().await => {}
                 Err(Sent::Contended) => {
                     let why = "other writers keep touching the same items";
-                    return Err(self.busy("TransactWriteItems", why).into());
+                    let key = writes.last().map(key_of);
+                    return Err(self
+                        .unexpected(
+                            operation_of(&writes),
+                            key.as_ref(),
+                            ErrorClass::Conflict,
+                            why,
+                        )
+                        .into());
                 }
                 Err(Sent::ConditionFailed(index)) => {
                     return match self.landed(&writes, &id).await {
@@ -97,12 +104,18 @@ impl Table {
 
     /// Stamps a put with the write's id, and refuses what DynamoDB would refuse.
     fn prepare(&self, write: &mut Write, id: &str) -> Result<(), TableError> {
-        let Write::Put { item, .. } = write else { return Ok(()) };
+        let Write::Put { item, .. } = write else {
+            return Ok(());
+        };
         item.insert(WRITE_ID.to_owned(), Value::String(id.to_owned()));
         let bytes = size_of(item);
         if bytes > MAX_ITEM_BYTES {
             let table = self.name().to_owned();
-            return Err(TableError::TooLarge { table, key: Key::of(item), bytes });
+            return Err(TableError::TooLarge {
+                table,
+                key: Key::of(item),
+                bytes,
+            });
         }
         Ok(())
     }
@@ -149,10 +162,12 @@ impl Table {
     }
 
     async fn transact(&self, writes: &[Write], id: &str) -> Result<(), Sent> {
-        let items: Result<Vec<_>, BuildError> =
-            writes.iter().map(|write| transact_item(self.name(), write)).collect();
+        let items: Result<Vec<_>, BuildError> = writes
+            .iter()
+            .map(|write| transact_item(self.name(), write))
+            .collect();
         let items =
-            items.map_err(|error| Sent::Failed(self.invalid("TransactWriteItems", &error)))?;
+            items.map_err(|error| Sent::Failed(self.unbuilt("TransactWriteItems", &error)))?;
         self.client
             .transact_write_items()
             .set_transact_items(Some(items))
@@ -171,9 +186,11 @@ impl Table {
         let operation = "TransactWriteItems";
         let key = writes.iter().map(key_of).next_back();
         match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                self.reasons(cancelled.cancellation_reasons(), key.as_ref(), error.to_string())
-            }
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => self.reasons(
+                cancelled.cancellation_reasons(),
+                key.as_ref(),
+                error.to_string(),
+            ),
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => Sent::Contended,
             _ => Sent::Failed(self.failed(operation, key.as_ref(), error)),
         }
@@ -182,33 +199,45 @@ impl Table {
     /// Why a transaction was cancelled. A condition that failed comes first: trying again would
     /// not help.
     fn reasons(&self, reasons: &[CancellationReason], key: Option<&Key>, said: String) -> Sent {
-        let has = |code: &str| reasons.iter().position(|reason| reason.code() == Some(code));
+        let has = |code: &str| {
+            reasons
+                .iter()
+                .position(|reason| reason.code() == Some(code))
+        };
         if let Some(index) = has("ConditionalCheckFailed") {
             return Sent::ConditionFailed(index);
         }
-        let busy = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+        let busy = [
+            "TransactionConflict",
+            "ThrottlingError",
+            "ProvisionedThroughputExceeded",
+        ];
         if busy.iter().any(|code| has(code).is_some()) {
             return Sent::Contended;
         }
-        let message = reasons.iter().find_map(CancellationReason::message).unwrap_or(&said);
-        Sent::Failed(TableError::Failed {
-            table: self.name().to_owned(),
-            operation: "TransactWriteItems",
-            subject: key.map_or_else(|| "the table".to_owned(), ToString::to_string),
-            code: Some("TransactionCanceledException".to_owned()),
-            message: message.to_owned(),
-            ambiguous: false,
-            transient: false,
-        })
+        let message = reasons
+            .iter()
+            .find_map(CancellationReason::message)
+            .unwrap_or(&said);
+        Sent::Failed(self.unexpected("TransactWriteItems", key, ErrorClass::Refused, message))
     }
 }
 
 /// Sorts out the answers of single writes that are no failures of the call.
 fn single(error: TableError) -> Sent {
-    match error.code() {
+    match error.aws().and_then(|error| error.code.as_deref()) {
         Some("ConditionalCheckFailedException") => Sent::ConditionFailed(0),
         Some("TransactionConflictException") => Sent::Contended,
         _ => Sent::Failed(error),
+    }
+}
+
+/// The operation that does the writes.
+fn operation_of(writes: &[Write]) -> &'static str {
+    match writes {
+        [Write::Put { .. }] => "PutItem",
+        [Write::Delete { .. }] => "DeleteItem",
+        _ => "TransactWriteItems",
     }
 }
 

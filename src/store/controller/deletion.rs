@@ -30,12 +30,23 @@ impl ControllerStore {
                 key: keys::release(key),
                 condition: being_deleted(uid),
             }];
-            writes.extend(batch.into_iter().map(|key| Write::Delete { key, condition: None }));
-            self.write(writes).await.map_err(|refusal| refusal.or_conflict(&object.to_string()))?;
+            writes.extend(batch.into_iter().map(|key| Write::Delete {
+                key,
+                condition: None,
+            }));
+            self.write(writes)
+                .await
+                .map_err(|refusal| refusal.or_conflict(&object.to_string()))?;
         }
         let last = vec![
-            Write::Delete { key: keys::release(key), condition: Some(being_deleted(uid)) },
-            Write::Delete { key: keys::status(key), condition: None },
+            Write::Delete {
+                key: keys::release(key),
+                condition: Some(being_deleted(uid)),
+            },
+            Write::Delete {
+                key: keys::status(key),
+                condition: None,
+            },
         ];
         match self.write(last).await {
             Ok(()) => Ok(()),
@@ -53,7 +64,8 @@ impl ControllerStore {
     async fn give_claims_back(&self, key: &ReleaseKey) -> Result<(), StoreError> {
         let pk = keys::ledger(key);
         for item in self.store.table().query(&pk, keys::CLAIM_PREFIX).await? {
-            self.unclaim(&crate::store::record::from_item(item)?).await?;
+            self.unclaim(&crate::store::record::from_item(item)?)
+                .await?;
         }
         Ok(())
     }
@@ -65,8 +77,14 @@ impl ControllerStore {
         object: &ObjectRef,
     ) -> Result<Vec<Item>, StoreError> {
         let table = self.store.table();
-        let mut items = table.query(&keys::ledger(key), keys::REVISION_PREFIX).await?;
-        items.extend(table.query(&keys::ledger(key), keys::ROLLOUT_PREFIX).await?);
+        let mut items = table
+            .query(&keys::ledger(key), keys::REVISION_PREFIX)
+            .await?;
+        items.extend(
+            table
+                .query(&keys::ledger(key), keys::ROLLOUT_PREFIX)
+                .await?,
+        );
         let requests = keys::requests(&key.namespace);
         items.extend(table.query(&requests, &keys::request_prefix(key)).await?);
         let specs = keys::specs(&key.namespace);

@@ -42,20 +42,28 @@ impl ControllerStore {
         read: u64,
     ) -> Result<u64, StoreError> {
         let version = read + 1;
-        let record = StatusRecord { uid: uid.to_owned(), version, status: status.clone() };
+        let record = StatusRecord {
+            uid: uid.to_owned(),
+            version,
+            status: status.clone(),
+        };
         let item = to_item(&keys::status(key), &record)?;
         let writes = vec![
             Write::Check {
                 key: keys::release(key),
                 condition: Condition::Equals("uid", uid.into()),
             },
-            Write::Put { item, condition: Some(still(read)) },
+            Write::Put {
+                item,
+                condition: Some(still(read)),
+            },
         ];
         match self.write(writes).await {
             Ok(()) => Ok(version),
-            Err(Refusal::Condition(0)) => {
-                Err(StoreError::NotFound(format!("{} with uid {uid}", ObjectRef::release(key))))
-            }
+            Err(Refusal::Condition(0)) => Err(StoreError::NotFound(format!(
+                "{} with uid {uid}",
+                ObjectRef::release(key)
+            ))),
             Err(refusal) => Err(refusal.or_conflict(&format!("the status of {key}"))),
         }
     }
@@ -72,7 +80,10 @@ impl ControllerStore {
         let place = keys::revision(key, revision.number);
         let what = format!("revision {} of {key}", revision.number);
         self.put(&place, revision, revision.version, &what).await?;
-        Ok(Revision { version: revision.version + 1, ..revision.clone() })
+        Ok(Revision {
+            version: revision.version + 1,
+            ..revision.clone()
+        })
     }
 
     /// Forgets a revision. One that is gone already is as good as forgotten.
@@ -86,10 +97,15 @@ impl ControllerStore {
     ) -> Result<(), StoreError> {
         let write = Write::Delete {
             key: keys::revision(key, revision.number),
-            condition: Some(Condition::Any(vec![Condition::Absent, still(revision.version)])),
+            condition: Some(Condition::Any(vec![
+                Condition::Absent,
+                still(revision.version),
+            ])),
         };
         let what = format!("revision {} of {key}", revision.number);
-        self.write(vec![write]).await.map_err(|refusal| refusal.or_conflict(&what))
+        self.write(vec![write])
+            .await
+            .map_err(|refusal| refusal.or_conflict(&what))
     }
 
     /// Stores a task definition's content under its hash; content that is there stays.
@@ -97,8 +113,17 @@ impl ControllerStore {
     /// # Errors
     /// [`StoreError::LostLease`], or what became of the call.
     pub async fn put_definition(&self, hash: &str, content: &Value) -> Result<(), StoreError> {
-        let item = to_item(&keys::definition(hash), &json!({ "content": content.to_string() }))?;
-        match self.write(vec![Write::Put { item, condition: Some(Condition::Absent) }]).await {
+        let item = to_item(
+            &keys::definition(hash),
+            &json!({ "content": content.to_string() }),
+        )?;
+        match self
+            .write(vec![Write::Put {
+                item,
+                condition: Some(Condition::Absent),
+            }])
+            .await
+        {
             Ok(()) | Err(Refusal::Condition(_)) => Ok(()),
             Err(Refusal::Error(error)) => Err(error),
         }
@@ -116,7 +141,10 @@ impl ControllerStore {
         let place = keys::migration(key, &run.migration, &run.run_key);
         let what = format!("migration {} of {key}", run.migration);
         self.put(&place, run, run.version, &what).await?;
-        Ok(MigrationRun { version: run.version + 1, ..run.clone() })
+        Ok(MigrationRun {
+            version: run.version + 1,
+            ..run.clone()
+        })
     }
 
     /// Writes a service's newest rollout over the version it was read with; returns it with the
@@ -132,7 +160,10 @@ impl ControllerStore {
         let place = keys::rollout(key, &rollout.service);
         let what = format!("the rollout of service {} of {key}", rollout.service);
         self.put(&place, rollout, rollout.version, &what).await?;
-        Ok(Rollout { version: rollout.version + 1, ..rollout.clone() })
+        Ok(Rollout {
+            version: rollout.version + 1,
+            ..rollout.clone()
+        })
     }
 
     /// Writes a registration over the version it was read with; returns it with the new one.
@@ -143,11 +174,21 @@ impl ControllerStore {
         &self,
         registration: &Registration,
     ) -> Result<Registration, StoreError> {
-        let Registration { account, region, family, definition, version, .. } = registration;
+        let Registration {
+            account,
+            region,
+            family,
+            definition,
+            version,
+            ..
+        } = registration;
         let place = keys::registration(account, region, family, definition);
         let what = format!("the registration of {definition} in family {family}");
         self.put(&place, registration, *version, &what).await?;
-        Ok(Registration { version: version + 1, ..registration.clone() })
+        Ok(Registration {
+            version: version + 1,
+            ..registration.clone()
+        })
     }
 
     /// Claims an ECS service or rule for a Release, unless another one holds it. Claiming what is
@@ -161,8 +202,14 @@ impl ControllerStore {
         item.insert(HOLDER.to_owned(), claim.release.to_string().into());
         let mirror = to_item(&keys::claim_in_ledger(&claim.release, &claim.arn), claim)?;
         let writes = vec![
-            Write::Put { item, condition: Some(free) },
-            Write::Put { item: mirror, condition: None },
+            Write::Put {
+                item,
+                condition: Some(free),
+            },
+            Write::Put {
+                item: mirror,
+                condition: None,
+            },
         ];
         match self.write(writes).await {
             Ok(()) => Ok(ClaimOutcome::Held),
@@ -202,7 +249,10 @@ impl ControllerStore {
     /// # Errors
     /// [`StoreError::LostLease`], or what became of the call.
     pub async fn finish_request(&self, key: &ReleaseKey, id: &str) -> Result<(), StoreError> {
-        let write = Write::Delete { key: keys::request(key, id), condition: None };
+        let write = Write::Delete {
+            key: keys::request(key, id),
+            condition: None,
+        };
         self.write(vec![write])
             .await
             .map_err(|refusal| refusal.or_conflict(&format!("request {id} of {key}")))
@@ -218,19 +268,27 @@ impl ControllerStore {
         let record = BindingRecord::from(binding);
         let item = to_item(&keys::binding(name), &record)?;
         let writes = vec![
-            Write::Check { key: keys::environment(name), condition: Condition::Present },
-            Write::Put { item, condition: Some(Condition::Absent) },
+            Write::Check {
+                key: keys::environment(name),
+                condition: Condition::Present,
+            },
+            Write::Put {
+                item,
+                condition: Some(Condition::Absent),
+            },
         ];
         match self.write(writes).await {
             Ok(()) => Ok(()),
-            Err(Refusal::Condition(0)) => {
-                Err(StoreError::NotFound(ObjectRef::environment(name).to_string()))
-            }
+            Err(Refusal::Condition(0)) => Err(StoreError::NotFound(
+                ObjectRef::environment(name).to_string(),
+            )),
             Err(Refusal::Condition(_)) => {
                 if self.store.binding(name).await?.as_ref() == Some(&record) {
                     return Ok(());
                 }
-                Err(StoreError::Conflict(format!("the recorded place of Environment {name}")))
+                Err(StoreError::Conflict(format!(
+                    "the recorded place of Environment {name}"
+                )))
             }
             Err(Refusal::Error(error)) => Err(error),
         }
@@ -241,7 +299,10 @@ impl ControllerStore {
 pub(super) fn give_back(claim: &Claim) -> Write {
     Write::Delete {
         key: keys::claim(&claim.arn),
-        condition: Some(Condition::Any(vec![Condition::Absent, held_by(&claim.release)])),
+        condition: Some(Condition::Any(vec![
+            Condition::Absent,
+            held_by(&claim.release),
+        ])),
     }
 }
 
