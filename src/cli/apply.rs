@@ -1,5 +1,6 @@
 //! `apply`: manifests into the table.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -18,7 +19,7 @@ use crate::report::paint::{Paint, Tone};
 use crate::resource::duration::Span;
 use crate::resource::manifest::{Declared, Manifest};
 use crate::resource::meta::ReleaseKey;
-use crate::store::{Applied, ApplyOptions, ApplyOutcome, FieldChange, KeptField, ObjectRef};
+use crate::store::{Applied, ApplyOptions, ApplyOutcome, FieldChange, KeptField, ObjectRef, Pruned};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -129,11 +130,12 @@ pub async fn run(args: &ApplyArgs, settings: &Settings) -> Result<Exit, CliError
     let pruned = if args.prune {
         prune(&connection, &manifests, &options, args.allow_empty).await?
     } else {
-        Vec::new()
+        Pruned { removed: Vec::new(), left: Vec::new() }
     };
-    let value = serde_json::json!({ "items": applied, "pruned": pruned });
+    let removed: Vec<String> = pruned.removed.iter().map(ToString::to_string).collect();
+    let value = serde_json::json!({ "items": applied, "pruned": removed });
     settings.out.print(&value, |paint| {
-        let gone = pruned.iter().map(|name| format!("{name} deletion asked for\n"));
+        let gone = removed.iter().map(|name| format!("{name} pruned\n"));
         table(&applied, paint) + &gone.collect::<String>()
     })?;
     if args.wait {
@@ -183,9 +185,7 @@ pub async fn apply(
             Declared::Release(one) => connection.store.apply_release(one, &options).await,
         };
         let applied = applied.map_err(|error| {
-            let before = done.len();
-            let already = if before == 0 { String::new() } else { format!(" ({before} objects before it were written)") };
-            connection.store_error(error).context(&format!("{}{already}", manifest.object))
+            CliError::from(error).at(&manifest.origin.to_string(), done.len())
         })?;
         done.push(AppliedObject::new(&manifest.object, applied));
     }
@@ -197,13 +197,15 @@ async fn prune(
     manifests: &[Manifest],
     options: &Options,
     allow_empty: bool,
-) -> Result<Vec<String>, CliError> {
-    let keep: Vec<ObjectRef> = manifests.iter().map(|manifest| object_ref(&manifest.object)).collect();
-    let pruned = connection
+) -> Result<Pruned, CliError> {
+    let keep: BTreeSet<ObjectRef> = manifests.iter().map(|manifest| object_ref(&manifest.object)).collect();
+    let pruned: Pruned = connection
         .store
         .prune(&options.applier, &keep, allow_empty, now())
-        .await
-        .map_err(|error| connection.store_error(error))?;
+        .await?;
+    for left in &pruned.left {
+        tracing::warn!("{} was not deleted: {}", left.object, left.reason);
+    }
     Ok(pruned)
 }
 
@@ -229,7 +231,7 @@ async fn wait(
         .collect();
     for key in keys {
         let timeout = connect::std(timeout.length());
-        let exit = follow(&connection.store, &key, Goal::Ready, timeout, settings).await?;
+        let exit = follow(connection, &key, Goal::Ready, timeout, settings).await?;
         if exit != Exit::Done {
             return Ok(exit);
         }

@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde_json::json;
 
+use super::clock::now;
 use super::connect::{self, Connection};
 use super::error::{CliError, Exit};
 use super::follow::{Goal, follow};
@@ -56,7 +57,7 @@ async fn environment(name: &str, args: &DeleteArgs, settings: &Settings) -> Resu
         return Err(CliError::new("--orphan and --wait are for releases: an environment is deleted at once"));
     }
     let connection = Connection::open(settings).await?;
-    connection.delete_environment(name).await?;
+    connection.store.delete_environment(name).await?;
     let value = json!({ "environment": name, "result": "deleted" });
     settings.out.print(&value, |_| format!("environment/{name} deleted\n"))?;
     Ok(Exit::Done)
@@ -66,10 +67,10 @@ async fn release(name: &str, args: &DeleteArgs, settings: &Settings) -> Result<E
     let name = ReleaseName::parse(name, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
     let key = connection.find(&name).await?.release_key();
-    connection.delete_release(&key, args.orphan).await?;
+    connection.store.delete_release(&key, args.orphan, now()).await?;
     if args.wait {
         let timeout = connect::std(args.timeout.length());
-        return follow(&connection.store, &key, Goal::Deleted, timeout, settings).await;
+        return follow(&connection, &key, Goal::Deleted, timeout, settings).await;
     }
     let value = json!({ "release": key.to_string(), "result": "deletion requested", "orphan": args.orphan });
     settings.out.print(&value, |_| format!("release/{key} deletion requested\n"))?;

@@ -59,6 +59,16 @@ impl CliError {
         self
     }
 
+    /// Where in the files it happened, and how many objects had been written before it.
+    #[must_use]
+    pub fn at(mut self, place: &str, written: usize) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        if written > 0 {
+            let _ = write!(self.message, " (the {written} objects before it were written)");
+        }
+        self
+    }
+
     /// Nobody reads on; nothing is printed.
     pub(super) fn pipe_closed() -> Self {
         Self { exit: Exit::PipeClosed, message: String::new(), help: None }

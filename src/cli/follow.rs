@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::settings::Settings;
 use crate::report::paint::{Paint, printable, brief};
@@ -14,7 +15,6 @@ use crate::report::time::short;
 use crate::resource::conditions::{ConditionType, is_true};
 use crate::resource::meta::{Release, ReleaseKey};
 use crate::resource::status::PartState;
-use crate::store::Store;
 
 /// How often the table is read: a read of one item costs next to nothing, and a person waits.
 const POLL: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub enum Goal {
 /// # Errors
 /// When the table cannot be read, the release is not there, or time is up.
 pub async fn follow(
-    store: &Store,
+    connection: &Connection,
     key: &ReleaseKey,
     goal: Goal,
     timeout: Duration,
@@ -43,13 +43,14 @@ pub async fn follow(
     let deadline = Instant::now() + timeout;
     let mut generation = None;
     loop {
-        let Some(release) = store.release(key).await? else {
+        let Some(release) = connection.lookup(key).await? else {
+            view.close();
             return gone(key, goal, settings);
         };
         view.show(&release)?;
         let wanted = *generation.get_or_insert(release.metadata.generation);
         if goal == Goal::Ready
-            && let Some(end) = end(store, key, &release, wanted, settings).await?
+            && let Some(end) = end(connection, key, &release, wanted).await?
         {
             view.close();
             return end.tell(key, settings);
@@ -119,11 +120,10 @@ impl End {
 }
 
 async fn end(
-    store: &Store,
+    connection: &Connection,
     key: &ReleaseKey,
     release: &Release,
     wanted: Option<u64>,
-    settings: &Settings,
 ) -> Result<Option<End>, CliError> {
     let generation = release.metadata.generation;
     if generation > wanted {
@@ -140,7 +140,7 @@ async fn end(
     }
     if is_true(&status.conditions, ConditionType::Stalled) {
         // A person asked for another attempt and the controller has not looked yet.
-        if super::connect::requests_waiting(store, key, settings).await? {
+        if connection.is_asked(key).await? {
             return Ok(None);
         }
         return Ok(Some(End::Stalled(release::standing(release))));

@@ -21,9 +21,18 @@ pub async fn run(_: &InitArgs, settings: &Settings) -> Result<Exit, CliError> {
     let connection = Connection::open(settings).await?;
     let made = connection.store.init().await?;
     let table = &settings.table;
-    let value = json!({ "table": table, "created": made.created, "installation": made.installation });
+    let repaired: Vec<String> = made.repaired.iter().map(ToString::to_string).collect();
+    let value = json!({
+        "table": table,
+        "region": made.region,
+        "created": made.created,
+        "repaired": repaired,
+        "installation": made.installation,
+    });
     settings.out.print(&value, |_| {
-        if made.created { format!("table/{table} created\n") } else { format!("table/{table} is ready\n") }
+        let word = if made.created { "created" } else { "is ready" };
+        let repaired = repaired.iter().map(|what| format!("  {what}\n"));
+        format!("table/{table} {word} in {}\n{}", made.region, repaired.collect::<String>())
     })?;
     Ok(Exit::Done)
 }

@@ -45,8 +45,9 @@ pub struct RunArgs {
 
 pub async fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError> {
     let metrics = Metrics::new().map_err(|error| CliError::from_error(&error))?;
-    let connection = Connection::open_with(settings, Some(&metrics)).await?;
-    connection.check_table().await?;
+    let connection = Connection::open_with(settings, Some(metrics.aws())).await?;
+    // A table that is not there is told before anything is served.
+    connection.store.installation().await?;
     if let Some(address) = args.http {
         serve(address, &metrics).await?;
     }

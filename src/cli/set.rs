@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
@@ -38,7 +37,7 @@ name is the image's name in the release, and the URI must be of the repository d
 Examples:
   evenkeel set image rails app=9d3c2f1 nginx=9d3c2f1
   evenkeel set image rails app=sha256:315309a646cf92e9b85be48a7133e678998c9e611fbef98aabb4c6de2984ebdb
-  evenkeel set image chuoi --from imagedefinitions.json --source $CODEBUILD_RESOLVED_SOURCE_VERSION")]
+  evenkeel set image chuoi --from imagedefinitions.json")]
 struct ImageArgs {
     /// NAME, or NAMESPACE/NAME
     #[arg(value_name = "NAME")]
@@ -49,10 +48,6 @@ struct ImageArgs {
     /// CodePipeline's imagedefinitions.json
     #[arg(long, env = "EVENKEEL_SET_IMAGE_FROM", hide_env_values = true, value_name = "PATH")]
     from: Option<PathBuf>,
-    /// The source revision that this comes from, to be shown in the history
-    #[arg(long, env = "EVENKEEL_SET_IMAGE_SOURCE", hide_env_values = true, value_name = "REVISION",
-          value_parser = NonEmptyStringValueParser::new())]
-    source: Option<String>,
 }
 
 /// One entry of imagedefinitions.json.
@@ -75,8 +70,7 @@ pub async fn run(args: &SetArgs, settings: &Settings) -> Result<Exit, CliError> 
     let tags = given.tags(&release)?;
     let applier = connection.applier().await?;
     let key = release.release_key();
-    let applied =
-        set_images(&connection, &key, &tags, &applier, args.source.as_deref()).await?;
+    let applied = set_images(&connection, &key, &tags, &applier).await?;
     let value = serde_json::json!({ "items": [applied] });
     settings.out.print(&value, |paint| apply::table(std::slice::from_ref(&applied), paint))?;
     Ok(Exit::Done)
@@ -91,13 +85,11 @@ pub async fn set_images(
     key: &ReleaseKey,
     tags: &BTreeMap<String, NewTag>,
     applier: &str,
-    source: Option<&str>,
 ) -> Result<AppliedObject, CliError> {
     let applied = connection
         .store
-        .set_images(key, tags, applier, source, now())
-        .await
-        .map_err(|error| connection.store_error(error))?;
+        .set_images(key, tags, applier, now())
+        .await?;
     Ok(AppliedObject::release(key, applied))
 }
 

@@ -1,7 +1,6 @@
 //! `wait`: follows a release.
 
 use clap::{Args, ValueEnum};
-use jiff::SignedDuration;
 
 use super::connect::{self, Connection};
 use super::error::{CliError, Exit};
@@ -49,8 +48,5 @@ pub async fn run(args: &WaitArgs, settings: &Settings) -> Result<Exit, CliError>
         GoalArg::Ready => Goal::Ready,
         GoalArg::Deleted => Goal::Deleted,
     };
-    follow(&connection.store, &key, goal, connect::std(args.timeout.length()), settings).await
+    follow(&connection, &key, goal, connect::std(args.timeout.length()), settings).await
 }
-
-/// How long `--wait` waits where no time is given.
-pub const DEFAULT_TIMEOUT: SignedDuration = SignedDuration::from_mins(15);

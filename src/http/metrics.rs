@@ -2,6 +2,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use crate::aws::AwsMetrics;
 use crate::controller::{Happening, What};
 use crate::model::plan::{Plan, Requeue, Step};
 use crate::model::ledger::{RolloutState, RunState};
@@ -25,6 +26,7 @@ pub struct Metrics {
     differences: IntGaugeVec,
     migrations: IntCounterVec,
     rollouts: IntCounterVec,
+    aws: AwsMetrics,
 }
 
 impl Metrics {
@@ -81,6 +83,7 @@ impl Metrics {
                 "Rollouts by outcome.",
                 &["namespace", "release", "service", "outcome"],
             )?,
+            aws: AwsMetrics::register(&registry)?,
             registry,
         })
     }
@@ -88,6 +91,11 @@ impl Metrics {
     /// What is served at `/metrics`.
     pub fn registry(&self) -> Registry {
         self.registry.clone()
+    }
+
+    /// Counts calls to AWS; for [`crate::aws::AwsSettings`].
+    pub fn aws(&self) -> AwsMetrics {
+        self.aws.clone()
     }
 
     /// Takes note of something that happened.

@@ -199,7 +199,7 @@ impl Cast<'_> {
         self.push_bad_image()?;
         self.stage.hand(&format!("evenkeel set image rails app={BAD}"))?;
         let tags = [("app".to_owned(), set::parse_tag(BAD)?)].into();
-        let applied = set::set_images(&self.connection, &self.key, &tags, "demo", None).await?;
+        let applied = set::set_images(&self.connection, &self.key, &tags, "demo").await?;
         self.stage.block(&apply::table(&[applied], self.paint))?;
         self.stage.hand("evenkeel run --once")?;
         let summary = self.run().await?;
