@@ -1,5 +1,11 @@
 //! The generated files in `crds/` are what the types say, and are what Kubernetes takes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall fail"
+)]
+
 use std::path::{Path, PathBuf};
 
 use evenkeel::resource::crd;

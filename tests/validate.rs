@@ -1,5 +1,7 @@
 //! What `validate` says of good and of bad manifests.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on shall fail")]
+
 use std::path::{Path, PathBuf};
 
 use evenkeel::resource::manifest::{self, Declared, Manifest, Problems};
@@ -83,7 +85,10 @@ fn the_examples_are_accepted_as_they_are() {
 #[test]
 fn json_that_is_no_manifest_is_refused_where_it_is_named() {
     let problems = load(&["fixtures/examples/rails/account.json"]).expect_err("AWS calls");
-    assert!(problems.0[0].message.contains("must be a mapping"), "{problems}");
+    assert!(
+        problems.0[0].message.contains("must be a mapping"),
+        "{problems}"
+    );
 }
 
 #[test]
