@@ -222,3 +222,27 @@ fn every_file_is_told_of_at_once() {
         assert!(problems.contains(says), "{says} in\n{problems}");
     }
 }
+
+/// Whatever is left of a manifest, there is an answer: an object, or what is wrong.
+#[test]
+fn a_manifest_that_lost_a_part_is_never_silently_dropped() {
+    let file = tests().join("fixtures/examples/rails/release.yaml");
+    let text = std::fs::read_to_string(file).expect("the example");
+    let lines: Vec<&str> = text.lines().collect();
+    for missing in 0..lines.len() {
+        let mut left = lines.clone();
+        left.remove(missing);
+        let (manifests, problems) = manifest::parse("release.yaml", &left.join("\n"));
+        assert!(
+            manifests.len() + problems.len() > 0,
+            "without line {missing}"
+        );
+    }
+    for end in (1..text.len()).filter(|end| text.is_char_boundary(*end)) {
+        let (manifests, problems) = manifest::parse("release.yaml", &text[..end]);
+        assert!(
+            manifests.len() + problems.len() > 0,
+            "up to character {end}"
+        );
+    }
+}

@@ -557,7 +557,7 @@ mod tests {
     fn documents_are_read_one_by_one_and_empty_ones_skipped() {
         let text = "# only a comment\n---\na: 1\n---\n---\n# nothing\n---\nb: 2\n...\n";
         assert_eq!(read(text), [json!({"a": 1}), json!({"b": 2})]);
-        assert_eq!(read(""), [json!(0); 0]);
+        assert!(read("").is_empty());
         assert_eq!(
             read("\u{feff}a: 1\r\nb:\r\n  - 2\r\n"),
             [json!({"a": 1, "b": [2]})]
