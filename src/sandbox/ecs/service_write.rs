@@ -66,7 +66,10 @@ impl Ecs {
         }
         let controller = controller(input)?;
         let scheduling = scheduling(input)?;
-        let definition = match input.text("taskDefinition")?.filter(|text| !text.is_empty()) {
+        let definition = match input
+            .text("taskDefinition")?
+            .filter(|text| !text.is_empty())
+        {
             Some(text) => Some(self.runnable(cx, text)?.clone()),
             None if controller == "EXTERNAL" => None,
             None => return Err(invalid("TaskDefinition can not be blank.")),
@@ -140,7 +143,9 @@ impl Ecs {
         }
         for (name, _) in settings() {
             if let Some(value) = input.get(name) {
-                service.settings.insert(name.to_owned(), without_nulls(value));
+                service
+                    .settings
+                    .insert(name.to_owned(), without_nulls(value));
             }
         }
         let goal = self.new_goal(cx, input, &service)?;
@@ -166,10 +171,14 @@ impl Ecs {
         let mut service = self.service(&key)?.clone();
         if !input.flag("force")? {
             if service.scheduling == "REPLICA" && service.desired > 0 {
-                return Err(invalid("The service cannot be stopped while it is scaled above 0."));
+                return Err(invalid(
+                    "The service cannot be stopped while it is scaled above 0.",
+                ));
             }
             if service.deployments.len() > 1 {
-                return Err(invalid("The service cannot be stopped while deployments are active."));
+                return Err(invalid(
+                    "The service cannot be stopped while deployments are active.",
+                ));
             }
         }
         service.status = Status::Draining;
@@ -234,7 +243,9 @@ fn pass(input: Input<'_>, goal: &mut Map<String, Value>) {
 
 fn controller(input: Input<'_>) -> Result<String, Fault> {
     let controller = input.object("deploymentController")?;
-    let name = controller.and_then(|controller| controller.get("type")).and_then(Value::as_str);
+    let name = controller
+        .and_then(|controller| controller.get("type"))
+        .and_then(Value::as_str);
     match name {
         None => Ok("ECS".to_owned()),
         Some(name) if ["ECS", "CODE_DEPLOY", "EXTERNAL"].contains(&name) => Ok(name.to_owned()),
@@ -261,14 +272,18 @@ fn desired(input: Input<'_>, scheduling: &str) -> Result<Option<u32>, Fault> {
     }
     match u32::try_from(count) {
         Ok(count) if count <= 5000 => Ok(Some(count)),
-        _ => Err(invalid("Invalid desired count: it must be between 0 and 5000.")),
+        _ => Err(invalid(
+            "Invalid desired count: it must be between 0 and 5000.",
+        )),
     }
 }
 
 fn allowed_by_controller(input: Input<'_>, service: &Service, force: bool) -> Result<(), Fault> {
     let asked = controller(input)?;
     if input.get("deploymentController").is_some() && asked != service.controller {
-        return Err(invalid("The deployment controller of a service cannot be changed here."));
+        return Err(invalid(
+            "The deployment controller of a service cannot be changed here.",
+        ));
     }
     if service.is_scheduled() {
         return Ok(());
@@ -301,7 +316,11 @@ fn allowed_by_controller(input: Input<'_>, service: &Service, force: bool) -> Re
 
 /// deploymentConfiguration of a service about which nothing is said.
 fn defaults(scheduling: &str) -> Map<String, Value> {
-    let (most, least) = if scheduling == "DAEMON" { (100, 0) } else { (200, 100) };
+    let (most, least) = if scheduling == "DAEMON" {
+        (100, 0)
+    } else {
+        (200, 100)
+    };
     let value = json!({
         "deploymentCircuitBreaker": {
             "enable": false,
@@ -330,11 +349,16 @@ fn configuration(
     if let Some(given) = input.object("deploymentConfiguration")? {
         merge(&mut over, &drop_nulls(given));
     }
-    let strategy = over.get("strategy").and_then(Value::as_str).unwrap_or("ROLLING");
+    let strategy = over
+        .get("strategy")
+        .and_then(Value::as_str)
+        .unwrap_or("ROLLING");
     if strategy != "ROLLING" {
         return Err(Fault::client(
             "UnsupportedFeatureException",
-            format!("The sandbox rolls deployments out with the ROLLING strategy only, not {strategy}."),
+            format!(
+                "The sandbox rolls deployments out with the ROLLING strategy only, not {strategy}."
+            ),
         ));
     }
     let percent = |name: &str| over.get(name).and_then(Value::as_i64);

@@ -46,7 +46,9 @@ impl TaskDefinition {
 
     /// Whether it may run with this launch type.
     pub fn is_compatible(&self, launch_type: &str) -> bool {
-        list(&self.content, "compatibilities").iter().any(|c| c == launch_type)
+        list(&self.content, "compatibilities")
+            .iter()
+            .any(|c| c == launch_type)
     }
 
     fn view(&self) -> Value {
@@ -128,7 +130,10 @@ impl Ecs {
         let checked = taskdef_checks::check(input)?;
         let tags = tags::read(input, "tags")?;
         let family = checked.family.clone();
-        let revision = self.newest_revision.get(&family).map_or(1, |newest| newest + 1);
+        let revision = self
+            .newest_revision
+            .get(&family)
+            .map_or(1, |newest| newest + 1);
         let arn = arn(cx, &format!("task-definition/{family}:{revision}"));
         let content = taskdef_fill::described(cx, checked, &arn, revision);
         let definition = TaskDefinition {
@@ -184,7 +189,11 @@ impl Ecs {
         let text = input.needed("taskDefinition", "TaskDefinition can not be blank.")?;
         let key = match reference(cx, text) {
             Some(Reference::Revision(key)) => key,
-            _ => return Err(invalid("The task definition must be given with its revision.")),
+            _ => {
+                return Err(invalid(
+                    "The task definition must be given with its revision.",
+                ));
+            }
         };
         let now = cx.now;
         let view = self.definitions.edit(cx, &key, |definition| {
