@@ -193,8 +193,13 @@ fn life(
             _ => {}
         }
     }
-    let rules_end_it = !life.is_empty() || healthy.is_some();
-    if !whose.of_service && !rules_end_it {
+    // A rule about an essential container says how long the task lasts; one about a sidecar does
+    // not.
+    let is_told = containers
+        .iter()
+        .zip(told)
+        .any(|(c, told)| c.essential && told.is_some());
+    if !whose.of_service && !is_told {
         let ends = containers.iter().enumerate().filter(|(_, c)| c.essential);
         life.extend(ends.map(|(container, _)| (EXIT_AFTER, Life::Exit { container, code: 0 })));
     }

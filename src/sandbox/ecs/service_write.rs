@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::super::cx::Cx;
 use super::super::fault::Fault;
-use super::Ecs;
 use super::arn::arn;
 use super::json::{drop_nulls, without_nulls};
 use super::service::{Service, Status};
 use super::service_checks::{Capacity, capacity, network};
 use super::tags;
+use super::taskdef::TaskDefinition;
 use super::validate::{Input, invalid, is_name};
+use super::{Ecs, Key};
 
 /// Members of the goal that are passed through: a change of one starts a deployment.
 const PASSED: [&str; 5] = [
@@ -50,19 +51,8 @@ impl Ecs {
             return Err(invalid("Service name contains invalid characters."));
         }
         let key = (cluster_name.clone(), name.to_owned());
-        if let Some(existing) = self.services.get(&key) {
-            match existing.status {
-                Status::Active if existing.input == drop_nulls(input.members()) => {
-                    return Ok(json!({"service": self.service_view(cx, existing, true)}));
-                }
-                Status::Active => {
-                    return Err(invalid("Creation of service was not idempotent."));
-                }
-                Status::Draining => {
-                    return Err(invalid("Unable to Start a service that is still Draining."));
-                }
-                Status::Inactive => {}
-            }
+        if let Some(existing) = self.standing(input, &key)? {
+            return Ok(json!({"service": self.service_view(cx, existing, true)}));
         }
         let controller = controller(input)?;
         let scheduling = scheduling(input)?;
@@ -80,17 +70,7 @@ impl Ecs {
                 "The daemon scheduling strategy is not supported with the Fargate launch type.",
             ));
         }
-        let mut goal = capacity.members();
-        if let Some(definition) = &definition {
-            goal.insert("taskDefinition".to_owned(), json!(definition.arn));
-        }
-        if let Some(network) = network(input, definition.as_ref())? {
-            goal.insert("networkConfiguration".to_owned(), network);
-        }
-        for list in ["loadBalancers", "serviceRegistries"] {
-            goal.insert(list.to_owned(), json!([]));
-        }
-        pass(input, &mut goal);
+        let goal = first_goal(input, &capacity, definition.as_ref())?;
         let configuration = configuration(input, defaults(&scheduling))?;
         let mut service = Service {
             arn: arn(cx, &format!("service/{cluster_name}/{name}")),
@@ -189,7 +169,20 @@ impl Ecs {
         Ok(answer)
     }
 
-    fn service(&self, key: &(String, String)) -> Result<&Service, Fault> {
+    /// The service of that name, if the call repeats the one that made it.
+    fn standing(&self, input: Input<'_>, key: &Key) -> Result<Option<&Service>, Fault> {
+        let Some(existing) = self.services.get(key) else {
+            return Ok(None);
+        };
+        match existing.status {
+            Status::Inactive => Ok(None),
+            Status::Active if existing.input == drop_nulls(input.members()) => Ok(Some(existing)),
+            Status::Active => Err(invalid("Creation of service was not idempotent.")),
+            Status::Draining => Err(invalid("Unable to Start a service that is still Draining.")),
+        }
+    }
+
+    fn service(&self, key: &Key) -> Result<&Service, Fault> {
         self.services
             .get(key)
             .filter(|service| service.is_active())
@@ -231,6 +224,26 @@ impl Ecs {
         pass(input, &mut goal);
         Ok(goal)
     }
+}
+
+/// What a new service deploys.
+fn first_goal(
+    input: Input<'_>,
+    capacity: &Capacity,
+    definition: Option<&TaskDefinition>,
+) -> Result<Map<String, Value>, Fault> {
+    let mut goal = capacity.members();
+    if let Some(definition) = definition {
+        goal.insert("taskDefinition".to_owned(), json!(definition.arn));
+    }
+    if let Some(network) = network(input, definition)? {
+        goal.insert("networkConfiguration".to_owned(), network);
+    }
+    for list in ["loadBalancers", "serviceRegistries"] {
+        goal.insert(list.to_owned(), json!([]));
+    }
+    pass(input, &mut goal);
+    Ok(goal)
 }
 
 fn pass(input: Input<'_>, goal: &mut Map<String, Value>) {

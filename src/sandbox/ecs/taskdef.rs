@@ -20,7 +20,6 @@ use super::{taskdef_checks, taskdef_fill};
 pub(super) struct TaskDefinition {
     pub arn: String,
     pub family: String,
-    pub revision: u32,
     pub active: bool,
     /// As described, but for what changes: status and deregisteredAt.
     pub content: Arc<Map<String, Value>>,
@@ -139,7 +138,6 @@ impl Ecs {
         let definition = TaskDefinition {
             arn,
             family: family.clone(),
-            revision,
             active: true,
             content: Arc::new(content),
             deregistered_at: None,

@@ -164,7 +164,7 @@ fn containers(members: &Map<String, Value>, memory: Option<u32>) -> Result<(), F
         container_settings(members, container, name, memory)?;
     }
     let essential = |c: &&Map<String, Value>| c.get("essential") != Some(&Value::Bool(false));
-    if !containers.iter().any(|container| essential(container)) {
+    if !containers.iter().any(essential) {
         return Err(refused(
             "Task definition must have at least one essential container.",
         ));
@@ -301,7 +301,7 @@ fn is_fargate_size(cpu: u32, memory: u32) -> bool {
         32_768 => (61_440, 249_856, 4096),
         _ => return false,
     };
-    (least..=most).contains(&memory) && (memory - least) % step == 0
+    (least..=most).contains(&memory) && (memory - least).is_multiple_of(step)
 }
 
 /// A text member.

@@ -359,6 +359,26 @@ fn a_sidecar_ends_with_the_container_that_matters() {
 }
 
 #[test]
+fn a_sidecar_that_exits_or_lasts_does_not_change_the_task() {
+    for sidecar in [json!({"exit": {"after": "1s"}}), json!({"healthy": {}})] {
+        let mut world = World::new(json!([{"when": {"container": "log"}, "then": sidecar}]));
+        let mut input = definition("job", "app:1");
+        let containers = input["containerDefinitions"].as_array_mut().unwrap();
+        containers.push(json!({"name": "log", "image": "log:1", "essential": false}));
+        world.ok("RegisterTaskDefinition", input);
+        let arn = world.run(json!({"taskDefinition": "job"}))["tasks"][0]["taskArn"].clone();
+        world.pass(12);
+        assert_eq!(world.task(&arn)["lastStatus"], "RUNNING", "{sidecar}");
+        world.pass(20);
+        assert_eq!(
+            world.task(&arn)["containers"][0]["exitCode"],
+            0,
+            "{sidecar}"
+        );
+    }
+}
+
+#[test]
 fn delayed_reads_show_the_past_and_writes_know_the_truth() {
     let mut world = world();
     world.delay_reads(5);

@@ -33,7 +33,7 @@ fn acts() -> impl Strategy<Value = Vec<(Act, i64)>> {
         2 => (0..IMAGES.len()).prop_map(Act::Run),
         1 => (0_usize..20).prop_map(Act::Stop),
     ];
-    proptest::collection::vec((act, 0_i64..400), 1..8)
+    proptest::collection::vec((act, 0_i64..200), 1..8)
 }
 
 fn start(breaker: bool, least: u32, most: u32) -> World {
@@ -84,7 +84,7 @@ fn picture(world: &mut World) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn jumping_equals_stepping(
