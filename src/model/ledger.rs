@@ -136,8 +136,9 @@ pub struct Registration {
     pub former: Vec<String>,
     /// When it was intended.
     pub intended_at: Timestamp,
-    /// The Release it was registered for.
-    pub release: ReleaseKey,
+    /// The Releases that use it; the last to let go of it deregisters it.
+    #[serde(default)]
+    pub releases: Vec<ReleaseKey>,
     /// Whether evenkeel deregistered it.
     #[serde(default)]
     pub deregistered: bool,
@@ -169,6 +170,9 @@ pub struct MigrationRun {
     /// Containers whose exit code counts; every essential one when empty.
     #[serde(default)]
     pub containers: Vec<String>,
+    /// Container -> CloudWatch Logs `group/prefix/container`; the stream adds the task's id.
+    #[serde(default)]
+    pub logs: BTreeMap<String, String>,
     /// When this attempt was intended.
     pub intended_at: Timestamp,
     /// Seconds it may run.
@@ -262,6 +266,10 @@ pub struct Rollout {
     pub correction: bool,
     /// When it was asked for.
     pub requested_at: Timestamp,
+    /// Deployments (ids) and service deployments (ARNs) that were there before it was asked for:
+    /// they tell nothing about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
     /// The ECS deployment that came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<String>,

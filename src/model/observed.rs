@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::known::Known;
-use super::ledger::{Claim, Ledger};
+use super::ledger::{Claim, Explanation, Ledger};
 
 /// Everything that the plan of one Release looks at.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,11 @@ pub struct Observed {
     pub installation: String,
     /// Image name -> digest. Holds images that need resolving or watching.
     pub images: BTreeMap<String, Known<String>>,
+    /// Image name -> whether the digest that was recorded for it is still there.
+    pub pinned: BTreeMap<String, Known<String>>,
+    /// What certainly stands in the way, as found while looking: a cluster that does not exist, a
+    /// read that is not allowed.
+    pub problems: Vec<Explanation>,
     /// Service name -> what ECS says of it.
     pub services: BTreeMap<String, Known<Service>>,
     /// Family -> its ACTIVE revisions, newest first.

@@ -1,1 +1,183 @@
-//! (under construction)
+//! The planner: what people want and what is there, in; every step of the next pass, out.
+//!
+//! Pure: no I/O, no clock, no AWS types. The executor is left no choice, and a plan also says why
+//! something is not done.
+
+mod base;
+mod claims;
+mod cleanup;
+mod conditions;
+mod deletion;
+pub mod diff;
+mod draft;
+mod drift;
+mod images;
+mod migrations;
+pub mod normalize;
+mod requests;
+mod revision;
+mod rollout;
+mod runs;
+mod safety;
+mod schedules;
+mod services;
+mod target;
+pub mod taskdef;
+
+pub use base::{is_answer, newest_successful};
+pub use claims::rule_arn;
+pub use draft::Input;
+pub use revision::newest as newest_revision;
+
+use draft::Draft;
+
+use crate::model::ledger::{Explanation, Revision, RevisionOutcome};
+use crate::model::plan::{Plan, Step};
+
+/// Decides one pass over one Release.
+pub fn plan(input: Input<'_>) -> Plan {
+    let mut draft = Draft::new(input);
+    decide(&mut draft);
+    drift::write(&mut draft);
+    draft.finish()
+}
+
+fn decide(draft: &mut Draft<'_>) {
+    let desired = draft.input.desired;
+
+    // A Release that is being deleted moves nothing any more.
+    if let Some(deletion) = desired.deleting {
+        return deletion::carry_out(draft, deletion);
+    }
+
+    // What people asked for changes what is planned: the next pass sees it.
+    requests::carry_out(draft);
+    if !draft.actions.is_empty() {
+        return carry_over(draft);
+    }
+
+    // What became of tasks that run is written down whatever else stands in the way.
+    let runs = runs::track(draft);
+    if desired.suspend {
+        return carry_over(draft);
+    }
+
+    // 1. May it be done at all?
+    safety::check(draft);
+
+    // 2. What exactly: images resolved, bases frozen, recorded before anything else.
+    let Some(revision) = revision::settle(draft) else { return carry_over_parts(draft) };
+    if revision.outcome == RevisionOutcome::Rejected {
+        return rejected(draft, &revision);
+    }
+    if !claims::settle(draft) || !draft.stalled.is_empty() {
+        return carry_over_parts(draft);
+    }
+
+    // 3. Migrations, each to exit code 0, before any service moves.
+    let migrated = migrations::run(draft, &revision, &runs);
+    let gate = if migrated { services::Gate::Open } else { services::Gate::Migrations };
+
+    // 4. Services, wave by wave.
+    let rolled = match services::roll(draft, &revision, gate) {
+        Ok(rolled) => rolled,
+        Err(why) => return reject(draft, &revision, &why),
+    };
+
+    // 5. Schedules, then those that are no longer declared.
+    let open = migrated && rolled && draft.stalled.is_empty();
+    let scheduled = schedules::write(draft, &revision, open);
+    let pruned = if open && scheduled { schedules::prune(draft) } else { false };
+
+    // 6. Ready.
+    images::drift(draft, &revision);
+    if rolled && migrated && scheduled && pruned && !draft.is_held() {
+        settle(draft, &revision);
+    }
+}
+
+/// Everything is so: the revision is Ready, and what it replaced is cleaned up.
+fn settle(draft: &mut Draft<'_>, revision: &Revision) {
+    if revision.outcome == RevisionOutcome::Ready {
+        draft.status.ready_revision = Some(revision.number);
+        cleanup::sweep(draft, revision);
+        return;
+    }
+    if revision.version == 0 {
+        // It is recorded in this very pass; the next one finds everything so.
+        return;
+    }
+    let ready = Revision {
+        outcome: RevisionOutcome::Ready,
+        reason: None,
+        finished_at: Some(draft.input.now),
+        ..revision.clone()
+    };
+    let resource = format!("revision/{}", revision.number);
+    draft.act(resource, "everything declared is so", Step::UpdateRevision(Box::new(ready)));
+}
+
+/// A rollout failed: the revision is not tried again by itself.
+fn reject(draft: &mut Draft<'_>, revision: &Revision, why: &Explanation) {
+    if revision.outcome == RevisionOutcome::Pending && revision.version > 0 {
+        let rejected = Revision {
+            outcome: RevisionOutcome::Rejected,
+            reason: Some(why.clone()),
+            finished_at: Some(draft.input.now),
+            ..revision.clone()
+        };
+        let resource = format!("revision/{}", revision.number);
+        draft.act(resource, why.message.clone(), Step::UpdateRevision(Box::new(rejected)));
+    }
+    stall_rejected(draft, why);
+    draft.status.schedules.clone_from(&draft.input.previous.schedules);
+}
+
+/// The revision was rejected before: told, and left.
+fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
+    let why = revision.reason.clone().unwrap_or_else(|| Explanation {
+        reason: "RolloutFailed".to_owned(),
+        message: format!("revision {} was rejected", revision.number),
+    });
+    draft.status.revision = Some(revision.number);
+    stall_rejected(draft, &why);
+    carry_over_parts(draft);
+}
+
+fn stall_rejected(draft: &mut Draft<'_>, why: &Explanation) {
+    let name = &draft.input.desired.key.name;
+    let message = format!(
+        "{}; it is not tried again: release a fix, or `evenkeel retry {name}`",
+        why.message
+    );
+    draft.stall("release", &why.reason, message);
+}
+
+/// Parts that this pass did not come to keep what was said of them.
+fn carry_over_parts(draft: &mut Draft<'_>) {
+    let previous = draft.input.previous;
+    let names: Vec<String> = draft.input.desired.parts().map(|part| part.resource()).collect();
+    let declared = |kind: &str, name: &str| names.contains(&format!("{kind}/{name}"));
+    if draft.status.migrations.is_empty() {
+        let found = previous.migrations.iter().filter(|part| declared("migration", &part.name));
+        draft.status.migrations = found.cloned().collect();
+    }
+    if draft.status.services.is_empty() {
+        let found = previous.services.iter().filter(|part| declared("service", &part.name));
+        draft.status.services = found.cloned().collect();
+    }
+    if draft.status.schedules.is_empty() {
+        let found = previous.schedules.iter().filter(|part| declared("schedule", &part.name));
+        draft.status.schedules = found.cloned().collect();
+    }
+    if draft.status.revision.is_none() {
+        draft.status.revision = previous.revision;
+    }
+}
+
+/// As [`carry_over_parts`], for a pass that looked at no part at all.
+fn carry_over(draft: &mut Draft<'_>) {
+    draft.status.images.clone_from(&draft.input.previous.images);
+    draft.differences.clone_from(&draft.input.previous.drift.differences);
+    carry_over_parts(draft);
+}

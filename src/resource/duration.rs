@@ -19,13 +19,16 @@ impl Span {
     /// # Errors
     /// A sentence that says what is wrong and shows what is right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let length: SignedDuration = text
-            .parse()
-            .map_err(|_| format!("`{text}` is not a length of time; write for example `90s`, `15m` or `1h 30m`"))?;
+        let length: SignedDuration = text.parse().map_err(|_| {
+            format!("`{text}` is not a length of time; write for example `90s`, `15m` or `1h 30m`")
+        })?;
         if length <= SignedDuration::ZERO {
             return Err(format!("`{text}` is not a positive length of time"));
         }
-        Ok(Self { written: text.to_owned(), length })
+        Ok(Self {
+            written: text.to_owned(),
+            length,
+        })
     }
 
     /// The length itself.

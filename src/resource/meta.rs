@@ -52,7 +52,10 @@ pub struct ReleaseKey {
 impl ReleaseKey {
     /// Makes a key of both parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -125,6 +128,9 @@ pub type Environment = Object<EnvironmentSpec, EnvironmentStatus>;
 impl<Spec, Status> Object<Spec, Status> {
     /// The key of a Release; the namespace is empty where there is none.
     pub fn release_key(&self) -> ReleaseKey {
-        ReleaseKey::new(self.metadata.namespace.clone().unwrap_or_default(), &self.metadata.name)
+        ReleaseKey::new(
+            self.metadata.namespace.clone().unwrap_or_default(),
+            &self.metadata.name,
+        )
     }
 }

@@ -6,8 +6,18 @@
 //! built from them.
 
 pub mod conditions;
+pub mod crd;
+pub mod cron;
 pub mod duration;
 pub mod environment;
+pub mod image_ref;
+pub mod manifest;
 pub mod meta;
+pub mod path;
+pub mod problem;
 pub mod release;
+mod shape;
 pub mod status;
+pub mod suggest;
+pub mod validate;
+mod yaml;

@@ -1,0 +1,91 @@
+//! Conditions of the status, from what stands in the way.
+
+use jiff::Timestamp;
+
+use super::draft::Draft;
+use crate::model::ledger::Explanation;
+use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find};
+use crate::resource::status::DifferenceAction;
+
+/// Writes Ready, Reconciling, Stalled and Drifted.
+pub fn write(draft: &mut Draft<'_>) {
+    let suspended = draft.input.desired.suspend && draft.input.desired.deleting.is_none();
+    let (ready, state, told) = standing(draft, suspended);
+    let mut conditions = vec![condition(draft, ConditionType::Ready, ready, &told)];
+    if let Some(kind) = state {
+        conditions.push(condition(draft, kind, ConditionStatus::True, &told));
+    }
+    if let Some((status, told)) = drifted(draft) {
+        conditions.push(condition(draft, ConditionType::Drifted, status, &told));
+    }
+    draft.status.conditions = conditions;
+}
+
+fn standing(
+    draft: &Draft<'_>,
+    suspended: bool,
+) -> (ConditionStatus, Option<ConditionType>, Explanation) {
+    let reconciling = Some(ConditionType::Reconciling);
+    if suspended {
+        let message = "suspended: nothing is changed until `evenkeel resume`";
+        return (ConditionStatus::False, None, told("Suspended", message));
+    }
+    if let Some(why) = draft.stalled.first() {
+        return (ConditionStatus::False, Some(ConditionType::Stalled), why.clone());
+    }
+    if let Some(why) = draft.unknown.first() {
+        return (ConditionStatus::Unknown, reconciling, why.clone());
+    }
+    if let Some(why) = draft.progressing.first() {
+        return (ConditionStatus::False, reconciling, why.clone());
+    }
+    if let Some(action) = draft.actions.first() {
+        return (ConditionStatus::False, reconciling, told("Progressing", &action.reason));
+    }
+    let revision = draft.status.revision.unwrap_or_default();
+    let message = format!("revision {revision}: everything declared is so");
+    (ConditionStatus::True, None, told("Ready", &message))
+}
+
+fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
+    draft.status.ready_revision?;
+    let standing: Vec<_> = draft
+        .status
+        .drift
+        .differences
+        .iter()
+        .filter(|difference| difference.action != DifferenceAction::Corrected)
+        .collect();
+    let open = draft.status.drift.differences.len();
+    if let Some(first) = standing.first().copied().or(draft.status.drift.differences.first()) {
+        let message = format!("{}: {} differs ({open} in all)", first.resource, first.field);
+        return Some((ConditionStatus::True, told("Differences", &message)));
+    }
+    if let Some(why) = draft.unknown.first() {
+        return Some((ConditionStatus::Unknown, why.clone()));
+    }
+    Some((ConditionStatus::False, told("NoDifferences", "nothing differs from what was declared")))
+}
+
+fn told(reason: &str, message: &str) -> Explanation {
+    Explanation { reason: reason.to_owned(), message: message.to_owned() }
+}
+
+fn condition(
+    draft: &Draft<'_>,
+    kind: ConditionType,
+    status: ConditionStatus,
+    why: &Explanation,
+) -> Condition {
+    let since: Timestamp = find(&draft.input.previous.conditions, kind)
+        .filter(|before| before.status == status)
+        .map_or(draft.input.now, |before| before.last_transition_time);
+    Condition {
+        kind,
+        status,
+        reason: why.reason.clone(),
+        message: why.message.clone(),
+        last_transition_time: since,
+        observed_generation: Some(draft.input.desired.generation),
+    }
+}

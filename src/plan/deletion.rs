@@ -1,0 +1,48 @@
+//! The end of a Release: its schedules by policy, its claims given back, its records removed.
+
+use super::draft::Draft;
+use crate::model::desired::Deletion;
+use crate::model::known::Known;
+use crate::model::plan::Step;
+use crate::resource::release::DeletionPolicy;
+
+/// Decides the steps of a deletion. With `orphan` AWS is not even looked at, so that it ends also
+/// when the account refuses us.
+pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
+    let policy = draft.input.desired.deletion_policy;
+    if !deletion.orphan && policy == DeletionPolicy::Delete && !remove_rules(draft) {
+        return;
+    }
+    for claim in draft.input.observed.ledger.claims.values() {
+        draft.act(&claim.part, "the release is being deleted", Step::Unclaim(claim.clone()));
+    }
+    draft.act("release", "everything it held is given back", Step::FinishDeletion);
+}
+
+/// Deletes owned rules; true once none is left.
+fn remove_rules(draft: &mut Draft<'_>) -> bool {
+    let observed = draft.input.observed;
+    let problems = observed.problems.clone();
+    for problem in &problems {
+        let message = format!("{}; `evenkeel delete --orphan` leaves the rules and ends", problem.message);
+        draft.stall("release", &problem.reason, message);
+    }
+    if observed.rules_listed != Some(true) {
+        draft.doubt("release", "the list of rules could not be read: no rule is deleted");
+        return false;
+    }
+    let mut clean = problems.is_empty();
+    for (name, known) in &observed.rules {
+        match known {
+            Known::Present(rule) if super::schedules::is_owned(draft, rule) => {
+                clean &= super::schedules::remove(draft, rule);
+            }
+            Known::Unknown(why) => {
+                draft.doubt(&format!("rule/{name}"), format!("rule {name}: {why}"));
+                clean = false;
+            }
+            Known::Present(_) | Known::Absent => {}
+        }
+    }
+    clean
+}

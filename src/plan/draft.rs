@@ -1,0 +1,136 @@
+//! The plan while it is being made: what was decided so far, and what stands in the way.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::desired::Desired;
+use crate::model::ledger::Explanation;
+use crate::model::observed::Observed;
+use crate::model::plan::{Action, Plan, Requeue, Step, Waiting};
+use crate::resource::status::{Difference, ReleaseStatus};
+
+/// How soon something under way is looked at again.
+pub const SOON: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long AWS may take to show what was written: reads are eventually consistent
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>).
+pub const SETTLING: SignedDuration = SignedDuration::from_secs(30);
+
+/// Everything that a plan is made of.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// What people want.
+    pub desired: &'a Desired,
+    /// What is there.
+    pub observed: &'a Observed,
+    /// The status as it was written last.
+    pub previous: &'a ReleaseStatus,
+    /// The moment of the pass.
+    pub now: Timestamp,
+}
+
+/// A plan in the making.
+pub struct Draft<'a> {
+    /// What it is made of.
+    pub input: Input<'a>,
+    /// Decided steps.
+    pub actions: Vec<Action>,
+    /// What is not done, and why.
+    pub waiting: Vec<Waiting>,
+    /// What a person must solve; the first is told.
+    pub stalled: Vec<Explanation>,
+    /// What is under way or waited for; the first is told.
+    pub progressing: Vec<Explanation>,
+    /// What could not be found out; the first is told.
+    pub unknown: Vec<Explanation>,
+    /// Differences from what was declared, after the release was Ready.
+    pub differences: Vec<Difference>,
+    /// Resources that this pass puts right.
+    pub corrected: Vec<String>,
+    /// Parts of the status.
+    pub status: ReleaseStatus,
+    /// The soonest moment to look again.
+    pub wake: Option<SignedDuration>,
+    /// Definition contents known to this pass, by hash.
+    pub contents: BTreeMap<String, serde_json::Value>,
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing decided yet.
+    pub fn new(input: Input<'a>) -> Self {
+        Self {
+            input,
+            actions: Vec::new(),
+            waiting: Vec::new(),
+            stalled: Vec::new(),
+            progressing: Vec::new(),
+            unknown: Vec::new(),
+            differences: Vec::new(),
+            corrected: Vec::new(),
+            status: ReleaseStatus {
+                observed_generation: Some(input.desired.generation),
+                ready_revision: input.previous.ready_revision,
+                ..ReleaseStatus::default()
+            },
+            wake: None,
+            contents: input.observed.contents.clone(),
+        }
+    }
+
+    /// Decides a step.
+    pub fn act(&mut self, resource: impl Into<String>, reason: impl Into<String>, step: Step) {
+        self.actions.push(Action { resource: resource.into(), reason: reason.into(), step });
+    }
+
+    /// Something waits for something else of this release.
+    pub fn wait(&mut self, resource: impl Into<String>, reason: impl Into<String>) {
+        self.waiting.push(Waiting { resource: resource.into(), reason: reason.into() });
+    }
+
+    /// Something is under way: tells it and looks again soon.
+    pub fn progress(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
+        let message = message.into();
+        self.wait(resource, message.clone());
+        self.progressing.push(Explanation { reason: reason.to_owned(), message });
+        self.wake_after(SOON);
+    }
+
+    /// Only a person can go on from here.
+    pub fn stall(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
+        let message = message.into();
+        self.wait(resource, message.clone());
+        self.stalled.push(Explanation { reason: reason.to_owned(), message });
+    }
+
+    /// Nobody knows: nothing is written on account of it, and it is looked at again.
+    pub fn doubt(&mut self, resource: &str, message: impl Into<String>) {
+        let message = message.into();
+        self.wait(resource, message.clone());
+        self.unknown.push(Explanation { reason: "ObservationFailed".to_owned(), message });
+        self.wake_after(SignedDuration::from_secs(15));
+    }
+
+    /// Looks again after this long, or sooner if something else asks for it.
+    pub fn wake_after(&mut self, delay: SignedDuration) {
+        self.wake = Some(self.wake.map_or(delay, |wake| wake.min(delay)));
+    }
+
+    /// Whether something stands in the way of going on.
+    pub fn is_held(&self) -> bool {
+        !(self.stalled.is_empty() && self.progressing.is_empty() && self.unknown.is_empty())
+    }
+
+    /// The finished plan.
+    pub fn finish(mut self) -> Plan {
+        super::conditions::write(&mut self);
+        let requeue = if self.actions.is_empty() && !self.stalled.is_empty() && self.wake.is_none() {
+            Requeue::Resync
+        } else if !self.actions.is_empty() {
+            Requeue::After(SignedDuration::ZERO)
+        } else {
+            self.wake.map_or(Requeue::Resync, Requeue::After)
+        };
+        Plan { actions: self.actions, waiting: self.waiting, status: self.status, requeue }
+    }
+}

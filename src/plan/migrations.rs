@@ -1,0 +1,315 @@
+//! Migrations of a revision, in order, each to exit code 0, before any service moves.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::base::{self, Registered};
+use super::draft::Draft;
+use super::taskdef;
+use crate::model::desired::Migration;
+use crate::model::hash;
+use crate::model::ledger::{MigrationRun, Revision, RunState};
+use crate::model::plan::Step;
+use crate::resource::status::{MigrationStatus, PartState};
+
+/// So often an attempt may be answered with `failures[]` before it counts as failed.
+const REFUSALS: u32 = 10;
+
+/// Runs what has to run; true once every migration of the revision has succeeded.
+pub fn run(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
+    let desired = draft.input.desired;
+    let others = still_open(draft, revision, runs);
+    let mut before = true;
+    for migration in &desired.migrations {
+        let key = run_key(draft, revision, migration);
+        let entry = runs.iter().find(|run| run.run_key == key);
+        let resource = format!("migration/{}", migration.name);
+        let state = if !before {
+            draft.wait(&resource, "waits for the migration before it");
+            entry.map_or(PartState::Pending, state_of)
+        } else if others && entry.is_none_or(|run| !run.state.is_open()) {
+            entry.map_or(PartState::Pending, state_of)
+        } else {
+            advance(draft, revision, migration, &key, entry)
+        };
+        before &= state == PartState::Done;
+        let status = status(migration, &key, state, entry);
+        draft.status.migrations.push(status);
+    }
+    before && !others
+}
+
+/// Runs of other revisions that have not ended: a newer revision waits for them.
+fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
+    let desired = draft.input.desired;
+    let keys: Vec<String> =
+        desired.migrations.iter().map(|migration| run_key(draft, revision, migration)).collect();
+    let mut open = false;
+    for run in runs.iter().filter(|run| run.state.is_open() && !keys.contains(&run.run_key)) {
+        let resource = format!("migration/{}", run.migration);
+        let message = format!("{resource} of revision {} is still running and ends first", run.revision);
+        draft.progress(&resource, "MigrationRunning", message);
+        open = true;
+    }
+    open
+}
+
+/// Hash that says whether a migration ran already. The base definition has no part in it: a
+/// change elsewhere runs nothing again.
+fn run_key(draft: &Draft<'_>, revision: &Revision, migration: &Migration) -> String {
+    let desired = draft.input.desired;
+    let images: Map<String, Value> = migration
+        .images
+        .iter()
+        .map(|(container, image)| {
+            let found = revision.images.get(image);
+            let identity = found.map(|image| image.digest.as_ref().unwrap_or(&image.reference));
+            (container.clone(), json!(identity))
+        })
+        .collect();
+    hash::of(&json!({
+        "account": draft.input.observed.account,
+        "region": desired.environment.region,
+        "cluster": desired.environment.cluster,
+        "namespace": desired.key.namespace,
+        "release": desired.key.name,
+        "migration": migration.name,
+        "images": images,
+        "entry": migration.entry,
+    }))
+}
+
+fn state_of(run: &MigrationRun) -> PartState {
+    match run.state {
+        RunState::Intended | RunState::Started => PartState::Progressing,
+        RunState::NotStarted | RunState::Retry => PartState::Pending,
+        RunState::Succeeded => PartState::Done,
+        RunState::Failed => PartState::Failed,
+        RunState::Unknown => PartState::Unknown,
+    }
+}
+
+/// One migration whose turn it is.
+fn advance(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    migration: &Migration,
+    key: &str,
+    entry: Option<&MigrationRun>,
+) -> PartState {
+    let resource = format!("migration/{}", migration.name);
+    let name = format!("{}/{}", draft.input.desired.key.name, migration.name);
+    match entry.map(|run| (run, run.state)) {
+        Some((_, RunState::Succeeded)) => PartState::Done,
+        Some((run, RunState::Started)) => {
+            let limit = SignedDuration::from_secs(run.timeout_seconds);
+            let message = format!("{resource} is running (attempt {}, at most {limit:#})", run.attempt);
+            draft.progress(&resource, "MigrationRunning", message);
+            PartState::Progressing
+        }
+        Some((run, RunState::Failed)) => {
+            let message = format!(
+                "{resource} failed: {}; fix it and release again, or `evenkeel migration retry {name}`",
+                explain(run)
+            );
+            draft.stall(&resource, "MigrationFailed", message);
+            PartState::Failed
+        }
+        Some((run, RunState::Unknown)) if !migration.idempotent => {
+            let message = format!(
+                "{resource}: {}; look at its work, then `evenkeel migration resolve {name} --succeeded` or `--retry`",
+                run.message.as_deref().unwrap_or("nobody knows how it ended")
+            );
+            draft.stall(&resource, "MigrationUnknown", message);
+            PartState::Unknown
+        }
+        Some((run, RunState::NotStarted)) => not_started(draft, revision, migration, key, run),
+        Some((run, RunState::Unknown | RunState::Retry)) => {
+            let next = attempt(draft, revision, migration, key, Some(run), run.attempt + 1);
+            start(draft, revision, migration, next)
+        }
+        // The answer of RunTask was lost: the same token makes repeating it safe.
+        Some((run, RunState::Intended)) => start(draft, revision, migration, run.clone()),
+        None => {
+            let first = attempt(draft, revision, migration, key, None, 1);
+            start(draft, revision, migration, first)
+        }
+    }
+}
+
+/// RunTask answered that nothing was started: the same attempt again, later and bounded.
+fn not_started(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    migration: &Migration,
+    key: &str,
+    run: &MigrationRun,
+) -> PartState {
+    let resource = format!("migration/{}", migration.name);
+    let why = run.message.as_deref().unwrap_or("RunTask started nothing").to_owned();
+    if run.refusals >= REFUSALS {
+        let name = format!("{}/{}", draft.input.desired.key.name, migration.name);
+        let message = format!(
+            "{resource} could not be started in {} tries: {why}; make room, then `evenkeel migration retry {name}`",
+            run.refusals
+        );
+        draft.stall(&resource, "MigrationNotStarted", message);
+        return PartState::Failed;
+    }
+    let next_try = run.intended_at + pause(run.refusals);
+    let left = next_try.duration_since(draft.input.now);
+    if left > SignedDuration::ZERO {
+        draft.progress(&resource, "MigrationPending", format!("{resource} waits to be started again: {why}"));
+        draft.wake_after(left);
+        return PartState::Pending;
+    }
+    let mut again = attempt(draft, revision, migration, key, Some(run), run.attempt);
+    again.refusals = run.refusals;
+    start(draft, revision, migration, again)
+}
+
+fn pause(refusals: u32) -> SignedDuration {
+    SignedDuration::from_secs(5 * i64::from(2_u32.saturating_pow(refusals.min(5))))
+}
+
+/// The intent of an attempt.
+fn attempt(
+    draft: &Draft<'_>,
+    revision: &Revision,
+    migration: &Migration,
+    key: &str,
+    before: Option<&MigrationRun>,
+    number: u32,
+) -> MigrationRun {
+    let overridden = migration.overrides.iter().flat_map(|overrides| &overrides.container_overrides);
+    let mut containers: Vec<String> = migration
+        .images
+        .keys()
+        .cloned()
+        .chain(overridden.map(|container| container.name.clone()))
+        .collect();
+    containers.sort();
+    containers.dedup();
+    let target = revision.parts.get(&format!("migration/{}", migration.name));
+    let content = target.and_then(|target| draft.contents.get(&target.definition));
+    MigrationRun {
+        version: before.map_or(0, |run| run.version),
+        migration: migration.name.clone(),
+        run_key: key.to_owned(),
+        revision: revision.number,
+        attempt: number,
+        state: RunState::Intended,
+        cluster: draft.input.desired.environment.cluster.clone(),
+        // At most 128 of [A-Za-z0-9-_/]; the attempt keeps a leftover task from counting.
+        started_by: format!("evenkeel/{}/{number}", key.get(..40).unwrap_or(key)),
+        client_token: hash::of(&json!([key, number])),
+        containers,
+        logs: content.map(taskdef::log_prefixes).unwrap_or_default(),
+        intended_at: draft.input.now,
+        timeout_seconds: migration.timeout.as_secs(),
+        task_arn: None,
+        started_at: None,
+        stop: None,
+        finished_at: None,
+        exit_code: None,
+        stop_code: None,
+        stopped_reason: None,
+        log_stream: None,
+        message: None,
+        refusals: 0,
+    }
+}
+
+fn start(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    migration: &Migration,
+    run: MigrationRun,
+) -> PartState {
+    let resource = format!("migration/{}", migration.name);
+    let Some(target) = revision.parts.get(&resource) else { return PartState::Pending };
+    let definition = match base::ensure(draft, &resource, target) {
+        Registered::Active(arn) => arn,
+        Registered::Pending => {
+            let message = format!("{resource} waits for its task definition to be registered");
+            draft.progress(&resource, "Progressing", message);
+            return PartState::Pending;
+        }
+        Registered::Doubt(why) => {
+            draft.doubt(&resource, format!("{resource}: {why}"));
+            return PartState::Pending;
+        }
+    };
+    let input = run_task(migration, &run, &definition);
+    let repeated = run.version > 0 && run.attempt == 1;
+    let reason = if repeated || run.attempt > 1 {
+        format!("attempt {} of {}", run.attempt, super::rollout::short(&definition))
+    } else {
+        format!("run {} before any service moves", super::rollout::short(&definition))
+    };
+    draft.progress(&resource, "MigrationRunning", format!("{resource} is being started"));
+    draft.act(resource, reason, Step::RunMigration { run: Box::new(run), input });
+    PartState::Progressing
+}
+
+/// RunTask's input
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>).
+fn run_task(migration: &Migration, run: &MigrationRun, definition: &str) -> Value {
+    let mut input = json!({
+        "cluster": run.cluster,
+        "taskDefinition": definition,
+        "count": 1,
+        "startedBy": run.started_by,
+        "clientToken": run.client_token,
+    });
+    if let (Value::Object(input), Ok(Value::Object(settings))) =
+        (&mut input, serde_json::to_value(&migration.tasks))
+    {
+        input.extend(settings);
+        if let Some(overrides) = &migration.overrides {
+            input.insert("overrides".to_owned(), json!(overrides));
+        }
+    }
+    input
+}
+
+/// What is known of an end, in a sentence.
+pub fn explain(run: &MigrationRun) -> String {
+    let mut text = run.message.clone().unwrap_or_else(|| "it failed".to_owned());
+    for more in [&run.stop_code, &run.stopped_reason].into_iter().flatten() {
+        text = format!("{text}; {more}");
+    }
+    if let Some(stream) = &run.log_stream {
+        text = format!("{text}; log stream {stream}");
+    }
+    text
+}
+
+fn status(migration: &Migration, key: &str, state: PartState, run: Option<&MigrationRun>) -> MigrationStatus {
+    let known = |at: fn(&MigrationRun) -> Option<Timestamp>| run.and_then(at);
+    MigrationStatus {
+        name: migration.name.clone(),
+        state,
+        run_key: Some(key.to_owned()),
+        attempt: run.map(|run| run.attempt),
+        task_arn: run.and_then(|run| run.task_arn.clone()),
+        exit_code: run.and_then(|run| run.exit_code),
+        stop_code: run.and_then(|run| run.stop_code.clone()),
+        stopped_reason: run.and_then(|run| run.stopped_reason.clone()),
+        log_stream: run.and_then(|run| run.log_stream.clone()),
+        started_at: known(|run| run.started_at),
+        finished_at: known(|run| run.finished_at),
+        message: run.and_then(|run| run.message.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_spread_and_bounded() {
+        let pauses: Vec<i64> = (0..8).map(|n| pause(n).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 160, 160]);
+    }
+}

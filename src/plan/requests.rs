@@ -1,0 +1,121 @@
+//! What people asked for: each request is carried out once, before anything else is decided.
+
+use super::draft::Draft;
+use crate::model::ledger::{
+    MigrationRun, Request, RequestKind, Revision, RevisionOutcome, Rollout, RolloutState, RunState,
+    Stop,
+};
+use crate::model::plan::Step;
+
+/// Decides the steps of every open request. Each may be repeated without harm.
+pub fn carry_out(draft: &mut Draft<'_>) {
+    for request in &draft.input.observed.ledger.requests {
+        carry_out_one(draft, request);
+        let reason = format!("asked for by {}", request.by);
+        draft.act("request", reason, Step::FinishRequest { id: request.id.clone() });
+    }
+}
+
+fn carry_out_one(draft: &mut Draft<'_>, request: &Request) {
+    let by = &request.by;
+    match &request.kind {
+        RequestKind::Retry => retry(draft, by),
+        RequestKind::RetryMigration { migration } => {
+            for run in runs_of(draft, migration) {
+                if matches!(run.state, RunState::Failed | RunState::Unknown | RunState::NotStarted) {
+                    again(draft, run, by);
+                }
+            }
+        }
+        RequestKind::MigrationSucceeded { migration } => {
+            for run in runs_of(draft, migration) {
+                if run.state == RunState::Unknown {
+                    let message = format!("{by} says that it succeeded");
+                    let run = MigrationRun {
+                        state: RunState::Succeeded,
+                        finished_at: Some(draft.input.now),
+                        message: Some(message.clone()),
+                        ..run
+                    };
+                    record(draft, run, &message);
+                }
+            }
+        }
+        RequestKind::StopMigration { migration } => {
+            for run in runs_of(draft, migration) {
+                if let (RunState::Started, Some(task)) = (run.state, run.task_arn.clone()) {
+                    stop(draft, run, task, by);
+                }
+            }
+        }
+    }
+}
+
+/// A rejected revision is tried again, and the migrations that failed in it.
+fn retry(draft: &mut Draft<'_>, by: &str) {
+    if let Some(newest) = super::revision::newest(draft)
+        && newest.outcome == RevisionOutcome::Rejected
+    {
+        let revision = Revision {
+            outcome: RevisionOutcome::Pending,
+            reason: None,
+            finished_at: None,
+            ..newest.clone()
+        };
+        let reason = format!("{by} asked for another try");
+        let resource = format!("revision/{}", revision.number);
+        draft.act(resource, reason, Step::UpdateRevision(Box::new(revision)));
+    }
+    for rollout in draft.input.observed.ledger.rollouts.values() {
+        if rollout.state == RolloutState::Failed {
+            let rollout = Rollout { state: RolloutState::Superseded, ..rollout.clone() };
+            let reason = format!("{by} asked for another try");
+            let resource = format!("service/{}", rollout.service);
+            draft.act(resource, reason, Step::RecordRollout(Box::new(rollout)));
+        }
+    }
+    let current: Vec<&str> = draft
+        .input
+        .previous
+        .migrations
+        .iter()
+        .filter_map(|migration| migration.run_key.as_deref())
+        .collect();
+    for run in &draft.input.observed.ledger.migrations {
+        let failed = matches!(run.state, RunState::Failed | RunState::NotStarted);
+        if failed && current.contains(&run.run_key.as_str()) {
+            again(draft, run.clone(), by);
+        }
+    }
+}
+
+/// The runs of a migration that the newest status speaks of.
+fn runs_of(draft: &Draft<'_>, migration: &str) -> Vec<MigrationRun> {
+    let status = &draft.input.previous.migrations;
+    let key = status.iter().find(|found| found.name == migration).and_then(|found| found.run_key.as_ref());
+    let runs = draft.input.observed.ledger.migrations.iter();
+    runs.filter(|run| run.migration == migration && (Some(&run.run_key) == key || run.state.is_open()))
+        .cloned()
+        .collect()
+}
+
+fn again(draft: &mut Draft<'_>, run: MigrationRun, by: &str) {
+    let message = format!("{by} asked for another try");
+    let run = MigrationRun { state: RunState::Retry, message: Some(message.clone()), ..run };
+    record(draft, run, &message);
+}
+
+fn record(draft: &mut Draft<'_>, run: MigrationRun, reason: &str) {
+    let resource = format!("migration/{}", run.migration);
+    draft.act(resource, reason, Step::RecordMigration(Box::new(run)));
+}
+
+fn stop(draft: &mut Draft<'_>, run: MigrationRun, task: String, by: &str) {
+    let resource = format!("migration/{}", run.migration);
+    let reason = format!("{by} asked to stop it");
+    let cluster = run.cluster.clone();
+    let stop = Stop { reason: "Requested".to_owned(), at: draft.input.now };
+    let run = Box::new(MigrationRun { stop: Some(stop), ..run });
+    let step = Step::StopTask { run, cluster, task, reason: "stopped by evenkeel: requested".to_owned() };
+    draft.act(resource, reason, step);
+}

@@ -1,0 +1,290 @@
+//! The revision that a pass works toward: a generation made definite.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::base::{self, Base};
+use super::draft::Draft;
+use super::rollout::short;
+use super::taskdef;
+use crate::model::desired::{Part, PartKind};
+use crate::model::hash;
+use crate::model::known::Known;
+use crate::model::ledger::{
+    DefinitionContent, PartTarget, ResolvedImage, Revision, RevisionOutcome,
+};
+use crate::model::plan::Step;
+
+/// The newest revision of this Release object, if any but revision 0.
+pub fn newest<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
+    draft.input.observed.ledger.revisions.values().next_back().filter(|found| found.number > 0)
+}
+
+/// Finds the revision to work toward, recording it first where it is new. `None`: something
+/// stands in the way, which is told in the draft.
+pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
+    let latest = newest(draft);
+    let desired = draft.input.desired;
+    let current = latest.filter(|found| found.generation == desired.generation);
+    let images = super::images::resolve(draft, current);
+    let parts = targets(draft, current, images.as_ref());
+    let (images, parts) = (images?, parts?);
+    let content = content_hash(draft, &images, &parts);
+    if let Some(current) = current.filter(|found| found.content == content) {
+        draft.status.revision = Some(current.number);
+        return Some(current.clone());
+    }
+    Some(record(draft, latest, images, parts, content))
+}
+
+/// What every part shall run.
+fn targets(
+    draft: &mut Draft<'_>,
+    current: Option<&Revision>,
+    images: Option<&BTreeMap<String, ResolvedImage>>,
+) -> Option<BTreeMap<String, PartTarget>> {
+    let desired = draft.input.desired;
+    let mut targets = BTreeMap::new();
+    let mut complete = true;
+    for part in desired.parts() {
+        let resource = part.resource();
+        let recorded = current.and_then(|revision| revision.parts.get(&resource));
+        match target(draft, &part, recorded, images) {
+            Some(target) => {
+                targets.insert(resource, target);
+            }
+            None => complete = false,
+        }
+    }
+    complete.then_some(targets)
+}
+
+fn target(
+    draft: &mut Draft<'_>,
+    part: &Part<'_>,
+    recorded: Option<&PartTarget>,
+    images: Option<&BTreeMap<String, ResolvedImage>>,
+) -> Option<PartTarget> {
+    let base = base::find(draft, part, recorded)?;
+    let (arn, family, content) = match (base, recorded) {
+        (Base::Unchanged, Some(recorded)) => return Some(recorded.clone()),
+        (Base::Unchanged, None) => return None,
+        (Base::Content { arn, family, content }, _) => (arn, family, content),
+    };
+    if !super::safety::may_use_family(draft, part, &family) {
+        return None;
+    }
+    if !super::safety::may_use_roles(draft, part, &content) {
+        return None;
+    }
+    // Containers are checked even while images are missing, so that both are told at once.
+    let resolved: BTreeMap<String, String> = part
+        .images
+        .iter()
+        .map(|(container, image)| {
+            let image = images.and_then(|images| images.get(image));
+            (container.clone(), image.map(|image| image.image.clone()).unwrap_or_default())
+        })
+        .collect();
+    let built = match taskdef::build(&content, &resolved) {
+        Ok(built) => built,
+        Err(missing) => {
+            draft.stall(
+                &part.resource(),
+                "ContainerNotFound",
+                format!(
+                    "{}: {} has no container {}; it has {}",
+                    part.resource(),
+                    arn.as_deref().map_or(family.as_str(), short),
+                    missing.missing.join(", "),
+                    missing.present.join(", ")
+                ),
+            );
+            return None;
+        }
+    };
+    images?;
+    // A base that holds the declared images already needs no revision of ours.
+    let as_it_is = super::normalize::definition_hash(&content) == built.definition;
+    draft.contents.insert(built.definition.clone(), built.content);
+    Some(PartTarget {
+        family,
+        arn: arn.clone().filter(|_| as_it_is),
+        base: arn,
+        structure: built.structure,
+        definition: built.definition,
+        healthy: None,
+    })
+}
+
+/// What makes two revisions the same target: what is run, and what is declared of how.
+fn content_hash(
+    draft: &Draft<'_>,
+    images: &BTreeMap<String, ResolvedImage>,
+    parts: &BTreeMap<String, PartTarget>,
+) -> String {
+    let spec = &draft.input.desired.spec;
+    let images: BTreeMap<&String, &String> =
+        images.iter().map(|(name, image)| (name, &image.image)).collect();
+    let parts: BTreeMap<&String, Value> = parts
+        .iter()
+        .map(|(name, part)| (name, json!([part.family, part.structure, part.definition])))
+        .collect();
+    hash::of(&json!({
+        "images": images,
+        "parts": parts,
+        "migrations": spec.migrations,
+        "services": spec.services,
+        "schedules": spec.schedules,
+    }))
+}
+
+/// Decides to record a new revision, and revision 0 before the first.
+fn record(
+    draft: &mut Draft<'_>,
+    latest: Option<&Revision>,
+    images: BTreeMap<String, ResolvedImage>,
+    parts: BTreeMap<String, PartTarget>,
+    content: String,
+) -> Revision {
+    let input = draft.input;
+    let revisions = &input.observed.ledger.revisions;
+    if !revisions.contains_key(&0) && latest.is_none() {
+        let (zero, contents) = revision_zero(draft);
+        let step = Step::RecordRevision { revision: Box::new(zero), contents };
+        draft.act("revision/0", "what ran before evenkeel's first write", step);
+    }
+    let number = latest.map_or(1, |found| found.number + 1);
+    let mut revision = Revision {
+        version: 0,
+        number,
+        uid: input.desired.uid.clone(),
+        generation: input.desired.generation,
+        spec: Some(input.desired.spec.clone()),
+        images,
+        parts,
+        content,
+        applier: input.desired.applier.clone(),
+        source: input.desired.source.clone(),
+        created_at: input.now,
+        outcome: RevisionOutcome::Pending,
+        reason: None,
+        finished_at: None,
+    };
+    // A target that was rejected is not tried again because it comes under a new number.
+    let before = revisions.values().rev().find(|found| found.content == revision.content);
+    if let Some(before) = before.filter(|found| found.outcome == RevisionOutcome::Rejected) {
+        revision.outcome = RevisionOutcome::Rejected;
+        revision.reason.clone_from(&before.reason);
+        revision.finished_at = Some(input.now);
+    }
+    if let Some(latest) = latest.filter(|found| found.outcome == RevisionOutcome::Pending) {
+        let superseded = Revision {
+            outcome: RevisionOutcome::Superseded,
+            finished_at: Some(input.now),
+            ..latest.clone()
+        };
+        let reason = format!("revision {number} came before it was Ready");
+        let resource = format!("revision/{}", latest.number);
+        draft.act(resource, reason, Step::UpdateRevision(Box::new(superseded)));
+    }
+    let reason = why(latest, &revision);
+    let contents = contents_of(draft, &revision);
+    let step = Step::RecordRevision { revision: Box::new(revision.clone()), contents };
+    draft.act(format!("revision/{number}"), reason, step);
+    draft.status.revision = Some(number);
+    revision
+}
+
+fn why(latest: Option<&Revision>, revision: &Revision) -> String {
+    match latest {
+        Some(latest) if latest.generation == revision.generation => {
+            let changed: Vec<&str> = revision
+                .parts
+                .iter()
+                .filter(|(name, part)| {
+                    latest.parts.get(*name).is_none_or(|before| before.structure != part.structure)
+                })
+                .map(|(name, _)| name.as_str())
+                .collect();
+            format!("the base definition of {} changed", changed.join(", "))
+        }
+        _ => format!("generation {} with its images resolved", revision.generation),
+    }
+}
+
+fn contents_of(draft: &Draft<'_>, revision: &Revision) -> Vec<DefinitionContent> {
+    let hashes: std::collections::BTreeSet<&String> =
+        revision.parts.values().map(|part| &part.definition).collect();
+    hashes
+        .into_iter()
+        .filter_map(|hash| {
+            let content = draft.contents.get(hash)?.clone();
+            Some(DefinitionContent { hash: hash.clone(), content })
+        })
+        .collect()
+}
+
+/// What runs now, in contents and not only ARNs: there is always something to go back to.
+fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
+    let input = draft.input;
+    let mut parts = BTreeMap::new();
+    let mut contents = Vec::new();
+    for part in input.desired.parts() {
+        let Some((arn, healthy)) = runs_now(draft, &part) else { continue };
+        let Some(Known::Present(definition)) = input.observed.definitions.get(&arn) else { continue };
+        let hash = super::normalize::definition_hash(&definition.content);
+        parts.insert(
+            part.resource(),
+            PartTarget {
+                family: definition.family.clone(),
+                base: None,
+                structure: hash.clone(),
+                definition: hash.clone(),
+                arn: Some(arn),
+                healthy: Some(healthy),
+            },
+        );
+        contents.push(DefinitionContent { hash, content: definition.content.clone() });
+    }
+    let revision = Revision {
+        version: 0,
+        number: 0,
+        uid: input.desired.uid.clone(),
+        generation: 0,
+        spec: None,
+        images: BTreeMap::new(),
+        content: hash::of(&parts.iter().map(|(name, part)| (name, &part.definition)).collect::<Vec<_>>()),
+        parts,
+        applier: None,
+        source: None,
+        created_at: input.now,
+        outcome: RevisionOutcome::Ready,
+        reason: None,
+        finished_at: None,
+    };
+    (revision, contents)
+}
+
+/// Definition that a service or an existing rule runs now, and whether it is healthy.
+fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<(String, bool)> {
+    let observed = draft.input.observed;
+    match part.kind {
+        PartKind::Migration => None,
+        PartKind::Service => {
+            let service = observed.services.get(part.name)?.present()?;
+            let healthy = service.primary().is_none_or(|primary| {
+                primary.rollout_state.as_deref() != Some("FAILED")
+                    && primary.running_count >= primary.desired_count
+            });
+            Some((service.task_definition.clone(), healthy))
+        }
+        PartKind::Schedule => {
+            let schedule = draft.input.desired.schedules.iter().find(|found| found.name == part.name)?;
+            let rule = observed.rules.get(&schedule.rule)?.present()?;
+            let arn = super::target::ecs_target(rule)?.1.get("EcsParameters")?.get("TaskDefinitionArn")?;
+            Some((arn.as_str()?.to_owned(), true))
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Where a service's rollout stands. The truth is ECS's own record, not counts.
+//!
+//! DescribeServiceDeployments keeps what became of each deployment
+//! (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>). Where
+//! there is no record (old, purged, another server), `deployments[]` speaks: a deployment that
+//! the circuit breaker gave up is FAILED there, or gone with the service back on what it ran.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::draft::SETTLING;
+use crate::model::known::Known;
+use crate::model::ledger::{Rollout, RolloutState};
+use crate::model::observed::{Deployment, DeploymentRecord, Service};
+
+/// What ECS and the ledger say of a service and the definition it shall run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs the target, and ECS says so; with the deployment that brought it.
+    Done(Option<String>),
+    /// It is on its way.
+    Underway(String),
+    /// The rollout failed: why.
+    Failed(String),
+    /// Somebody else's deployment goes on.
+    Foreign(String),
+    /// Somebody else's deployment took the place of ours, and ended.
+    Superseded,
+    /// It has to be pointed at the target.
+    Away,
+    /// Nobody knows.
+    Doubt(String),
+}
+
+/// The question: a service, its target, what was asked of it before.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// As observed.
+    pub service: &'a Service,
+    /// Task definition ARN it shall run.
+    pub target: &'a str,
+    /// The newest rollout that was asked for.
+    pub rollout: Option<&'a Rollout>,
+    /// How long a deployment may take.
+    pub timeout: SignedDuration,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Answers it.
+pub fn judge(question: Question<'_>) -> Standing {
+    let Question { service, target, rollout, .. } = question;
+    let asked = rollout.filter(|rollout| rollout.target == target);
+    if service.task_definition == target {
+        return on_target(question, asked);
+    }
+    if let Some(rollout) = asked {
+        match rollout.state {
+            RolloutState::Failed => {
+                return Standing::Failed(rollout.message.clone().unwrap_or_default());
+            }
+            RolloutState::Requested => {
+                if let Some(standing) = asked_and_away(question, rollout) {
+                    return standing;
+                }
+            }
+            RolloutState::Succeeded | RolloutState::Superseded => {}
+        }
+    }
+    away(question)
+}
+
+/// The PRIMARY has the target: is it steady?
+fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
+    let Question { service, target, .. } = question;
+    let Some(primary) = service.primary() else {
+        return Standing::Underway(format!("waiting for ECS to show a deployment of {}", short(target)));
+    };
+    let settled = asked.is_some_and(|rollout| {
+        rollout.state == RolloutState::Succeeded && rollout.deployment_id.as_ref() == Some(&primary.id)
+    });
+    let completed = primary.rollout_state.as_deref().is_none_or(|state| state == "COMPLETED");
+    if settled && completed {
+        return Standing::Done(Some(primary.id.clone()));
+    }
+    if primary.rollout_state.as_deref() == Some("FAILED") {
+        return Standing::Failed(explain(primary));
+    }
+    let record = match newest_record(service, target, asked) {
+        Ok(record) => record,
+        Err(why) => return Standing::Doubt(why),
+    };
+    match record.map(|record| (record, Ended::of(record))) {
+        Some((_, Ended::Succeeded)) if completed => Standing::Done(Some(primary.id.clone())),
+        Some((record, Ended::Failed | Ended::Stopped)) if asked.is_some() => {
+            Standing::Failed(explain_record(record))
+        }
+        Some((_, Ended::No)) => underway(question, primary, asked),
+        None if completed && primary.rollout_state.is_some() && all_running(primary) => {
+            Standing::Done(Some(primary.id.clone()))
+        }
+        _ => underway(question, primary, asked),
+    }
+}
+
+fn all_running(primary: &Deployment) -> bool {
+    primary.running_count >= primary.desired_count && primary.pending_count == 0
+}
+
+/// Still going on, unless its time is up.
+fn underway(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout>) -> Standing {
+    let Question { target, timeout, now, .. } = question;
+    let since = asked
+        .filter(|rollout| rollout.state == RolloutState::Requested)
+        .map(|rollout| rollout.requested_at)
+        .or(primary.created_at)
+        .unwrap_or(now);
+    if now.duration_since(since) > timeout {
+        return Standing::Failed(format!(
+            "{} did not become steady within {timeout:#}: {} of {} tasks run, {} failed",
+            short(target),
+            primary.running_count,
+            primary.desired_count,
+            primary.failed_tasks
+        ));
+    }
+    Standing::Underway(format!(
+        "rolling out {}: {} of {} tasks run",
+        short(target),
+        primary.running_count,
+        primary.desired_count
+    ))
+}
+
+/// We asked for the target and the PRIMARY is something else. `None`: look at it afresh.
+fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing> {
+    let Question { service, target, now, .. } = question;
+    let record = match newest_record(service, target, Some(rollout)) {
+        Ok(record) => record,
+        Err(why) => return Some(Standing::Doubt(why)),
+    };
+    if let Some(record) = record {
+        return Some(match Ended::of(record) {
+            Ended::Succeeded => Standing::Superseded,
+            Ended::Failed => Standing::Failed(explain_record(record)),
+            Ended::Stopped if superseded_by_other(service, record) => Standing::Superseded,
+            Ended::Stopped => Standing::Failed(explain_record(record)),
+            Ended::No if rolls_back(service, rollout) => {
+                Standing::Underway(format!("ECS is rolling {} back", short(target)))
+            }
+            // The service was moved away while ours was under way: the record lags behind.
+            Ended::No => match settling(rollout, now) {
+                true => Standing::Underway(format!("waiting for ECS to settle on {}", short(target))),
+                false => Standing::Superseded,
+            },
+        });
+    }
+    let ours = service.deployments.iter().find(|deployment| {
+        deployment.task_definition == target && !rollout.seen.contains(&deployment.id)
+    });
+    match ours {
+        Some(ours) if ours.rollout_state.as_deref() == Some("FAILED") => {
+            Some(Standing::Failed(explain(ours)))
+        }
+        Some(ours) if rolls_back(service, rollout) => Some(Standing::Failed(explain(ours))),
+        Some(_) => Some(Standing::Superseded),
+        None if settling(rollout, now) => {
+            Some(Standing::Underway(format!("waiting for ECS to show {}", short(target))))
+        }
+        // It was seen under way, left no trace, and the service is back on what it ran.
+        None if rollout.deployment_id.is_some() => {
+            let back = rollout.previous.as_deref() == Some(service.task_definition.as_str());
+            Some(if back {
+                Standing::Failed(format!(
+                    "the deployment of {} disappeared and the service is back on {}",
+                    short(target),
+                    short(&service.task_definition)
+                ))
+            } else {
+                Standing::Superseded
+            })
+        }
+        // The request never arrived.
+        None => None,
+    }
+}
+
+fn settling(rollout: &Rollout, now: Timestamp) -> bool {
+    now.duration_since(rollout.requested_at) < SETTLING
+}
+
+/// Nothing of ours goes on toward the target: may the service be moved?
+fn away(question: Question<'_>) -> Standing {
+    let Question { service, rollout, .. } = question;
+    let Some(primary) = service.primary() else { return Standing::Away };
+    let moving = primary.rollout_state.as_deref() == Some("IN_PROGRESS");
+    // A rollout of ours toward an older target, or ECS rolling one of ours back, is preempted: a
+    // fix never queues behind the thing it fixes.
+    let ours = rollout.is_some_and(|rollout| {
+        rollout.target == primary.task_definition || rolls_back(service, rollout)
+    });
+    if moving && !ours {
+        return Standing::Foreign(format!(
+            "somebody else's deployment of {} is in progress ({})",
+            short(&primary.task_definition),
+            primary.id
+        ));
+    }
+    Standing::Away
+}
+
+/// Whether ECS is bringing the service back to what it ran before `rollout`.
+fn rolls_back(service: &Service, rollout: &Rollout) -> bool {
+    let Some(primary) = service.primary() else { return false };
+    let says = primary.rollout_state_reason.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let unfinished = matches!(rollout.state, RolloutState::Requested | RolloutState::Failed);
+    unfinished
+        && (says.contains("rolling back")
+            || says.contains("rollback")
+            || rollout.previous.as_deref() == Some(primary.task_definition.as_str()))
+}
+
+/// The newest record of the target that is not older than what was asked for.
+fn newest_record<'a>(
+    service: &'a Service,
+    target: &str,
+    asked: Option<&Rollout>,
+) -> Result<Option<&'a DeploymentRecord>, String> {
+    let records = match &service.records {
+        Some(Known::Present(records)) => records,
+        Some(Known::Absent) => return Ok(None),
+        Some(Known::Unknown(why)) => return Err(why.clone()),
+        None => return Err(format!("service {}: its deployment records were not read", service.name)),
+    };
+    Ok(records
+        .iter()
+        .filter(|record| asked.is_none_or(|rollout| !rollout.seen.contains(&record.arn)))
+        .find(|record| record.task_definition.as_deref() == Some(target)))
+}
+
+/// Whether a newer record than `record` is of another definition.
+fn superseded_by_other(service: &Service, record: &DeploymentRecord) -> bool {
+    let Some(Known::Present(records)) = &service.records else { return false };
+    records
+        .iter()
+        .take_while(|newer| newer.arn != record.arn)
+        .any(|newer| newer.task_definition != record.task_definition)
+}
+
+enum Ended {
+    No,
+    Succeeded,
+    Failed,
+    Stopped,
+}
+
+impl Ended {
+    /// A status that is not known here is "still going".
+    fn of(record: &DeploymentRecord) -> Self {
+        match record.status.as_str() {
+            "SUCCESSFUL" => Ended::Succeeded,
+            "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED" | "FAILED" => Ended::Failed,
+            "STOPPED" => Ended::Stopped,
+            _ => Ended::No,
+        }
+    }
+}
+
+fn explain(deployment: &Deployment) -> String {
+    let reason = deployment.rollout_state_reason.as_deref().unwrap_or("ECS gave no reason");
+    format!(
+        "deployment {} of {} failed: {reason} ({} tasks failed)",
+        deployment.id,
+        short(&deployment.task_definition),
+        deployment.failed_tasks
+    )
+}
+
+fn explain_record(record: &DeploymentRecord) -> String {
+    let definition = record.task_definition.as_deref().map_or("its definition", short);
+    let reason = record
+        .rollback_reason
+        .as_deref()
+        .or(record.status_reason.as_deref())
+        .unwrap_or("ECS gave no reason");
+    format!("deployment of {definition} ended {}: {reason}", record.status)
+}
+
+/// `family:revision` of a task definition ARN.
+pub fn short(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}

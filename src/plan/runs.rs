@@ -1,0 +1,182 @@
+//! Open migration runs: what became of their tasks. At most once, and never guessed.
+
+use jiff::SignedDuration;
+
+use super::draft::Draft;
+use crate::model::known::Known;
+use crate::model::ledger::{MigrationRun, RunState, Stop};
+use crate::model::observed::Task;
+use crate::model::plan::Step;
+
+/// A task that ECS does not know this long after RunTask answered was purged, not delayed.
+const VISIBLE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A clientToken lives at least an hour
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>); with a margin
+/// for clocks, RunTask is repeated under it for less than that.
+pub const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(50);
+
+/// Looks at every run that may be going on and returns all runs as they stand then. What changed
+/// is decided to be written down.
+pub fn track(draft: &mut Draft<'_>) -> Vec<MigrationRun> {
+    let runs = &draft.input.observed.ledger.migrations;
+    runs.iter()
+        .map(|run| if run.state.is_open() { track_one(draft, run) } else { run.clone() })
+        .collect()
+}
+
+fn track_one(draft: &mut Draft<'_>, run: &MigrationRun) -> MigrationRun {
+    let resource = format!("migration/{}", run.migration);
+    match draft.input.observed.tasks.get(&run.run_key) {
+        Some(Known::Present(tasks)) => match run.state {
+            RunState::Started => started(draft, run, tasks),
+            _ => intended(draft, run, tasks),
+        },
+        Some(Known::Absent) => match run.state {
+            RunState::Started => started(draft, run, &[]),
+            _ => intended(draft, run, &[]),
+        },
+        Some(Known::Unknown(why)) => {
+            draft.doubt(&resource, format!("{resource}: {why}"));
+            run.clone()
+        }
+        None => {
+            draft.doubt(&resource, format!("{resource}: its task was not looked at"));
+            run.clone()
+        }
+    }
+}
+
+/// RunTask was about to be called, or was and its answer was lost.
+fn intended(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> MigrationRun {
+    let oldest = tasks.iter().min_by_key(|task| task.created_at);
+    if let Some(task) = oldest {
+        let found = MigrationRun {
+            state: RunState::Started,
+            task_arn: Some(task.arn.clone()),
+            started_at: Some(task.created_at.unwrap_or(run.intended_at)),
+            message: None,
+            ..run.clone()
+        };
+        return record(draft, found, "its task was found again");
+    }
+    let age = draft.input.now.duration_since(run.intended_at);
+    if age < VISIBLE {
+        return run.clone();
+    }
+    if age < TOKEN_LIFE {
+        // Long enough for ECS to show a task, and too short for it to forget one.
+        let message = "RunTask was never carried out: ECS knows no task of it";
+        let run = MigrationRun {
+            state: RunState::NotStarted,
+            message: Some(message.to_owned()),
+            ..run.clone()
+        };
+        return record(draft, run, message);
+    }
+    let message = "nobody can know any more whether its task was started";
+    let lost = MigrationRun {
+        state: RunState::Unknown,
+        message: Some(message.to_owned()),
+        ..run.clone()
+    };
+    record(draft, lost, message)
+}
+
+/// The task is known.
+fn started(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> MigrationRun {
+    let now = draft.input.now;
+    let task = tasks.iter().find(|task| Some(&task.arn) == run.task_arn.as_ref());
+    let Some(task) = task else {
+        let since = run.started_at.unwrap_or(run.intended_at);
+        if now.duration_since(since) < VISIBLE {
+            return run.clone();
+        }
+        let message = "its task is gone from ECS before anybody saw how it ended";
+        let lost = MigrationRun {
+            state: RunState::Unknown,
+            message: Some(message.to_owned()),
+            ..run.clone()
+        };
+        return record(draft, lost, message);
+    };
+    if task.last_status == "STOPPED" {
+        return ended(draft, run, task);
+    }
+    stop_if_due(draft, run, task)
+}
+
+/// Stops a task whose time is up. A stop whose call was lost is repeated: ECS still wants the
+/// task to run then.
+fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun {
+    let now = draft.input.now;
+    let since = run.started_at.unwrap_or(run.intended_at);
+    let due = now.duration_since(since) > SignedDuration::from_secs(run.timeout_seconds);
+    if task.desired_status == "STOPPED" || !(due || run.stop.is_some()) {
+        return run.clone();
+    }
+    let stop = run.stop.clone().unwrap_or(Stop { reason: "Timeout".to_owned(), at: now });
+    let limit = SignedDuration::from_secs(run.timeout_seconds);
+    let reason = match stop.reason.as_str() {
+        "Timeout" => format!("it did not end within {limit:#}"),
+        _ => "a person asked to stop it".to_owned(),
+    };
+    let run = MigrationRun { stop: Some(stop), ..run.clone() };
+    let step = Step::StopTask {
+        run: Box::new(run.clone()),
+        cluster: run.cluster.clone(),
+        task: task.arn.clone(),
+        reason: format!("stopped by evenkeel: {reason}"),
+    };
+    draft.act(format!("migration/{}", run.migration), reason, step);
+    run
+}
+
+/// Success is the exit code 0 of every container that matters, of a task that ended by itself.
+fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun {
+    let by_itself = matches!(task.stop_code.as_deref(), None | Some("" | "EssentialContainerExited"));
+    let mattering: Vec<_> = task
+        .containers
+        .iter()
+        .filter(|container| run.containers.is_empty() || run.containers.contains(&container.name))
+        .collect();
+    let failed = mattering.iter().find(|container| container.exit_code != Some(0));
+    let succeeded = by_itself && failed.is_none() && !mattering.is_empty();
+    let told = failed.or(mattering.first()).copied();
+    let message = match (succeeded, told.and_then(|container| container.exit_code)) {
+        (true, _) => "exited 0".to_owned(),
+        (false, _) if run.stop.as_ref().is_some_and(|stop| stop.reason == "Timeout") => {
+            format!("did not end within {:#} and was stopped", SignedDuration::from_secs(run.timeout_seconds))
+        }
+        (false, Some(code)) if code != 0 => format!("exited {code}"),
+        (false, Some(_)) => "was stopped before it ended by itself".to_owned(),
+        (false, None) => "no container ran to an end".to_owned(),
+    };
+    let log_stream = told.and_then(|container| {
+        let prefix = run.logs.get(&container.name)?;
+        Some(format!("{prefix}/{}", task.arn.rsplit('/').next()?))
+    });
+    let reason = told.and_then(|container| container.reason.clone()).filter(|text| !text.is_empty());
+    let stopped_reason = task.stopped_reason.clone().filter(|text| !text.is_empty());
+    let run = MigrationRun {
+        state: if succeeded { RunState::Succeeded } else { RunState::Failed },
+        finished_at: Some(task.stopped_at.unwrap_or(draft.input.now)),
+        exit_code: told.and_then(|container| container.exit_code),
+        stop_code: task.stop_code.clone().filter(|text| !text.is_empty()),
+        stopped_reason: match (stopped_reason, reason) {
+            (Some(task), Some(container)) if task != container => Some(format!("{task}: {container}")),
+            (task, container) => task.or(container),
+        },
+        log_stream,
+        message: Some(message.clone()),
+        ..run.clone()
+    };
+    record(draft, run, &format!("its task stopped: {message}"))
+}
+
+/// Decides to write a run down, and gives it back as it will stand in the table then.
+fn record(draft: &mut Draft<'_>, run: MigrationRun, reason: &str) -> MigrationRun {
+    let resource = format!("migration/{}", run.migration);
+    draft.act(resource, reason, Step::RecordMigration(Box::new(run.clone())));
+    MigrationRun { version: run.version + 1, ..run }
+}

@@ -1,0 +1,143 @@
+//! What an Environment lets its Releases touch, and where it goes.
+
+use globset::GlobSet;
+use serde_json::Value;
+
+use super::draft::Draft;
+use crate::model::desired::{Part, PartKind};
+use crate::model::ledger::Explanation;
+use crate::resource::release::TaskOverride;
+
+/// Checks all that can be told without looking at a definition.
+pub fn check(draft: &mut Draft<'_>) {
+    let found: Vec<Explanation> = draft.input.observed.problems.clone();
+    for problem in found {
+        draft.stall("environment", &problem.reason, problem.message);
+    }
+    check_place(draft);
+    check_lists(draft);
+}
+
+/// Account, Region and cluster are recorded at first use and do not change.
+fn check_place(draft: &mut Draft<'_>) {
+    let environment = &draft.input.desired.environment;
+    let account = draft.input.observed.account.as_deref();
+    if let (Some(wanted), Some(actual)) = (environment.account.as_deref(), account)
+        && wanted != actual
+    {
+        let message = format!(
+            "environment {} is for account {wanted}, but the credentials belong to {actual}; use that account's credentials or correct spec.account",
+            environment.name
+        );
+        draft.stall("environment", "WrongAccount", message);
+    }
+    let Some(recorded) = &environment.recorded else { return };
+    let changes: Vec<String> = [
+        ("region", recorded.region.as_str(), Some(environment.region.as_str())),
+        ("cluster", recorded.cluster.as_str(), Some(environment.cluster.as_str())),
+        ("account", recorded.account.as_str(), account),
+    ]
+    .into_iter()
+    .filter_map(|(what, before, now)| {
+        let now = now.filter(|now| *now != before)?;
+        Some(format!("{what} {before} -> {now}"))
+    })
+    .collect();
+    if !changes.is_empty() {
+        let message = format!(
+            "environment {} changed after its first use: {}; delete its releases first, or make another environment",
+            environment.name,
+            changes.join(", ")
+        );
+        draft.stall("environment", "EnvironmentChanged", message);
+    }
+}
+
+fn check_lists(draft: &mut Draft<'_>) {
+    let desired = draft.input.desired;
+    let allow = &desired.environment.allow;
+    for service in &desired.services {
+        if !matches(allow.services.as_ref(), &service.name) {
+            refuse(draft, &format!("service/{}", service.name), "services", &service.name);
+        }
+    }
+    for (name, image) in &desired.images {
+        if !matches(allow.repositories.as_ref(), &image.repository) {
+            refuse(draft, &format!("image/{name}"), "repositories", &image.repository);
+        }
+    }
+    for schedule in &desired.schedules {
+        if !matches(allow.rule_names.as_ref(), &schedule.rule) {
+            refuse(draft, &format!("schedule/{}", schedule.name), "ruleNames", &schedule.rule);
+        }
+    }
+    for schedule in &desired.spec.schedules {
+        let Some(role) = &schedule.role_arn else { continue };
+        if !allow.roles.as_ref().is_some_and(|globs| globs.is_match(role)) {
+            refuse(draft, &format!("schedule/{}", schedule.name), "roles", role);
+        }
+    }
+}
+
+fn matches(globs: Option<&GlobSet>, name: &str) -> bool {
+    globs.is_none_or(|globs| globs.is_match(name))
+}
+
+fn refuse(draft: &mut Draft<'_>, resource: &str, list: &str, name: &str) {
+    let message = format!(
+        "{resource}: {name} is not allowed in environment {}; add it to spec.allow.{list} there",
+        draft.input.desired.environment.name
+    );
+    draft.stall(resource, "NotAllowed", message);
+}
+
+/// Whether a part may run definitions of this family; tells the draft if not.
+pub fn may_use_family(draft: &mut Draft<'_>, part: &Part<'_>, family: &str) -> bool {
+    let allowed = matches(draft.input.desired.environment.allow.families.as_ref(), family);
+    if !allowed {
+        refuse(draft, &part.resource(), "families", family);
+    }
+    allowed
+}
+
+/// Whether a part may run with the roles that it names; tells the draft if not. A role that the
+/// base definition has already needs no listing; one that a manifest brings in does.
+pub fn may_use_roles(draft: &mut Draft<'_>, part: &Part<'_>, base: &Value) -> bool {
+    let inline = matches!(part.source, crate::model::desired::Source::Inline { .. });
+    let of_base: Vec<String> = ["taskRoleArn", "executionRoleArn"]
+        .iter()
+        .filter_map(|member| base.get(*member)?.as_str().map(str::to_owned))
+        .filter(|role| !role.is_empty())
+        .collect();
+    let mut named: Vec<String> = if inline { of_base.clone() } else { Vec::new() };
+    named.extend(overridden_roles(draft, part));
+    let allow = draft.input.desired.environment.allow.roles.as_ref();
+    let refused: Vec<String> = named
+        .into_iter()
+        .filter(|role| inline || !of_base.contains(role))
+        .filter(|role| !allow.is_some_and(|globs| globs.is_match(role)))
+        .collect();
+    for role in &refused {
+        refuse(draft, &part.resource(), "roles", role);
+    }
+    refused.is_empty()
+}
+
+fn overridden_roles(draft: &Draft<'_>, part: &Part<'_>) -> Vec<String> {
+    let desired = draft.input.desired;
+    let overrides: Option<&TaskOverride> = match part.kind {
+        PartKind::Migration => desired
+            .migrations
+            .iter()
+            .find(|found| found.name == part.name)
+            .and_then(|found| found.overrides.as_ref()),
+        PartKind::Schedule => desired
+            .schedules
+            .iter()
+            .find(|found| found.name == part.name)
+            .and_then(|found| found.overrides.as_ref()),
+        PartKind::Service => None,
+    };
+    let Some(overrides) = overrides else { return Vec::new() };
+    overrides.task_role_arn.iter().chain(&overrides.execution_role_arn).cloned().collect()
+}

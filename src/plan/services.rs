@@ -1,0 +1,413 @@
+//! Services, wave by wave: each is pointed at its target once what goes before it is done.
+
+use std::collections::BTreeSet;
+
+use super::base::{self, Registered};
+use super::diff;
+use super::draft::Draft;
+use super::drift::{self, Verdict};
+use super::rollout::{Question, Standing, judge, short};
+use crate::model::desired::Service;
+use crate::model::known::Known;
+use crate::model::ledger::{Explanation, PartTarget, Revision, RevisionOutcome, Rollout, RolloutState};
+use crate::model::observed;
+use crate::model::plan::Step;
+use crate::resource::status::{DifferenceAction, PartState, ServiceStatus};
+
+/// What goes before the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing any more.
+    Open,
+    /// Migrations have not all succeeded.
+    Migrations,
+}
+
+/// Moves what may move; true once every service runs its target. A rollout that failed is
+/// returned: its revision is rejected.
+pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bool, Explanation> {
+    let desired = draft.input.desired;
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    let mut rejected = None;
+    // Dependencies first, whatever the manifest's order; validation refused cycles.
+    let mut left: Vec<&Service> = desired.services.iter().collect();
+    let mut states = Vec::new();
+    while !left.is_empty() {
+        let (ready, rest): (Vec<&Service>, Vec<&Service>) = left.into_iter().partition(|service| {
+            let goes_before = |name: &String| states.iter().any(|(known, _)| known == name);
+            service.depends_on.iter().all(goes_before)
+        });
+        if ready.is_empty() {
+            break;
+        }
+        for service in ready {
+            let blocked = service.depends_on.iter().find(|name| !done.contains(name.as_str()));
+            let status = one(draft, revision, service, gate, blocked, &mut rejected);
+            if status.state == PartState::Done {
+                done.insert(&service.name);
+            }
+            states.push((service.name.clone(), status));
+        }
+        left = rest;
+    }
+    for service in &desired.services {
+        if let Some((_, status)) = states.iter().find(|(name, _)| *name == service.name) {
+            draft.status.services.push(status.clone());
+        }
+    }
+    match rejected {
+        Some(why) => Err(why),
+        None => Ok(done.len() == desired.services.len()),
+    }
+}
+
+/// A service that does not exist: evenkeel makes none.
+pub fn not_found(draft: &mut Draft<'_>, name: &str) {
+    let cluster = draft.input.desired.environment.cluster.clone();
+    let message = format!(
+        "service {name} does not exist in cluster {cluster}; create it (evenkeel never creates services), or correct its name"
+    );
+    draft.stall(&format!("service/{name}"), "ServiceNotFound", message);
+}
+
+fn one(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    service: &Service,
+    gate: Gate,
+    blocked: Option<&String>,
+    rejected: &mut Option<Explanation>,
+) -> ServiceStatus {
+    let resource = format!("service/{}", service.name);
+    let mut status = ServiceStatus { name: service.name.clone(), ..ServiceStatus::default() };
+    let Some(found) = usable(draft, service, &mut status) else { return status };
+    let Some(target) = revision.parts.get(&resource) else { return status };
+    let arn = match base::ensure(draft, &resource, target) {
+        Registered::Active(arn) => arn,
+        Registered::Pending => {
+            let message = format!(
+                "{resource} runs {} and waits for its new task definition to be registered",
+                short(&found.task_definition)
+            );
+            draft.progress(&resource, "Progressing", message.clone());
+            status.message = Some(message);
+            return status;
+        }
+        Registered::Doubt(why) => {
+            draft.doubt(&resource, format!("{resource}: {why}"));
+            status.state = PartState::Unknown;
+            return status;
+        }
+    };
+    status.task_definition = Some(arn.clone());
+    let rollout = draft.input.observed.ledger.rollouts.get(&service.name);
+    let question = Question {
+        service: found,
+        target: &arn,
+        rollout,
+        timeout: service.timeout,
+        now: draft.input.now,
+    };
+    match judge(question) {
+        Standing::Done(deployment) => {
+            succeeded(draft, &service.name, revision.number, rollout, &arn, deployment.as_ref());
+            status.state = PartState::Done;
+            status.deployment_id = deployment;
+        }
+        Standing::Underway(message) => {
+            saw(draft, found, rollout, &arn);
+            status.state = PartState::Progressing;
+            status.deployment_id = found.primary().map(|primary| primary.id.clone());
+            status.desired_count = Some(found.desired_count);
+            status.running_count = found.primary().map(|primary| primary.running_count);
+            draft.progress(&resource, "RollingOut", format!("{resource}: {message}"));
+            status.message = Some(message);
+        }
+        Standing::Failed(message) => {
+            let told = format!("{resource}: {message}");
+            failed(draft, rollout, &arn, &message);
+            status.state = PartState::Failed;
+            status.message = Some(message);
+            rejected.get_or_insert(Explanation { reason: "RolloutFailed".to_owned(), message: told });
+        }
+        Standing::Foreign(message) => {
+            status.message = Some(message.clone());
+            draft.progress(&resource, "ForeignDeployment", format!("{resource}: {message}; waiting until it ends"));
+        }
+        Standing::Doubt(message) => {
+            status.state = PartState::Unknown;
+            draft.doubt(&resource, format!("{resource}: {message}"));
+        }
+        standing @ (Standing::Away | Standing::Superseded) => {
+            let rollout = rollout.cloned().map(|rollout| superseded(draft, rollout, &standing, &arn));
+            let move_to = Move { revision, target, found, arn: &arn, rollout: rollout.as_ref() };
+            away(draft, service, gate, blocked, &move_to, &mut status);
+        }
+    }
+    status
+}
+
+/// The service as observed, if it is one that can be rolled out.
+fn usable<'a>(
+    draft: &mut Draft<'a>,
+    service: &Service,
+    status: &mut ServiceStatus,
+) -> Option<&'a observed::Service> {
+    let resource = format!("service/{}", service.name);
+    let found = match draft.input.observed.services.get(&service.name) {
+        Some(Known::Present(found)) => found,
+        Some(Known::Absent) => {
+            status.state = PartState::Failed;
+            not_found(draft, &service.name);
+            return None;
+        }
+        Some(Known::Unknown(why)) => {
+            status.state = PartState::Unknown;
+            draft.doubt(&resource, format!("{resource}: {why}"));
+            return None;
+        }
+        None => {
+            status.state = PartState::Unknown;
+            draft.doubt(&resource, format!("{resource} was not described"));
+            return None;
+        }
+    };
+    let refused = if found.status != "ACTIVE" {
+        Some(("ServiceNotActive", format!("it is {}: create it again, or remove it from the release", found.status)))
+    } else if !matches!(found.deployment_controller.as_str(), "" | "ECS") {
+        Some(("UnsupportedDeploymentController", format!(
+            "its deployment controller is {}; evenkeel rolls out services under ECS's own",
+            found.deployment_controller
+        )))
+    } else if !matches!(found.strategy.as_str(), "" | "ROLLING") {
+        Some(("UnsupportedDeploymentStrategy", format!(
+            "its deployment strategy is {}; evenkeel rolls out ROLLING services",
+            found.strategy
+        )))
+    } else {
+        None
+    };
+    if let Some((reason, message)) = refused {
+        status.state = PartState::Failed;
+        status.message = Some(message.clone());
+        draft.stall(&resource, reason, format!("{resource}: {message}"));
+        return None;
+    }
+    Some(found)
+}
+
+/// Everything that moving a service needs.
+struct Move<'a> {
+    revision: &'a Revision,
+    target: &'a PartTarget,
+    found: &'a observed::Service,
+    arn: &'a str,
+    rollout: Option<&'a Rollout>,
+}
+
+/// The service runs something else and nothing goes on.
+fn away(
+    draft: &mut Draft<'_>,
+    service: &Service,
+    gate: Gate,
+    blocked: Option<&String>,
+    to: &Move<'_>,
+    status: &mut ServiceStatus,
+) {
+    let resource = format!("service/{}", service.name);
+    let from = short(&to.found.task_definition);
+    let correction = to.revision.outcome == RevisionOutcome::Ready;
+    if correction {
+        note_drift(draft, &resource, to);
+    }
+    if gate == Gate::Migrations {
+        let message = format!("{resource} stays on {from} until every migration has succeeded");
+        draft.wait(&resource, message.clone());
+        status.message = Some(message);
+        return;
+    }
+    if let Some(name) = blocked {
+        let message = format!("{resource} stays on {from} until service/{name} has moved");
+        draft.wait(&resource, message.clone());
+        status.message = Some(message);
+        return;
+    }
+    if correction && !may_correct(draft, &resource, &to.found.task_definition, status) {
+        return;
+    }
+    let rollout = Rollout {
+        version: to.rollout.map_or(0, |rollout| rollout.version),
+        service: service.name.clone(),
+        revision: to.revision.number,
+        target: to.arn.to_owned(),
+        previous: Some(to.found.task_definition.clone()),
+        correction,
+        requested_at: draft.input.now,
+        seen: seen(to.found),
+        deployment_id: None,
+        state: RolloutState::Requested,
+        message: None,
+        finished_at: None,
+    };
+    let reason = match correction {
+        true => format!("it was moved to {from}: back to {}", short(to.arn)),
+        false => format!("{from} -> {}", short(to.arn)),
+    };
+    status.state = PartState::Progressing;
+    status.message = Some(reason.clone());
+    draft.progress(&resource, "RollingOut", format!("{resource}: {reason}"));
+    let step = Step::UpdateService {
+        rollout: Box::new(rollout),
+        cluster: draft.input.desired.environment.cluster.clone(),
+        service: service.name.clone(),
+        task_definition: to.arn.to_owned(),
+    };
+    draft.act(resource, reason, step);
+}
+
+/// Deployments and records that tell nothing about the next rollout.
+fn seen(service: &observed::Service) -> Vec<String> {
+    let records = service.records.as_ref().and_then(Known::present).into_iter().flatten();
+    let deployments = service.deployments.iter().map(|deployment| deployment.id.clone());
+    deployments.chain(records.map(|record| record.arn.clone())).collect()
+}
+
+/// Tells in which fields the service's definition differs from the revision's.
+fn note_drift(draft: &mut Draft<'_>, resource: &str, to: &Move<'_>) {
+    let desired = draft.contents.get(&to.target.definition).cloned();
+    let actual = draft.input.observed.definitions.get(&to.found.task_definition);
+    let fields = match (desired, actual.and_then(Known::present)) {
+        (Some(desired), Some(actual)) => diff::definitions(&desired, &actual.content),
+        _ => Vec::new(),
+    };
+    if fields.is_empty() {
+        let (desired, actual) = (short(to.arn).to_owned(), short(&to.found.task_definition).to_owned());
+        drift::differs(draft, resource, "taskDefinition", desired, actual, DifferenceAction::Pending);
+    }
+    for field in fields {
+        let path = format!("taskDefinition.{}", field.field);
+        drift::differs(draft, resource, &path, field.desired, field.actual, DifferenceAction::Pending);
+    }
+}
+
+/// Whether drift of this resource is put right in this pass; tells the status if not.
+fn may_correct(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    actual: &str,
+    status: &mut ServiceStatus,
+) -> bool {
+    match drift::judge(draft, resource) {
+        Verdict::Correct => true,
+        Verdict::Report => {
+            // Delivered and then changed by somebody: told, and left.
+            status.state = PartState::Done;
+            draft.wait(resource, "differs; the drift policy is Report");
+            false
+        }
+        Verdict::Wait(left) => {
+            status.state = PartState::Done;
+            draft.wait(resource, format!("differs; corrected in {left:#} if it stays so"));
+            false
+        }
+        Verdict::Fight(times) => {
+            status.state = PartState::Failed;
+            let by = draft.input.observed.definitions.get(actual).and_then(Known::present);
+            let by = by.and_then(|definition| definition.registered_by.clone());
+            let message = format!(
+                "{resource} was put right {times} times and each time set back to {} (registered by {}): find that writer (Terraform needs `ignore_changes = [task_definition]`), then `evenkeel retry`",
+                short(actual),
+                by.as_deref().unwrap_or("somebody ECS does not name")
+            );
+            status.message = Some(message.clone());
+            draft.stall(resource, "DriftFight", message);
+            false
+        }
+    }
+}
+
+/// Notes the deployment that came of a rollout, once.
+fn saw(draft: &mut Draft<'_>, found: &observed::Service, rollout: Option<&Rollout>, arn: &str) {
+    let (Some(rollout), Some(primary)) = (rollout, found.primary()) else { return };
+    let ours = rollout.target == arn && primary.task_definition == arn;
+    if ours && rollout.state == RolloutState::Requested && rollout.deployment_id.as_ref() != Some(&primary.id) {
+        let rollout = Rollout { deployment_id: Some(primary.id.clone()), ..rollout.clone() };
+        let reason = format!("deployment {} came of it", primary.id);
+        draft.act(format!("service/{}", rollout.service), reason, Step::RecordRollout(Box::new(rollout)));
+    }
+}
+
+/// Notes that ECS says it succeeded, once; also where somebody else brought the service there, so
+/// that a settled service needs no second look.
+fn succeeded(
+    draft: &mut Draft<'_>,
+    service: &str,
+    revision: u64,
+    rollout: Option<&Rollout>,
+    arn: &str,
+    deployment: Option<&String>,
+) {
+    let noted = rollout.is_some_and(|rollout| {
+        rollout.state == RolloutState::Succeeded
+            && rollout.target == arn
+            && rollout.deployment_id.as_ref() == deployment
+    });
+    if noted {
+        return;
+    }
+    let now = draft.input.now;
+    let rollout = rollout.cloned().unwrap_or_else(|| Rollout {
+        version: 0,
+        service: service.to_owned(),
+        revision,
+        target: arn.to_owned(),
+        previous: None,
+        correction: false,
+        requested_at: now,
+        seen: Vec::new(),
+        deployment_id: None,
+        state: RolloutState::Succeeded,
+        message: None,
+        finished_at: None,
+    });
+    let rollout = Rollout {
+        state: RolloutState::Succeeded,
+        target: arn.to_owned(),
+        deployment_id: deployment.cloned(),
+        finished_at: Some(now),
+        message: None,
+        ..rollout
+    };
+    let reason = format!("ECS says that {} is steady", short(arn));
+    draft.act(format!("service/{service}"), reason, Step::RecordRollout(Box::new(rollout)));
+}
+
+fn failed(draft: &mut Draft<'_>, rollout: Option<&Rollout>, arn: &str, message: &str) {
+    let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else { return };
+    if rollout.state == RolloutState::Failed {
+        return;
+    }
+    let rollout = Rollout {
+        state: RolloutState::Failed,
+        message: Some(message.to_owned()),
+        finished_at: Some(draft.input.now),
+        ..rollout.clone()
+    };
+    draft.act(format!("service/{}", rollout.service), message, Step::RecordRollout(Box::new(rollout)));
+}
+
+/// A rollout whose place somebody else's deployment took: no rejection, planned afresh.
+fn superseded(draft: &mut Draft<'_>, rollout: Rollout, standing: &Standing, arn: &str) -> Rollout {
+    if *standing != Standing::Superseded || rollout.target != arn {
+        return rollout;
+    }
+    let service = format!("service/{}", rollout.service);
+    let step = Rollout {
+        state: RolloutState::Superseded,
+        finished_at: Some(draft.input.now),
+        ..rollout.clone()
+    };
+    draft.act(service, "somebody else's deployment took its place", Step::RecordRollout(Box::new(step)));
+    // The version that the record will have once it is written.
+    Rollout { version: rollout.version + 1, ..rollout }
+}

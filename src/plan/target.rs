@@ -1,0 +1,167 @@
+//! An EventBridge rule's ECS target: what is there, with what is declared put in.
+//!
+//! PutTargets replaces a target whole
+//! (<https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutTargets.html>), so a
+//! dead-letter queue, a retry policy and every member that evenkeel does not declare is carried
+//! over.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::desired::Schedule;
+use crate::model::observed::Rule;
+
+/// Id of targets that evenkeel makes.
+pub const TARGET_ID: &str = "evenkeel";
+
+/// The target of a rule that runs our task: the one under our id, else its only ECS target.
+pub fn ecs_target(rule: &Rule) -> Option<(&str, &Map<String, Value>)> {
+    let ours = rule.targets.iter().find(|target| id(target) == Some(TARGET_ID));
+    let mut ecs = rule.targets.iter().filter(|target| target.contains_key("EcsParameters"));
+    let only = match (ecs.next(), ecs.next()) {
+        (Some(target), None) => Some(target),
+        _ => None,
+    };
+    let target = ours.or(only)?;
+    Some((id(target)?, target))
+}
+
+fn id(target: &Map<String, Value>) -> Option<&str> {
+    target.get("Id")?.as_str()
+}
+
+/// Where a schedule's task runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// ARN of the cluster.
+    pub cluster: &'a str,
+    /// ARN of the task definition.
+    pub task_definition: &'a str,
+}
+
+/// The target as it shall be.
+pub fn wanted(schedule: &Schedule, place: Place<'_>, existing: Option<&Map<String, Value>>) -> Map<String, Value> {
+    let mut target = existing.cloned().unwrap_or_default();
+    target.entry("Id").or_insert_with(|| json!(TARGET_ID));
+    target.insert("Arn".to_owned(), json!(place.cluster));
+    set(&mut target, "RoleArn", schedule.role_arn.as_ref().map(|role| json!(role)));
+    let overrides = schedule.overrides.as_ref().map(|overrides| json!(json!(overrides).to_string()));
+    set(&mut target, "Input", overrides);
+    let mut ecs = match target.remove("EcsParameters") {
+        Some(Value::Object(ecs)) => ecs,
+        _ => Map::new(),
+    };
+    let tasks = &schedule.tasks;
+    set(&mut ecs, "TaskDefinitionArn", Some(json!(place.task_definition)));
+    set(&mut ecs, "TaskCount", Some(json!(schedule.task_count)));
+    set(&mut ecs, "LaunchType", tasks.launch_type.map(|kind| json!(kind.as_str())));
+    set(
+        &mut ecs,
+        "CapacityProviderStrategy",
+        tasks.capacity_provider_strategy.as_ref().map(|items| {
+            // EventBridge spells this list's members as ECS does.
+            json!(items)
+        }),
+    );
+    let network = tasks.network_configuration.as_ref().map(|network| {
+        let vpc = &network.awsvpc_configuration;
+        let mut inner = json!({"Subnets": vpc.subnets});
+        if let Some(groups) = &vpc.security_groups {
+            inner["SecurityGroups"] = json!(groups);
+        }
+        if let Some(public) = &vpc.assign_public_ip {
+            inner["AssignPublicIp"] = json!(public);
+        }
+        json!({"awsvpcConfiguration": inner})
+    });
+    set(&mut ecs, "NetworkConfiguration", network);
+    set(&mut ecs, "PlatformVersion", tasks.platform_version.as_ref().map(|version| json!(version)));
+    set(&mut ecs, "PropagateTags", tasks.propagate_tags.as_ref().map(|tags| json!(tags)));
+    set(&mut ecs, "EnableExecuteCommand", tasks.enable_execute_command.map(|on| json!(on)));
+    target.insert("EcsParameters".to_owned(), Value::Object(ecs));
+    target
+}
+
+fn set(map: &mut Map<String, Value>, member: &str, value: Option<Value>) {
+    match value {
+        Some(value) => map.insert(member.to_owned(), value),
+        None => map.remove(member),
+    };
+}
+
+/// Members in which two targets differ: path, wanted, actual. Overrides are told only as
+/// differing, because they may hold environment values.
+pub fn differences(wanted: &Map<String, Value>, actual: Option<&Map<String, Value>>) -> Vec<(String, String, String)> {
+    let Some(actual) = actual else {
+        return vec![("target".to_owned(), "(present)".to_owned(), "(absent)".to_owned())];
+    };
+    let mut found = Vec::new();
+    compare("target", &normal(wanted), &normal(actual), &mut found);
+    found
+}
+
+fn compare(path: &str, wanted: &Map<String, Value>, actual: &Map<String, Value>, found: &mut Vec<(String, String, String)>) {
+    let mut names: Vec<&String> = wanted.keys().chain(actual.keys()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let field = format!("{path}.{name}");
+        match (wanted.get(name), actual.get(name)) {
+            (Some(one), Some(other)) if one == other => {}
+            (Some(Value::Object(one)), Some(Value::Object(other))) if name != "Input" => {
+                compare(&field, one, other, found);
+            }
+            (one, other) if name == "Input" => found.push((
+                field,
+                one.map_or("(absent)", |_| "(overrides)").to_owned(),
+                other.map_or("(absent)", |_| "(overrides, differ)").to_owned(),
+            )),
+            (one, other) => found.push((field, show(one), show(other))),
+        }
+    }
+}
+
+fn show(value: Option<&Value>) -> String {
+    match value {
+        None => "(absent)".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Without what EventBridge fills in, and with lists sorted whose order carries no meaning.
+fn normal(target: &Map<String, Value>) -> Map<String, Value> {
+    let mut target = target.clone();
+    if let Some(input) = target.get("Input").and_then(Value::as_str)
+        && let Ok(parsed) = serde_json::from_str::<Value>(input)
+    {
+        target.insert("Input".to_owned(), json!(crate::model::hash::of(&parsed)));
+    }
+    if let Some(Value::Object(ecs)) = target.get_mut("EcsParameters") {
+        ecs.entry("TaskCount").or_insert(json!(1));
+        for (member, default) in [
+            ("EnableExecuteCommand", json!(false)),
+            ("EnableECSManagedTags", json!(false)),
+            ("Tags", json!([])),
+            ("PlacementConstraints", json!([])),
+            ("PlacementStrategy", json!([])),
+        ] {
+            if ecs.get(member) == Some(&default) {
+                ecs.remove(member);
+            }
+        }
+        if let Some(Value::Object(vpc)) =
+            ecs.get_mut("NetworkConfiguration").and_then(|network| network.get_mut("awsvpcConfiguration"))
+        {
+            for list in ["Subnets", "SecurityGroups"] {
+                if let Some(Value::Array(items)) = vpc.get_mut(list) {
+                    items.sort_by_key(ToString::to_string);
+                }
+            }
+            if vpc.get("AssignPublicIp") == Some(&json!("DISABLED")) {
+                vpc.remove("AssignPublicIp");
+            }
+        }
+    }
+    target.retain(|_, value| !value.is_null());
+    target
+}

@@ -1,0 +1,560 @@
+//! Manifests: files of YAML or JSON, read into checked objects, with every error of every file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::crd;
+use super::meta::{API_VERSION, Environment, Kind, Object, ObjectMeta, Release};
+use super::path::{FieldPath, Step};
+use super::problem::FieldError;
+pub use super::problem::{Problem, Problems};
+use super::shape::{self, Report};
+use super::suggest;
+use super::validate;
+use super::yaml::{self, Node, NodeKind, Position};
+
+/// How the standard input is called in messages.
+const STDIN: &str = "<stdin>";
+
+/// An object and where it was declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Where it begins.
+    pub origin: Origin,
+    /// The object.
+    pub object: Declared,
+}
+
+/// A file and a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file as it was named, or `<stdin>`.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// An object that a manifest declares. It has no status, and of what the table sets in its
+/// metadata only `resourceVersion`, which a write checks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Declared {
+    /// An Environment.
+    Environment(Environment),
+    /// A Release.
+    Release(Release),
+}
+
+impl Declared {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Declared::Environment(_) => Kind::Environment,
+            Declared::Release(_) => Kind::Release,
+        }
+    }
+
+    /// Its metadata.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Declared::Environment(environment) => &environment.metadata,
+            Declared::Release(release) => &release.metadata,
+        }
+    }
+}
+
+impl std::fmt::Display for Declared {
+    /// `Release production/rails`, `Environment production`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let metadata = self.metadata();
+        write!(f, "{} ", self.kind())?;
+        if let Some(namespace) = &metadata.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(&metadata.name)
+    }
+}
+
+/// Reads manifests. A path is a file, a directory (all `*.yaml`, `*.yml` and `*.json` below it, in
+/// the order of their names, hidden ones left out), or `-` for the standard input.
+///
+/// # Errors
+/// Everything that is wrong in any of the files, and the same object declared twice.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, Problems> {
+    let mut problems = Vec::new();
+    let mut manifests = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        for (file, text) in read(path, &mut seen, &mut problems) {
+            let (read, wrong) = parse(&file, &text);
+            manifests.extend(read);
+            problems.extend(wrong);
+        }
+    }
+    problems.extend(declared_twice(&manifests));
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// Reads the documents of one text: the objects that are right, and all that is wrong with the
+/// others.
+pub fn parse(file: &str, text: &str) -> (Vec<Manifest>, Vec<Problem>) {
+    let (documents, text_errors) = yaml::documents(text);
+    let mut problems: Vec<Problem> = text_errors
+        .into_iter()
+        .map(|error| Problem {
+            file: file.to_owned(),
+            line: error.position.line,
+            column: error.position.column,
+            field: String::new(),
+            message: error.message,
+            help: error.help,
+        })
+        .collect();
+    let mut manifests = Vec::new();
+    for document in documents.iter().flat_map(objects) {
+        match object(document) {
+            Ok(object) => manifests.push(Manifest {
+                origin: Origin {
+                    file: file.to_owned(),
+                    line: document.position.line,
+                },
+                object,
+            }),
+            Err(errors) => problems.extend(errors.into_iter().map(|(position, error)| Problem {
+                file: file.to_owned(),
+                line: position.line,
+                column: position.column,
+                field: error.path.to_string(),
+                message: error.message,
+                help: error.help,
+            })),
+        }
+    }
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    (manifests, problems)
+}
+
+/// The objects of a document: itself, or the items of a list as `get -o yaml` prints it.
+fn objects(document: &Node) -> Vec<&Node> {
+    match document.get("items").map(|entry| &entry.value.kind) {
+        Some(NodeKind::List(items)) if document.get("spec").is_none() => items.iter().collect(),
+        _ => vec![document],
+    }
+}
+
+type Located = (Position, FieldError);
+
+fn object(node: &Node) -> Result<Declared, Vec<Located>> {
+    if !matches!(node.kind, NodeKind::Map(_)) {
+        let message = "a manifest must be a mapping with apiVersion, kind, metadata and spec";
+        return Err(vec![(
+            node.position,
+            FieldError::new(FieldPath::root(), message),
+        )]);
+    }
+    match kind(node) {
+        Ok(Kind::Environment) => {
+            checked(node, Kind::Environment, validate::environment).map(Declared::Environment)
+        }
+        Ok(Kind::Release) => checked(node, Kind::Release, validate::release).map(Declared::Release),
+        Err(error) => {
+            let errors: Vec<FieldError> = api_version(node).into_iter().chain([error]).collect();
+            Err(located(node, errors))
+        }
+    }
+}
+
+fn kind(node: &Node) -> Result<Kind, FieldError> {
+    let kinds = [Kind::Environment, Kind::Release];
+    let Some(entry) = node.get("kind") else {
+        return Err(FieldError::new(FieldPath::root(), "`kind` is missing")
+            .help("write `kind: Release` or `kind: Environment`"));
+    };
+    let path = FieldPath::root().key("kind");
+    let Some(written) = entry.value.as_str() else {
+        return Err(FieldError::new(path, "must be `Release` or `Environment`"));
+    };
+    kinds
+        .into_iter()
+        .find(|kind| kind.as_str() == written)
+        .ok_or_else(|| {
+            let help = suggest::did_you_mean(written, kinds.map(Kind::as_str)).unwrap_or_default();
+            FieldError::new(
+                path,
+                format!("`{written}` is not a kind that evenkeel knows"),
+            )
+            .help(help)
+        })
+}
+
+fn api_version(node: &Node) -> Option<FieldError> {
+    let Some(entry) = node.get("apiVersion") else {
+        return Some(
+            FieldError::new(FieldPath::root(), "`apiVersion` is missing")
+                .help(format!("write `apiVersion: {API_VERSION}`")),
+        );
+    };
+    if entry.value.as_str() == Some(API_VERSION) {
+        return None;
+    }
+    let path = FieldPath::root().key("apiVersion");
+    let message = match entry.value.as_str() {
+        Some(other) => format!("`{other}` is not an API version that evenkeel knows"),
+        None => "must be text".to_owned(),
+    };
+    Some(FieldError::new(path, message).help(format!("write `apiVersion: {API_VERSION}`")))
+}
+
+/// Reads and checks one object of a known kind.
+fn checked<Spec, Status>(
+    node: &Node,
+    kind: Kind,
+    validate: impl Fn(&Object<Spec, Status>) -> Vec<FieldError>,
+) -> Result<Object<Spec, Status>, Vec<Located>>
+where
+    Spec: DeserializeOwned,
+    Status: DeserializeOwned,
+{
+    let mut errors: Vec<FieldError> = api_version(node).into_iter().collect();
+    let mut report = Report::default();
+    let later = |path: &FieldPath| comes_later(kind, path);
+    let value = shape::check(
+        node,
+        manifest_schema(kind),
+        &FieldPath::root(),
+        &later,
+        &mut report,
+    );
+    errors.extend(report.errors.into_iter().map(|error| FieldError {
+        path: error.path,
+        message: error.message,
+        help: error.help,
+        looked_in: None,
+    }));
+    let mut broken = report.broken;
+    let object = value.and_then(|mut value| {
+        take_out_what_the_table_sets(&mut value);
+        deserialize(value, kind, &mut errors, &mut broken)
+    });
+    if let Some(object) = &object {
+        errors.extend(
+            validate(object)
+                .into_iter()
+                .filter(|error| !follows_from(error, &broken)),
+        );
+    }
+    match object {
+        Some(object) if errors.is_empty() => Ok(object),
+        _ => Err(located(node, errors)),
+    }
+}
+
+/// Whether an error only follows from another one that was told already.
+fn follows_from(error: &FieldError, broken: &[FieldPath]) -> bool {
+    broken.iter().any(|broken| {
+        broken.contains(&error.path)
+            || broken.parent().is_some_and(|parent| parent == error.path)
+            || error
+                .looked_in
+                .as_ref()
+                .is_some_and(|place| broken.contains(place))
+    })
+}
+
+/// Status and metadata of an exported object are no part of what is declared. The resource version
+/// stays: with it, a write of something that has changed since is refused.
+fn take_out_what_the_table_sets(value: &mut Value) {
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
+    object.remove("status");
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for name in [
+            "uid",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+        ] {
+            metadata.remove(name);
+        }
+    }
+}
+
+/// Reads the value, taking out what cannot be read and telling of it, until the rest can be.
+fn deserialize<T: DeserializeOwned>(
+    mut value: Value,
+    kind: Kind,
+    errors: &mut Vec<FieldError>,
+    broken: &mut Vec<FieldPath>,
+) -> Option<T> {
+    // A value that must not be wrong twice: apiVersion and kind have been told of already.
+    value["apiVersion"] = Value::from(API_VERSION);
+    value["kind"] = Value::from(kind.as_str());
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(object) => return Some(object),
+            Err(error) => error,
+        };
+        let path = field_path(error.path());
+        let taken_out = remove(&mut value, &path);
+        errors.push(FieldError::new(
+            path.clone(),
+            error.into_inner().to_string(),
+        ));
+        broken.push(path);
+        if !taken_out {
+            return None;
+        }
+    }
+}
+
+fn field_path(path: &serde_path_to_error::Path) -> FieldPath {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(Step::Index(*index)),
+            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// Takes a member out of a value; false when there is none of that path.
+fn remove(value: &mut Value, path: &FieldPath) -> bool {
+    let Some((last, above)) = path.steps().split_last() else {
+        return false;
+    };
+    let mut at = value;
+    for step in above {
+        let next = match step {
+            Step::Key(name) => at.get_mut(name.as_str()),
+            Step::Index(index) => at.get_mut(*index),
+        };
+        match next {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+    match (last, at) {
+        (Step::Key(name), Value::Object(members)) => members.remove(name).is_some(),
+        _ => false,
+    }
+}
+
+fn located(node: &Node, errors: Vec<FieldError>) -> Vec<Located> {
+    errors
+        .into_iter()
+        .map(|error| {
+            let is_unknown_field = matches!(error.path.steps().last(), Some(Step::Key(_)))
+                && error.message.starts_with("there is no field");
+            let position = if is_unknown_field {
+                name_position(node, &error.path)
+            } else {
+                None
+            };
+            (position.unwrap_or_else(|| node.locate(&error.path)), error)
+        })
+        .collect()
+}
+
+/// Where the name of a member stands.
+fn name_position(node: &Node, path: &FieldPath) -> Option<Position> {
+    let (last, above) = path.steps().split_last()?;
+    let Step::Key(name) = last else { return None };
+    let mut at = node;
+    for step in above {
+        at = match (step, &at.kind) {
+            (Step::Key(name), _) => &at.get(name)?.value,
+            (Step::Index(index), NodeKind::List(items)) => items.get(*index)?,
+            _ => return None,
+        };
+    }
+    at.get(name).map(|entry| entry.position)
+}
+
+fn manifest_schema(kind: Kind) -> &'static Value {
+    use std::sync::LazyLock;
+    static ENVIRONMENT: LazyLock<Value> = LazyLock::new(|| crd::manifest_schema(Kind::Environment));
+    static RELEASE: LazyLock<Value> = LazyLock::new(|| crd::manifest_schema(Kind::Release));
+    match kind {
+        Kind::Environment => &ENVIRONMENT,
+        Kind::Release => &RELEASE,
+    }
+}
+
+/// Fields that are part of the design and have no behaviour yet: saying so is kinder than
+/// suggesting another name.
+fn comes_later(kind: Kind, path: &FieldPath) -> bool {
+    let names: Vec<&str> = path
+        .steps()
+        .iter()
+        .filter_map(|step| match step {
+            Step::Key(name) => Some(name.as_str()),
+            Step::Index(_) => None,
+        })
+        .collect();
+    match (kind, names.as_slice()) {
+        (
+            Kind::Environment,
+            [
+                "spec",
+                "roleArn" | "externalId" | "notifications" | "deployWindows" | "windows"
+                | "approval",
+            ],
+        ) => true,
+        (
+            Kind::Release,
+            [
+                "spec",
+                "hooks" | "approval" | "notifications" | "deployWindows" | "windows" | "follow"
+                | "onFailure",
+            ],
+        ) => true,
+        (Kind::Release, ["spec", "images", _, "follow"]) => true,
+        (Kind::Release, ["spec", "services", "rollout", "onFailure" | "approval"]) => true,
+        (Kind::Release, ["spec", "services", "hooks"]) => true,
+        _ => false,
+    }
+}
+
+fn declared_twice(manifests: &[Manifest]) -> Vec<Problem> {
+    let mut first: BTreeMap<String, &Origin> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for manifest in manifests {
+        let name = manifest.object.to_string();
+        match first.get(&name) {
+            Some(origin) => problems.push(Problem {
+                file: manifest.origin.file.clone(),
+                line: manifest.origin.line,
+                column: 1,
+                field: String::new(),
+                message: format!("{name} is declared twice; the first is at {origin}"),
+                help: Some("keep one of them".to_owned()),
+            }),
+            None => {
+                first.insert(name, &manifest.origin);
+            }
+        }
+    }
+    problems
+}
+
+/// The texts that a path names. A file that was read already is not read again.
+fn read(
+    path: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    problems: &mut Vec<Problem>,
+) -> Vec<(String, String)> {
+    if path.as_os_str() == "-" {
+        return match std::io::read_to_string(std::io::stdin()) {
+            Ok(text) => vec![(STDIN.to_owned(), text)],
+            Err(error) => {
+                problems.push(Problem::of_file(STDIN, format!("cannot be read: {error}")));
+                Vec::new()
+            }
+        };
+    }
+    let mut files = Vec::new();
+    if path.is_dir() {
+        let mut visited = BTreeSet::new();
+        files_below(path, &mut files, &mut visited, problems);
+        if files.is_empty() {
+            let mut problem = Problem::of_file(shown(path), "holds no manifest");
+            problem.help = Some("manifests end in .yaml, .yml or .json".to_owned());
+            problems.push(problem);
+        }
+    } else {
+        files.push(path.to_path_buf());
+    }
+    let mut texts = Vec::new();
+    for file in files {
+        let identity = file.canonicalize().unwrap_or_else(|_| file.clone());
+        if !seen.insert(identity) {
+            continue;
+        }
+        match read_file(&file) {
+            Ok(text) => texts.push((shown(&file), text)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    texts
+}
+
+fn read_file(file: &Path) -> Result<String, Problem> {
+    match std::fs::read(file) {
+        Ok(bytes) => {
+            String::from_utf8(bytes).map_err(|_| Problem::of_file(shown(file), "is not UTF-8 text"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Problem::of_file(
+            shown(file),
+            "there is no such file or directory",
+        )),
+        Err(error) => Err(Problem::of_file(
+            shown(file),
+            format!("cannot be read: {error}"),
+        )),
+    }
+}
+
+fn files_below(
+    directory: &Path,
+    files: &mut Vec<PathBuf>,
+    visited: &mut BTreeSet<PathBuf>,
+    problems: &mut Vec<Problem>,
+) {
+    // A link back up must not lead around for ever.
+    let identity = directory
+        .canonicalize()
+        .unwrap_or_else(|_| directory.to_path_buf());
+    if !visited.insert(identity) {
+        return;
+    }
+    let mut entries: Vec<PathBuf> = match std::fs::read_dir(directory) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect(),
+        Err(error) => {
+            problems.push(Problem::of_file(
+                shown(directory),
+                format!("cannot be read: {error}"),
+            ));
+            return;
+        }
+    };
+    entries.sort();
+    for entry in entries {
+        let hidden = entry
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        if entry.is_dir() {
+            files_below(&entry, files, visited, problems);
+        } else if is_manifest(&entry) {
+            files.push(entry);
+        }
+    }
+}
+
+fn is_manifest(file: &Path) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,111 @@
+//! `Environment.spec`.
+
+use super::{names, placement, timeout};
+use crate::resource::environment::{Allow, EnvironmentSpec};
+use crate::resource::path::FieldPath;
+use crate::resource::problem::FieldError;
+
+pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    cluster(spec, path, errors);
+    if !names::is_region(&spec.region) {
+        errors.push(
+            FieldError::new(
+                path.key("region"),
+                format!("`{}` is not an AWS Region", spec.region),
+            )
+            .help("write for example `eu-central-1`"),
+        );
+    }
+    if let Some(account) = spec
+        .account
+        .as_deref()
+        .filter(|account| !names::is_account(account))
+    {
+        errors.push(
+            FieldError::new(
+                path.key("account"),
+                format!("`{account}` is not an account id"),
+            )
+            .help("write its twelve digits, in quotes"),
+        );
+    }
+    if let Some(tasks) = &spec.tasks {
+        placement::task_settings(tasks, &path.key("tasks"), errors);
+    }
+    if let Some(role) = spec
+        .schedules
+        .as_ref()
+        .and_then(|schedules| schedules.role_arn.as_ref())
+    {
+        names::role_arn(role, path.key("schedules").key("roleArn"), errors);
+    }
+    if let Some(drift) = &spec.drift {
+        timeout(drift.after.as_ref(), path.key("drift").key("after"), errors);
+    }
+    if let Some(globs) = &spec.allow {
+        allow(globs, &path.key("allow"), errors);
+    }
+}
+
+/// The name of a cluster, or an ARN that agrees with the Region and account beside it.
+fn cluster(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let here = path.key("cluster");
+    if !spec.cluster.starts_with("arn:") {
+        names::ecs_name(&spec.cluster, "an ECS cluster", here, errors);
+        return;
+    }
+    let Some((region, account)) = cluster_arn(&spec.cluster) else {
+        errors.push(
+            FieldError::new(
+                here,
+                format!("`{}` is not the ARN of an ECS cluster", spec.cluster),
+            )
+            .help("write its name, or `arn:aws:ecs:REGION:ACCOUNT:cluster/NAME`"),
+        );
+        return;
+    };
+    if region != spec.region {
+        let message = format!("is in {region}, and `region` says {}", spec.region);
+        errors.push(FieldError::new(here.clone(), message).help("make them agree"));
+    }
+    if let Some(declared) = spec
+        .account
+        .as_deref()
+        .filter(|declared| *declared != account)
+    {
+        let message = format!("is of account {account}, and `account` says {declared}");
+        errors.push(FieldError::new(here, message).help("make them agree"));
+    }
+}
+
+fn cluster_arn(text: &str) -> Option<(&str, &str)> {
+    let (service, region, account, resource) = names::arn(text)?;
+    let name = resource.strip_prefix("cluster/")?;
+    let right = service == "ecs" && names::is_account(account) && names::is_ecs_name(name);
+    right.then_some((region, account))
+}
+
+fn allow(allow: &Allow, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    for (patterns, name) in [
+        (&allow.services, "services"),
+        (&allow.families, "families"),
+        (&allow.repositories, "repositories"),
+        (&allow.roles, "roles"),
+        (&allow.rule_names, "ruleNames"),
+    ] {
+        for (index, pattern) in patterns.iter().flatten().enumerate() {
+            names::glob(pattern, path.key(name).index(index), errors);
+        }
+    }
+    for (index, role) in allow.roles.iter().flatten().enumerate() {
+        if !role.is_empty() && !role.starts_with("arn:") && !role.starts_with('*') {
+            errors.push(
+                FieldError::new(
+                    path.key("roles").index(index),
+                    format!("`{role}` matches no role: roles are named by their ARN"),
+                )
+                .help("write for example `arn:aws:iam::123456789012:role/name`"),
+            );
+        }
+    }
+}

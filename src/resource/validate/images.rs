@@ -1,0 +1,136 @@
+//! `spec.images`.
+
+use super::names;
+use crate::resource::image_ref::{ecr_host, is_digest, is_tag};
+use crate::resource::path::FieldPath;
+use crate::resource::problem::FieldError;
+use crate::resource::release::{Image, Pin, ReleaseSpec};
+
+pub(super) fn images(spec: &ReleaseSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    for (name, image) in &spec.images {
+        let here = path.key("images").key(name.as_str());
+        // Build pipelines name images as the container is named, so the container's rule is theirs.
+        names::ecs_name(name, "an image", here.clone(), errors);
+        one_image(image, &here, errors);
+    }
+}
+
+fn one_image(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    repository(&image.repository, &path.key("repository"), errors);
+    match (&image.tag, &image.digest) {
+        (None, None) => errors.push(
+            FieldError::new(path.clone(), "needs a `tag` or a `digest`")
+                .help("write for example `tag: 9d3c2f1`"),
+        ),
+        (Some(_), Some(_)) => errors.push(
+            FieldError::new(path.clone(), "has both `tag` and `digest`").help("keep one of them"),
+        ),
+        _ => {}
+    }
+    if let Some(tag) = image.tag.as_deref().filter(|tag| !is_tag(tag)) {
+        let mut error = FieldError::new(path.key("tag"), format!("`{tag}` is not a tag"));
+        error.help = Some(if is_digest(tag) {
+            "write it as `digest`".to_owned()
+        } else {
+            "use 1 to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
+                .to_owned()
+        });
+        errors.push(error);
+    }
+    if let Some(digest) = image.digest.as_deref().filter(|digest| !is_digest(digest)) {
+        errors.push(
+            FieldError::new(path.key("digest"), format!("`{digest}` is not a digest"))
+                .help("write `sha256:` and 64 hexadecimal digits in small letters"),
+        );
+    }
+    pin(image, path, errors);
+}
+
+fn pin(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    match image.pin {
+        Some(Pin::Digest) if image.digest.is_none() && ecr_host(&image.repository).is_none() => {
+            errors.push(
+                FieldError::new(
+                    path.key("pin"),
+                    "a tag can be turned into its digest in Amazon ECR only",
+                )
+                .help("give the `digest`, or leave `pin` out to release the tag"),
+            );
+        }
+        Some(Pin::Tag) if image.tag.is_none() && image.digest.is_some() => errors.push(
+            FieldError::new(path.key("pin"), "there is no tag to pin").help("leave `pin` out"),
+        ),
+        _ => {}
+    }
+}
+
+/// A repository with its host and nothing behind it.
+fn repository(repository: &str, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let example = "write for example `123456789012.dkr.ecr.eu-central-1.amazonaws.com/app`";
+    let mut refuse = |message: String, help: &str| {
+        errors.push(FieldError::new(path.clone(), message).help(help));
+    };
+    if repository.is_empty() {
+        return refuse("is empty".to_owned(), example);
+    }
+    if repository.contains("://") {
+        return refuse(
+            format!("`{repository}` has a scheme"),
+            "take `https://` out",
+        );
+    }
+    if repository.contains('@') {
+        return refuse(
+            format!("`{repository}` holds a digest"),
+            "put what stands behind the `@` into `digest`",
+        );
+    }
+    let last = repository.rsplit('/').next().unwrap_or_default();
+    if repository.contains('/') && last.contains(':') {
+        return refuse(
+            format!("`{repository}` holds a tag"),
+            "put what stands behind the last `:` into `tag`",
+        );
+    }
+    let Some((host, name)) = repository.split_once('/') else {
+        return refuse(
+            format!("`{repository}` has no registry host"),
+            &with_host(repository),
+        );
+    };
+    if !host.contains(['.', ':']) && host != "localhost" {
+        return refuse(
+            format!("`{repository}` has no registry host"),
+            &with_host(repository),
+        );
+    }
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+            })
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    if !name.split('/').all(part) {
+        return refuse(
+            format!("`{name}` is not a repository's name"),
+            "use small letters, digits, `.`, `_`, `-`, and `/` between the parts",
+        );
+    }
+    if host
+        .bytes()
+        .any(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':')))
+    {
+        refuse(format!("`{host}` is not a registry's host"), example);
+    }
+}
+
+fn with_host(repository: &str) -> String {
+    let name = match repository.split_once(':') {
+        Some((name, _)) => name,
+        None => repository,
+    };
+    let library = if name.contains('/') { "" } else { "library/" };
+    format!("write the host too, for example `docker.io/{library}{name}`")
+}

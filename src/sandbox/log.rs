@@ -1,0 +1,118 @@
+//! What the sandbox was asked.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::wire::Call;
+
+/// Records kept; a sandbox may run for days.
+const KEPT: usize = 50_000;
+
+/// One call, in the order in which the sandbox took them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallRecord {
+    /// When.
+    pub at: Timestamp,
+    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `dynamodb`, `dynamodbstreams`, `sts`.
+    pub service: String,
+    /// The operation, such as `UpdateService`.
+    pub operation: String,
+    /// The Region.
+    pub region: String,
+    /// What was sent.
+    pub input: Value,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// An AWS client sent it; else it came through [`Sandbox::call`](super::Sandbox::call) or an
+    /// account file.
+    pub client: bool,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// Done.
+    Answered,
+    /// Refused with an exception.
+    Refused {
+        /// The exception's name.
+        code: String,
+        /// Its sentence.
+        message: String,
+    },
+}
+
+#[derive(Default)]
+pub(super) struct Log {
+    counts: BTreeMap<String, u64>,
+    records: VecDeque<CallRecord>,
+}
+
+impl Log {
+    pub fn add(
+        &mut self,
+        at: Timestamp,
+        call: &Call,
+        client: bool,
+        outcome: &Result<Value, Fault>,
+    ) {
+        if client {
+            let name = format!("{}.{}", call.service, call.operation);
+            *self.counts.entry(name).or_default() += 1;
+        }
+        if self.records.len() == KEPT {
+            self.records.pop_front();
+        }
+        self.records.push_back(CallRecord {
+            at,
+            service: call.service.clone(),
+            operation: call.operation.clone(),
+            region: call.region.clone(),
+            input: Value::Object(call.input.clone()),
+            outcome: match outcome {
+                Ok(_) => Outcome::Answered,
+                Err(fault) => Outcome::Refused {
+                    code: fault.code.to_owned(),
+                    message: fault.message.clone(),
+                },
+            },
+            client,
+        });
+    }
+
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.counts.clone()
+    }
+
+    pub fn records(&self) -> Vec<CallRecord> {
+        self.records.iter().cloned().collect()
+    }
+
+    pub fn clear(&mut self) {
+        self.counts.clear();
+        self.records.clear();
+    }
+}
+
+/// Whether an operation changes anything. What only reads is named so; all else counts as a write.
+pub fn is_write(service: &str, operation: &str) -> bool {
+    if service == "sts" {
+        return false;
+    }
+    let reads = [
+        "Describe",
+        "List",
+        "Get",
+        "BatchGet",
+        "Query",
+        "Scan",
+        "TransactGet",
+    ];
+    !reads.iter().any(|prefix| operation.starts_with(prefix))
+}

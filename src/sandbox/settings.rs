@@ -1,0 +1,42 @@
+//! How strictly the sandbox plays AWS.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::glob::Glob;
+use super::span;
+
+/// The account that the sandbox is, unless told otherwise.
+pub const ACCOUNT: &str = "123456789012";
+
+/// Switches of the sandbox; all can change while it runs, save the account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Settings {
+    /// How long a write stays invisible to reads: ECS, EventBridge and ECR are eventually
+    /// consistent. Zero by default.
+    #[serde(with = "span")]
+    pub read_delay: Duration,
+    /// AWS's own request buckets are enforced.
+    pub throttle: bool,
+    /// The account's number, 12 digits.
+    pub account: String,
+    /// Actions that are denied: globs over `ecs:UpdateService`.
+    pub deny: Vec<Glob>,
+    /// EventBridge targets that PutTargets and RemoveTargets answer in `FailedEntries`: globs over
+    /// the target's id and over its role ARN.
+    pub fail_targets: Vec<Glob>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            read_delay: Duration::ZERO,
+            throttle: false,
+            account: ACCOUNT.to_owned(),
+            deny: Vec::new(),
+            fail_targets: Vec::new(),
+        }
+    }
+}
