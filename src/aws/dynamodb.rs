@@ -260,3 +260,9 @@ impl Pause {
         true
     }
 }
+
+#[cfg(all(test, feature = "sandbox"))]
+pub(crate) mod local;
+
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;

@@ -319,7 +319,7 @@ fn register(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Regis
             draft.act(resource, reason, Step::RecordRegistration(found));
             return Registered::Pending;
         }
-        if input.now.duration_since(intent.intended_at) < SETTLING {
+        if !intent.refused && input.now.duration_since(intent.intended_at) < SETTLING {
             draft.wake_after(SETTLING);
             return Registered::Pending;
         }
@@ -348,6 +348,7 @@ fn intent_of(draft: &Draft<'_>, target: &PartTarget, entry: Option<Registration>
         arn: None,
         former: Vec::new(),
         intended_at: draft.input.now,
+        refused: false,
         releases: Vec::new(),
         deregistered: false,
     });
@@ -356,6 +357,7 @@ fn intent_of(draft: &Draft<'_>, target: &PartTarget, entry: Option<Registration>
         intent.former.push(arn);
     }
     intent.intended_at = draft.input.now;
+    intent.refused = false;
     intent.deregistered = false;
     if !intent.releases.contains(&desired.key) {
         intent.releases.push(desired.key.clone());

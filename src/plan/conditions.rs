@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::draft::Draft;
 use crate::model::ledger::Explanation;
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find};
-use crate::resource::status::DifferenceAction;
+use crate::resource::status::{DifferenceAction, ReleaseStatus};
 
 /// Writes Ready, Reconciling, Stalled and Drifted.
 pub fn write(draft: &mut Draft<'_>) {
@@ -77,15 +77,38 @@ fn condition(
     status: ConditionStatus,
     why: &Explanation,
 ) -> Condition {
-    let since: Timestamp = find(&draft.input.previous.conditions, kind)
+    let generation = Some(draft.input.desired.generation);
+    carried(&draft.input.previous.conditions, kind, status, why, generation, draft.input.now)
+}
+
+/// A condition that has its moment from before, if its status is the same.
+fn carried(
+    before: &[Condition],
+    kind: ConditionType,
+    status: ConditionStatus,
+    why: &Explanation,
+    generation: Option<u64>,
+    now: Timestamp,
+) -> Condition {
+    let since = find(before, kind)
         .filter(|before| before.status == status)
-        .map_or(draft.input.now, |before| before.last_transition_time);
+        .map_or(now, |before| before.last_transition_time);
     Condition {
         kind,
         status,
         reason: why.reason.clone(),
         message: why.message.clone(),
         last_transition_time: since,
-        observed_generation: Some(draft.input.desired.generation),
+        observed_generation: generation,
     }
+}
+
+/// Turns a status into that of a Release which only a person can bring on: a step was refused, or
+/// its spec cannot be read.
+pub fn stall(status: &mut ReleaseStatus, before: &ReleaseStatus, why: &Explanation, now: Timestamp) {
+    let generation = status.observed_generation;
+    let make = |kind, value| carried(&before.conditions, kind, value, why, generation, now);
+    status.conditions.retain(|condition| condition.kind == ConditionType::Drifted);
+    status.conditions.insert(0, make(ConditionType::Ready, ConditionStatus::False));
+    status.conditions.insert(1, make(ConditionType::Stalled, ConditionStatus::True));
 }

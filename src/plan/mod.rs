@@ -26,6 +26,7 @@ pub mod taskdef;
 
 pub use base::{is_answer, newest_successful};
 pub use claims::rule_arn;
+pub use conditions::stall;
 pub use draft::Input;
 pub use revision::newest as newest_revision;
 

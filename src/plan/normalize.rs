@@ -56,6 +56,11 @@ pub fn definition_hash(content: &Value) -> String {
 fn normalize_container(container: &mut Map<String, Value>, awsvpc: bool) {
     drop_if(container, "essential", &Value::Bool(true));
     drop_if(container, "cpu", &Value::from(0));
+    if let Some(Value::Object(check)) = container.get_mut("healthCheck") {
+        for (member, default) in [("interval", 30), ("timeout", 5), ("retries", 3), ("startPeriod", 0)] {
+            drop_if(check, member, &Value::from(default));
+        }
+    }
     if let Some(Value::Array(mappings)) = container.get_mut("portMappings") {
         for mapping in mappings.iter_mut().filter_map(Value::as_object_mut) {
             drop_if(mapping, "protocol", &Value::from("tcp"));

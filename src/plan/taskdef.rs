@@ -73,8 +73,11 @@ pub fn image<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
 fn with_images<'a>(base: &Value, image: impl Fn(&str) -> Option<&'a str>) -> Value {
     let mut content = base.clone();
     if let Some(map) = content.as_object_mut() {
-        // Some servers answer "" for what was not said; RegisterTaskDefinition refuses it.
+        // Some servers answer "" for what was not said, and an empty list of tags is refused.
         map.retain(|_, member| !member.is_null() && member.as_str() != Some(""));
+        if map.get("tags") == Some(&Value::Array(Vec::new())) {
+            map.remove("tags");
+        }
     }
     let containers = content.get_mut("containerDefinitions").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {

@@ -551,9 +551,9 @@ impl Look<'_> {
         if open.is_empty() {
             return Ok(());
         }
-        for claim in self.store.claims(&open).await? {
+        for (arn, claim) in self.store.claims(&open).await? {
             if claim.release != self.desired.key {
-                self.observed.foreign_claims.insert(claim.arn.clone(), claim);
+                self.observed.foreign_claims.insert(arn, claim);
             }
         }
         Ok(())

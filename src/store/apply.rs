@@ -329,12 +329,14 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
             orphan: false,
             set_by: super::FieldOwnership::new(),
         };
-        let by = SetBy {
-            applier: applier.clone(),
-            at: *now,
-            removed: false,
-        };
-        record.set_by.insert(String::new(), by);
+        for root in ["metadata", "spec"] {
+            let by = SetBy {
+                applier: applier.clone(),
+                at: *now,
+                removed: false,
+            };
+            record.set_by.insert(root.to_owned(), by);
+        }
         let last = self.last_applied(&record.uid, file, last_version);
         let mut writes = self.guard(&record.spec)?;
         writes.push(Write::Put {

@@ -312,8 +312,9 @@ fn quoted(name: &str) -> String {
 
 /// Whether `path` is `outer` or lies within it.
 pub fn within(path: &str, outer: &str) -> bool {
-    outer.is_empty()
-        || path
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    path.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,8 +137,7 @@ impl StoredRelease {
     }
 }
 
-/// Field path -> who set it. A path speaks for everything within it that has no entry of its own;
-/// the empty path is the whole object.
+/// Field path -> who set it. A path speaks for everything within it that has no entry of its own.
 pub type FieldOwnership = BTreeMap<String, SetBy>;
 
 /// Who set a field, and when.
@@ -213,3 +212,6 @@ pub struct KeptField {
     /// Who set it, as far as is known.
     pub set_by: Option<SetBy>,
 }
+
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;

@@ -76,8 +76,7 @@ impl Record {
     /// Notes who changed which fields.
     pub fn note(&mut self, changes: &[Divergence], applier: &str, at: Timestamp) {
         for change in changes {
-            self.set_by
-                .retain(|path, _| path.is_empty() || !within(path, &change.path));
+            self.set_by.retain(|path, _| !within(path, &change.path));
             let removed = change.right.is_none();
             let by = SetBy {
                 applier: applier.to_owned(),
