@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::clock::now;
 use super::connect::{self, Connection};
 use super::error::{CliError, Exit};
 use super::follow::{Goal, follow};
@@ -176,7 +175,7 @@ pub async fn apply(
         applier: options.applier.clone(),
         source: options.source.clone(),
         force: options.force,
-        now: now(),
+        now: connection.now(),
     };
     let mut done = Vec::with_capacity(sorted.len());
     for manifest in sorted {
@@ -201,7 +200,7 @@ async fn prune(
     let keep: BTreeSet<ObjectRef> = manifests.iter().map(|manifest| object_ref(&manifest.object)).collect();
     let pruned: Pruned = connection
         .store
-        .prune(&options.applier, &keep, allow_empty, now())
+        .prune(&options.applier, &keep, allow_empty, connection.now())
         .await?;
     for left in &pruned.left {
         tracing::warn!("{} was not deleted: {}", left.object, left.reason);

@@ -1,8 +1,9 @@
 //! What online verbs work with: AWS and the table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::clock::now;
 use super::error::{CliError, chain};
@@ -11,7 +12,7 @@ use super::target::ReleaseName;
 use crate::aws::dynamodb::Table;
 use crate::aws::{Aws, AwsMetrics, AwsSettings};
 use crate::model::ledger::{Ledger, RequestKind};
-use crate::reconcile::{ReconcileError, Reconciler};
+use crate::reconcile::{Clock, ReconcileError, Reconciler};
 use crate::resource::meta::{Environment, Release, ReleaseKey};
 use crate::store::{ApplyOutcome, Store, StoreError};
 
@@ -25,6 +26,7 @@ pub struct Connection {
     pub aws: Aws,
     /// The table.
     pub store: Store,
+    clock: Clock,
     applier: Option<String>,
     user: Option<String>,
 }
@@ -51,22 +53,28 @@ impl Connection {
             return Err(CliError::new("no AWS Region is set, so the table cannot be found")
                 .help("set AWS_REGION, or `region` in your profile in ~/.aws/config"));
         }
-        Ok(Self::new(aws, settings))
+        Ok(Self::new(aws, settings, Arc::new(now)))
     }
 
-    /// A connection to an AWS that is at hand already.
-    pub fn new(aws: Aws, settings: &Settings) -> Self {
+    /// A connection to an AWS that is at hand already, with its time.
+    pub fn new(aws: Aws, settings: &Settings, clock: Clock) -> Self {
         Self {
             store: Store::new(Table::new(&aws, &settings.table)),
             aws,
+            clock,
             applier: settings.applier.clone(),
             user: settings.user.clone(),
         }
     }
 
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
     /// What reconciles and previews.
     pub fn reconciler(&self) -> Reconciler {
-        Reconciler::new(self.aws.clone(), self.store.clone())
+        Reconciler::new(self.aws.clone(), self.store.clone(), self.clock.clone())
     }
 
     /// Who writes: as `--applier` says, else the AWS user or role, else the local user.
@@ -177,7 +185,7 @@ impl Connection {
     /// When the table cannot be written.
     pub async fn request(&self, release: &Release, kind: RequestKind) -> Result<(), CliError> {
         let by = self.applier().await?;
-        self.store.request(&release.release_key(), kind, &by, now()).await?;
+        self.store.request(&release.release_key(), kind, &by, self.now()).await?;
         Ok(())
     }
 
@@ -187,7 +195,7 @@ impl Connection {
     /// When the table cannot be written.
     pub async fn set_suspend(&self, key: &ReleaseKey, suspend: bool) -> Result<bool, CliError> {
         let by = self.applier().await?;
-        let applied = self.store.set_suspend(key, suspend, &by, now()).await?;
+        let applied = self.store.set_suspend(key, suspend, &by, self.now()).await?;
         Ok(applied.outcome != ApplyOutcome::Unchanged)
     }
 }
@@ -228,7 +236,11 @@ impl From<StoreError> for CliError {
 
 impl From<ReconcileError> for CliError {
     fn from(error: ReconcileError) -> Self {
-        CliError::from_error(&error)
+        match error {
+            ReconcileError::Store(error) => error.into(),
+            ReconcileError::Aws(error) => CliError::new(chain(&error)),
+            error => CliError::from_error(&error),
+        }
     }
 }
 

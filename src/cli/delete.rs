@@ -4,7 +4,6 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde_json::json;
 
-use super::clock::now;
 use super::connect::{self, Connection};
 use super::error::{CliError, Exit};
 use super::follow::{Goal, follow};
@@ -67,7 +66,7 @@ async fn release(name: &str, args: &DeleteArgs, settings: &Settings) -> Result<E
     let name = ReleaseName::parse(name, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
     let key = connection.find(&name).await?.release_key();
-    connection.store.delete_release(&key, args.orphan, now()).await?;
+    connection.store.delete_release(&key, args.orphan, connection.now()).await?;
     if args.wait {
         let timeout = connect::std(args.timeout.length());
         return follow(&connection, &key, Goal::Deleted, timeout, settings).await;

@@ -2,7 +2,6 @@
 
 use clap::Args;
 
-use super::clock::now;
 use super::connect::Connection;
 use super::error::{CliError, Exit, chain};
 use super::out::Format;
@@ -58,5 +57,5 @@ pub async fn look(connection: &Connection, releases: &[Release]) -> DriftReport 
             Err(error) => DriftItem::unknown(&key, chain(&error)),
         });
     }
-    DriftReport { generated_at: now(), items }
+    DriftReport { generated_at: connection.now(), items }
 }

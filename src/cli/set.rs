@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 
 use super::apply::{self, AppliedObject};
-use super::clock::now;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::settings::Settings;
@@ -88,7 +87,7 @@ pub async fn set_images(
 ) -> Result<AppliedObject, CliError> {
     let applied = connection
         .store
-        .set_images(key, tags, applier, now())
+        .set_images(key, tags, applier, connection.now())
         .await?;
     Ok(AppliedObject::release(key, applied))
 }

@@ -160,7 +160,7 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
             migration.stop_code.clone().filter(|_| migration.state == PartState::Failed),
             migration.stopped_reason.clone().filter(|_| migration.state == PartState::Failed),
             migration.log_stream.as_ref().map(|stream| format!("log {stream}")),
-            migration.message.clone(),
+            migration.message.clone().filter(|_| migration.state != PartState::Done),
         ]),
     });
     let services = status.services.iter().map(|service| Part {

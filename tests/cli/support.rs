@@ -137,12 +137,22 @@ impl Sandbox {
         self.expect(0, &["apply", "-f", path(&environment), "-f", path(&release)]);
     }
 
+    /// Calls AWS as somebody with the console would.
+    pub fn aws(&self, service: &str, target: &str, body: &str) -> String {
+        let scope = format!("AWS4-HMAC-SHA256 Credential=someone/20260101/ap-northeast-1/{service}/aws4_request, SignedHeaders=host, Signature=0");
+        self.http("POST", "/", &format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1\r\nAuthorization: {scope}\r\n"), body)
+    }
+
     /// Talks to the sandbox's own pages.
     pub fn page(&self, method: &str, page: &str, body: &str) -> String {
+        self.http(method, page, "", body)
+    }
+
+    fn http(&self, method: &str, page: &str, headers: &str, body: &str) -> String {
         let address = self.endpoint.strip_prefix("http://").expect("an HTTP endpoint");
         let mut stream = std::net::TcpStream::connect(address).expect("the sandbox listens");
         let request = format!(
-            "{method} {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).expect("the sandbox reads");

@@ -1,11 +1,17 @@
 //! The account of the example, and the hands of others in it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
+use crate::reconcile::Clock;
 use crate::sandbox::{CallError, Sandbox, parse_account};
 
 pub const REGION: &str = "ap-northeast-1";
+/// The registry, which the story leaves out of its lines.
+pub const HOST: &str = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/";
 pub const CLUSTER: &str = "rails-production";
 
 const ACCOUNT: &str = include_str!("../../../tests/fixtures/examples/rails/account.json");
@@ -26,9 +32,18 @@ impl Account {
     pub fn load(sandbox: Sandbox) -> Result<Self, CliError> {
         let calls = parse_account(ACCOUNT).map_err(|error| CliError::from_error(&error))?;
         sandbox.load_account(&calls, REGION).map_err(|error| CliError::from_error(&error))?;
+        // The services of the account have been up for long when the story begins.
+        sandbox.skip(Duration::from_secs(600));
         Ok(Self { sandbox })
     }
 
+    /// The account's time.
+    pub fn clock(&self) -> Clock {
+        let sandbox = self.sandbox.clone();
+        Arc::new(move || sandbox.now())
+    }
+
+    /// Calls AWS as somebody else would.
     pub fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, CliError> {
         self.sandbox
             .call(service, REGION, operation, input)

@@ -74,7 +74,8 @@ impl Checks<'_> {
         ensure(code == Some(0), "the migration should have exited 0", &newest["containers"])?;
         let command = newest["overrides"]["containerOverrides"][0]["command"].as_array().cloned();
         let command: Vec<String> = command.unwrap_or_default().iter().map(text).collect();
-        Ok(format!("one task ran `{}` and exited 0", command.join(" ")))
+        let which = if runs == 1 { "one task".to_owned() } else { format!("migration task {runs}") };
+        Ok(format!("{which} ran `{}` and exited 0", command.join(" ")))
     }
 
     /// The newest migration ended before the deployments of the services began.

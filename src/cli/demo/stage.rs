@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::account::HOST;
 use crate::cli::error::CliError;
 use crate::cli::out::Out;
 use crate::controller::{Happening, Observer, What};
 use crate::model::plan::Plan;
 use crate::report::paint::{Tone, brief, printable};
 use crate::report::release;
-use crate::report::time::short;
+use crate::resource::status::PartState;
 use crate::resource::conditions::{ConditionStatus, ConditionType, find};
 
 /// Steps that only write into the table: worth a log line, not a line of the story.
@@ -29,6 +30,16 @@ const TABLE_ONLY: [&str; 11] = [
     "FinishDeletion",
     "RecordBinding",
 ];
+
+/// How the release is called in the lines of the story.
+const RELEASE: &str = "release/rails";
+
+/// What a part waits for, without its own name at the front.
+fn waiting<'a>(plan: &'a Plan, resource: &str) -> Option<&'a str> {
+    let reason = &plan.waiting.iter().find(|one| one.resource == resource)?.reason;
+    let rest = reason.strip_prefix(resource).unwrap_or(reason);
+    Some(rest.trim_start())
+}
 
 /// Where the story is told. Clones tell the same one.
 #[derive(Clone)]
@@ -71,7 +82,6 @@ impl Stage {
         let number = {
             let mut told = self.told();
             told.chapter += 1;
-            told.parts.clear();
             told.chapter
         };
         let heading = format!("{number}. {heading}");
@@ -136,24 +146,46 @@ impl Stage {
     fn planned(&self, at: Timestamp, plan: &Plan) {
         for (resource, state, detail) in release::lines(&plan.status) {
             let (word, tone) = release::state(state);
-            self.changed(at, &resource, word, tone, &detail);
+            // The step that set it going has been told just now.
+            let acted = plan.actions.iter().any(|action| {
+                action.resource == resource && !TABLE_ONLY.contains(&action.step.kind())
+            });
+            let told = match state {
+                PartState::Pending => waiting(plan, &resource).unwrap_or_default(),
+                _ => detail.as_str(),
+            };
+            let idle = state == PartState::Pending && (acted || told.is_empty());
+            let quiet = idle || acted && state == PartState::Progressing;
+            self.changed(at, &resource, word, tone, told, quiet);
         }
-        for kind in [ConditionType::Ready, ConditionType::Stalled] {
-            let Some(condition) = find(&plan.status.conditions, kind) else { continue };
-            if condition.status != ConditionStatus::True {
-                continue;
+        let settled = [(ConditionType::Ready, Tone::Good), (ConditionType::Stalled, Tone::Bad)]
+            .into_iter()
+            .filter_map(|(kind, tone)| Some((find(&plan.status.conditions, kind)?, tone)))
+            .find(|(condition, _)| condition.status == ConditionStatus::True);
+        match settled {
+            Some((condition, tone)) => {
+                let detail = format!("{} ({})", condition.message, condition.reason);
+                self.changed(at, RELEASE, condition.kind.as_str(), tone, &detail, false);
             }
-            let tone = if kind == ConditionType::Ready { Tone::Good } else { Tone::Bad };
-            let detail = format!("{} ({})", condition.message, condition.reason);
-            self.changed(at, "release/rails", kind.as_str(), tone, &detail);
+            // When it settles again that is news, even in the same words.
+            None => {
+                self.told().parts.remove(RELEASE);
+            }
         }
     }
 
-    fn changed(&self, at: Timestamp, resource: &str, word: &str, tone: Tone, detail: &str) {
+    fn changed(
+        &self,
+        at: Timestamp,
+        resource: &str,
+        word: &str,
+        tone: Tone,
+        detail: &str,
+        quiet: bool,
+    ) {
         let content = format!("{word} {detail}");
         let before = self.told().parts.insert(resource.to_owned(), content.clone());
-        let first_and_idle = before.is_none() && word == "Pending";
-        if before.as_deref() == Some(&content) || first_and_idle {
+        if before.as_deref() == Some(&content) || quiet {
             return;
         }
         let word = self.out.paint.tone(tone, &format!("{word:<22}"));
@@ -163,10 +195,11 @@ impl Stage {
     fn line(&self, at: Timestamp, text: &str) {
         self.rest(1);
         let started = self.told().started.unwrap_or(at);
-        let elapsed = format!("+{}", short(at.duration_since(started)));
+        let seconds = at.duration_since(started).as_secs();
+        let elapsed = format!("+{}:{:02}", seconds / 60, seconds % 60);
         let elapsed = self.out.paint.tone(Tone::Dim, &format!("{elapsed:>7}"));
         // A reader who went away is noticed at the next sentence.
-        let _ = self.out.line(&format!("{elapsed} {}", text.trim_end()));
+        let _ = self.out.line(&format!("{elapsed} {}", text.trim_end().replace(HOST, "")));
     }
 
     /// Real time for a person to read; the story's own time stands still meanwhile.

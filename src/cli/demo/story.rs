@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::account::{Account, CLUSTER, ENVIRONMENT, RELEASE, REGION, text};
+use super::account::{Account, CLUSTER, ENVIRONMENT, HOST, REGION, RELEASE, text};
 use super::checks::{Checks, ensure, rule};
 use super::stage::Stage;
 use crate::aws::Aws;
@@ -41,17 +41,16 @@ struct Cast<'a> {
 /// # Errors
 /// When something that should happen did not.
 pub async fn tell(stage: &Stage, settings: &Settings) -> Result<Exit, CliError> {
-    let began = now();
-    let mut options = SandboxOptions::at(began);
+    let mut options = SandboxOptions::at(now());
     options.rules = Rules(vec![migration_succeeds()?]);
     let account = Account::load(Sandbox::new(options))?;
-    stage.start(began);
+    stage.start(account.sandbox.now());
     stage.title(
         "evenkeel demo: a Rails shop on a simulated AWS account",
         "Nothing leaves this machine. Times are the account's own; they pass as fast as you read.",
     )?;
     let aws = Aws::for_test(account.sandbox.http_client(), REGION);
-    let connection = Connection::new(aws, settings);
+    let connection = Connection::new(aws, settings, account.clock());
     let cast = Cast {
         stage,
         paint: settings.out.paint,
@@ -99,11 +98,10 @@ impl Cast<'_> {
             let service = self.account.service(name)?;
             let definition = crate::report::release::short_arn(&text(&service["taskDefinition"]));
             let images = self.account.images(&definition)?;
-            let images: Vec<String> = images.iter().map(|image| without_host(image)).collect();
+            let images = images.join(", ").replace(HOST, "");
             self.stage.block(&format!(
                 "service {name:<12} {definition:<20} {} tasks   {}",
-                service["desiredCount"],
-                images.join(", ")
+                service["desiredCount"], images
             ))?;
         }
         self.stage.block(&format!("rule    {STRANGER}   somebody else's; nobody will declare it"))
@@ -165,7 +163,12 @@ impl Cast<'_> {
     async fn find_drift(&self) -> Result<(), CliError> {
         self.stage.hand("evenkeel drift rails")?;
         let release = self.checks().release().await?;
-        let report = look(&self.connection, &[release]).await;
+        let mut report = look(&self.connection, &[release]).await;
+        // Without the registry the lines fit a terminal.
+        for one in report.items.iter_mut().flat_map(|item| &mut item.differences) {
+            one.desired = one.desired.replace(HOST, "");
+            one.actual = one.actual.replace(HOST, "");
+        }
         self.stage.block(&report.table(self.paint))?;
         let differs = |resource: &str| {
             report.items.iter().flat_map(|item| &item.differences).any(|one| one.resource == resource)
@@ -216,7 +219,8 @@ impl Cast<'_> {
         self.run().await?;
         let again = self.account.count("ecs.UpdateService");
         ensure(again == 0, "a rejected revision should not be tried again", again)?;
-        self.stage.proved("an hour later the bad image has not been tried again, and will not be")
+        self.stage.proved("an hour later the bad image has not been tried again")?;
+        self.stage.proved(&format!("and {}", checks.services_run(GOOD)?))
     }
 
     /// A new build whose web processes end as soon as they start; its migrations are in order.
@@ -277,9 +281,4 @@ fn example() -> Result<Vec<Manifest>, CliError> {
         problems.extend(wrong);
     }
     if problems.is_empty() { Ok(manifests) } else { Err(CliError::from_error(&Problems(problems))) }
-}
-
-/// `rails/app:1f0e8a7` of an image with its registry.
-fn without_host(image: &str) -> String {
-    image.split_once('/').map_or(image, |(_, rest)| rest).to_owned()
 }
