@@ -21,7 +21,6 @@ use super::{demo, sandbox};
         at ECS, ECR and EventBridge, and moves them there: images, then migrations, then services, \
         then schedules; and again whenever something drifts.",
     after_help = AFTER,
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100

@@ -1,7 +1,7 @@
 //! `migration`: the ledger of one-off tasks.
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -48,6 +48,7 @@ struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("verdict").required(true)))]
 #[command(after_help = "\
 A migration is Unknown when its task was started, or may have been, and nobody can know any more
 how it ended. Look into the database, then say so.
@@ -55,17 +56,16 @@ how it ended. Look into the database, then say so.
 Examples:
   evenkeel migration resolve rails/db-migrate --succeeded
   evenkeel migration resolve rails/db-migrate --retry")]
-#[group(id = "verdict", required = true, multiple = false, args = ["succeeded", "retry"])]
 struct ResolveArgs {
     /// NAME/MIGRATION
     #[arg(value_name = "NAME/MIGRATION")]
     name: String,
     /// It had succeeded: the release goes on
-    #[arg(long, env = "EVENKEEL_MIGRATION_RESOLVE_SUCCEEDED", hide_env_values = true,
+    #[arg(long, env = "EVENKEEL_MIGRATION_RESOLVE_SUCCEEDED", hide_env_values = true, group = "verdict",
           value_parser = BoolishValueParser::new())]
     succeeded: bool,
     /// It had not: run it again
-    #[arg(long, env = "EVENKEEL_MIGRATION_RESOLVE_RETRY", hide_env_values = true,
+    #[arg(long, env = "EVENKEEL_MIGRATION_RESOLVE_RETRY", hide_env_values = true, group = "verdict",
           value_parser = BoolishValueParser::new())]
     retry: bool,
 }

@@ -35,7 +35,7 @@ name is the image's name in the release, and the URI must be of the repository d
 
 Examples:
   evenkeel set image rails app=9d3c2f1 nginx=9d3c2f1
-  evenkeel set image rails app=sha256:315309a646cf92e9b85be48a7133e678998c9e611fbef98aabb4c6de2984ebdb
+  evenkeel set image rails app=sha256:$DIGEST
   evenkeel set image chuoi --from imagedefinitions.json")]
 struct ImageArgs {
     /// NAME, or NAMESPACE/NAME

@@ -39,7 +39,7 @@ pub fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
             if settings.out.format != Format::Table {
                 settings.out.print(&json!({ "valid": false, "objects": [], "problems": listed(&problems) }), |_| String::new())?;
             }
-            Err(invalid(&problems))
+            Err(invalid(&problems, ""))
         }
     }
 }
@@ -63,11 +63,11 @@ fn listed(problems: &Problems) -> Vec<serde_json::Value> {
 
 /// Reads manifests; every problem of every file becomes one error.
 pub fn load(files: &[PathBuf]) -> Result<Vec<Manifest>, CliError> {
-    manifest::load(files).map_err(|problems| invalid(&problems))
+    manifest::load(files).map_err(|problems| invalid(&problems, "; nothing was done"))
 }
 
-fn invalid(problems: &Problems) -> CliError {
+fn invalid(problems: &Problems, then: &str) -> CliError {
     let count = problems.0.len();
     let what = if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") };
-    CliError::new(format!("the manifests have {what}; nothing was written\n{problems}"))
+    CliError::new(format!("the manifests have {what}{then}\n{problems}"))
 }

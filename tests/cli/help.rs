@@ -22,10 +22,10 @@ fn help_of_every_verb() {
         let mut args: Vec<&str> = verb.split(' ').collect();
         args.push("-h");
         let ended = run(&args);
-        // The options of every verb are in the program's own help.
         let shown = ended.shown();
-        let own = shown.split("\nGlobal options:").next().unwrap_or_default();
-        let after = shown.rsplit_once("Print version\n").map_or("", |(_, after)| after);
+        // The options of every verb are in the program's own help.
+        let (own, rest) = shown.split_once("\nGlobal options:").expect("every verb has them");
+        let (_, after) = rest.split_once("\n\n").expect("something follows them");
         insta::assert_snapshot!(verb.replace(' ', "_"), format!("{own}\n{after}"));
         assert!(shown.contains("Examples:"), "{verb} has no examples: {shown}");
     }

@@ -69,7 +69,7 @@ fn what_is_not_there_stalls_or_waits_with_its_name() {
         ("service", environment.clone(), release.replace("name: shoryuken", "name: sidekiq"), "sidekiq"),
         ("family", environment.clone(), release.replace("rails-oneoff", "rails-one-off"), "rails-one-off"),
         ("repository", environment.clone(), release.replace("/rails/app", "/rails/web"), "rails/web"),
-        ("tag", environment.clone(), release.replace("9d3c2f1", "0000000").replace("spec:\n", "spec:\n  imageTimeout: 1s\n"), "0000000"),
+        ("tag", environment.clone(), release.replace("9d3c2f1", "nosuchtag").replace("spec:\n", "spec:\n  imageTimeout: 1s\n"), "nosuchtag"),
     ] {
         let sandbox = Sandbox::start("rails", &[]);
         let folder = folder(&format!("no-such-{name}"));
