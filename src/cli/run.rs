@@ -15,7 +15,8 @@ use super::out::{Format, Out};
 use super::settings::Settings;
 use crate::controller::{Controller, ControllerOptions, Happening, Observer, Summary, What};
 use crate::http::{self, Metrics};
-use crate::report::paint::Tone;
+use crate::report::paint::{Tone, brief};
+use crate::report::plan::without_name;
 use crate::resource::duration::Span;
 
 #[derive(Debug, Args)]
@@ -110,11 +111,13 @@ impl Decisions {
         let release = &happening.release;
         match &happening.what {
             What::Acted { step, resource, reason } => {
+                let reason = without_name(reason, resource);
                 self.line(&format!("{release}  {step} {resource}: {reason}"));
             }
             What::Planned(plan) => {
                 for waiting in &plan.waiting {
-                    let line = format!("{release}  waiting {}: {}", waiting.resource, waiting.reason);
+                    let reason = without_name(&waiting.reason, &waiting.resource);
+                    let line = format!("{release}  waiting {}: {reason}", waiting.resource);
                     let mut told = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                     if told.insert(line.clone()) {
                         self.line(&self.out.paint.tone(Tone::Dim, &line));
@@ -127,7 +130,7 @@ impl Decisions {
 
     fn line(&self, line: &str) {
         // Nobody who reads on is no reason to stop converging.
-        let _ = self.out.line(&crate::report::paint::brief(line));
+        let _ = self.out.line(&brief(line));
     }
 }
 

@@ -71,7 +71,7 @@ impl PlanReport {
                 table.row([
                     Cell::new(&action.kind, Tone::Strong),
                     named(action.release.as_deref(), &action.resource),
-                    action.reason.as_str().into(),
+                    without_name(&action.reason, &action.resource).into(),
                 ]);
             }
             text.push_str(&table.render());
@@ -81,13 +81,22 @@ impl PlanReport {
             for waiting in &self.waiting {
                 table.row([
                     named(waiting.release.as_deref(), &waiting.resource),
-                    waiting.reason.as_str().into(),
+                    without_name(&waiting.reason, &waiting.resource).into(),
                 ]);
             }
             text.push('\n');
             text.push_str(&table.render());
         }
         text
+    }
+}
+
+/// A reason beside the name of its resource does not begin with that name once more.
+pub fn without_name<'a>(reason: &'a str, resource: &str) -> &'a str {
+    let rest = reason.strip_prefix(resource).unwrap_or(reason);
+    match rest.strip_prefix(": ").or_else(|| rest.strip_prefix(' ')) {
+        Some(rest) if rest.len() < reason.len() => rest,
+        _ => reason,
     }
 }
 

@@ -150,7 +150,11 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
     let images = status.images.iter().map(|(name, image)| Part {
         resource: format!("image/{name}"),
         state: image.state,
-        detail: joined([Some(image.reference.clone()), image.digest.clone(), image.message.clone()]),
+        detail: joined([
+            Some(without_registry(&image.reference)),
+            image.digest.clone(),
+            image.message.clone(),
+        ]),
     });
     let migrations = status.migrations.iter().map(|migration| Part {
         resource: format!("migration/{}", migration.name),
@@ -189,6 +193,14 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
 
 fn joined<const N: usize>(details: [Option<String>; N]) -> String {
     details.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// `rails/app:9d3c2f1` of an image with the host of its registry.
+fn without_registry(image: &str) -> String {
+    match image.split_once('/') {
+        Some((host, rest)) if host.contains(['.', ':']) => rest.to_owned(),
+        _ => image.to_owned(),
+    }
 }
 
 /// `rails-app:2` of a task definition's ARN.

@@ -4,6 +4,17 @@ use comfy_table::{Attribute, Cell as Inner, Color, ContentArrangement, Table as 
 
 use super::paint::{Paint, Tone, brief, printable};
 
+/// A line without the padding of its last column, which may stand before the end of a colour.
+fn trimmed(line: &str) -> String {
+    let line = line.trim_end();
+    match line.rfind('\u{1b}').map(|at| line.split_at(at)) {
+        Some((before, end)) if end.ends_with('m') && !end.contains(' ') => {
+            format!("{}{end}", before.trim_end())
+        }
+        _ => line.to_owned(),
+    }
+}
+
 /// One cell: text and what it means.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -76,9 +87,27 @@ impl Table {
         }
         let mut text = String::new();
         for line in self.grid.lines() {
-            text.push_str(line.trim_end());
+            text.push_str(&trimmed(&line));
             text.push('\n');
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_with_their_text_with_and_without_colours() {
+        for on in [false, true] {
+            let mut table = Table::new(["NAME", "MESSAGE"], Paint::new(on));
+            table.row(["rails".into(), Cell::new("a long sentence", Tone::Bad)]);
+            table.row(["blog".into(), Cell::new("short", Tone::Bad)]);
+            for line in table.render().lines() {
+                let text = line.trim_end_matches("\u{1b}[0m").trim_end_matches("\u{1b}[39m");
+                assert_eq!(text, text.trim_end(), "{line:?}");
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::out::Out;
 use crate::controller::{Happening, Observer, What};
 use crate::model::plan::Plan;
 use crate::report::paint::{Tone, brief, printable};
+use crate::report::plan::without_name;
 use crate::report::release;
 use crate::resource::status::PartState;
 use crate::resource::conditions::{ConditionStatus, ConditionType, find};
@@ -36,9 +37,8 @@ const RELEASE: &str = "release/rails";
 
 /// What a part waits for, without its own name at the front.
 fn waiting<'a>(plan: &'a Plan, resource: &str) -> Option<&'a str> {
-    let reason = &plan.waiting.iter().find(|one| one.resource == resource)?.reason;
-    let rest = reason.strip_prefix(resource).unwrap_or(reason);
-    Some(rest.trim_start())
+    let waiting = plan.waiting.iter().find(|one| one.resource == resource)?;
+    Some(without_name(&waiting.reason, resource))
 }
 
 /// Where the story is told. Clones tell the same one.
@@ -131,7 +131,8 @@ impl Stage {
         match &happening.what {
             What::Acted { step, resource, reason } if !TABLE_ONLY.contains(step) => {
                 let step = self.out.paint.tone(Tone::Strong, &format!("{step:<22}"));
-                self.line(happening.at, &format!("→ {step} {resource:<24} {}", brief(reason)));
+                let reason = brief(without_name(reason, resource));
+                self.line(happening.at, &format!("→ {step} {resource:<24} {reason}"));
             }
             What::Acted { .. } => {}
             What::Planned(plan) => self.planned(happening.at, plan),

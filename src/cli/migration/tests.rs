@@ -43,6 +43,7 @@ fn run(key: &str, state: RunState) -> MigrationRun {
         started_by: "evenkeel/k1".to_owned(),
         client_token: "token".to_owned(),
         containers: Vec::new(),
+        logs: Default::default(),
         intended_at: at("2026-03-01T10:00:00Z"),
         timeout_seconds: 900,
         task_arn: Some("arn:aws:ecs:eu-west-1:123456789012:task/main/0123".to_owned()),
