@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock::now;
-use super::error::{CliError, chain};
+use super::error::CliError;
 use super::settings::Settings;
 use super::target::ReleaseName;
 use crate::aws::dynamodb::Table;
@@ -218,29 +218,17 @@ fn principal(arn: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
+// What failed, on what, what AWS answered and what to do is in the sentence of each of these
+// errors; their sources only say it again in the SDK's words.
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        let text = chain(&error);
-        let told = CliError::new(text.clone());
-        if error.is_access_denied() {
-            told.help("the credentials need this right on the table: see README, IAM")
-        } else if text.contains("credential") {
-            told.help("set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again")
-        } else if error.is_transient() {
-            told.help("check the network, AWS_REGION and AWS_ENDPOINT_URL, and try again")
-        } else {
-            told
-        }
+        CliError::new(error.to_string())
     }
 }
 
 impl From<ReconcileError> for CliError {
     fn from(error: ReconcileError) -> Self {
-        match error {
-            ReconcileError::Store(error) => error.into(),
-            ReconcileError::Aws(error) => CliError::new(chain(&error)),
-            error => CliError::from_error(&error),
-        }
+        CliError::new(error.to_string())
     }
 }
 

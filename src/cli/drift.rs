@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::connect::Connection;
-use super::error::{CliError, Exit, chain};
+use super::error::{CliError, Exit};
 use super::out::Format;
 use super::settings::Settings;
 use super::target::ReleaseName;
@@ -53,8 +53,8 @@ pub async fn look(connection: &Connection, releases: &[Release]) -> DriftReport 
     for release in releases {
         let key = release.release_key();
         items.push(match reconciler.preview(&key).await {
-            Ok(plan) => DriftItem::fresh(&key, &plan.status),
-            Err(error) => DriftItem::unknown(&key, chain(&error)),
+            Ok(plan) => DriftItem::fresh(&key, &plan),
+            Err(error) => DriftItem::unknown(&key, error.to_string()),
         });
     }
     DriftReport { generated_at: connection.now(), items }

@@ -40,6 +40,7 @@ use clap::Parser as _;
 
 use args::{Cli, Verb};
 use error::{CliError, Exit};
+use out::Format;
 use settings::Settings;
 
 /// Reads the arguments, does what they say, prints the error if there is one.
@@ -53,11 +54,20 @@ pub fn main() -> ExitCode {
         }
     };
     let settings = Settings::new(cli.global);
-    let exit = dispatch(cli.verb, &settings).unwrap_or_else(|error| {
-        let _ = std::io::stderr().write_all(error.render().as_bytes());
-        error.code()
-    });
-    exit.into()
+    if settings.out.format == Format::Html && !matches!(cli.verb, Verb::Drift(_) | Verb::Get(_)) {
+        return fail(&CliError::new("this verb prints no HTML")
+            .help("`-o html` works with `drift` and `get`; use table, json or yaml here"));
+    }
+    match dispatch(cli.verb, &settings) {
+        Ok(exit) => exit.into(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    // Where standard error is closed, the exit code has to say it all.
+    let _ = std::io::stderr().write_all(error.render().as_bytes());
+    error.code().into()
 }
 
 fn dispatch(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {

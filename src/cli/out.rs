@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::error::CliError;
+use crate::report::html::escape;
 use crate::report::paint::Paint;
 
 /// What is printed.
@@ -66,7 +67,7 @@ impl Out {
     /// Prints a value: `table` makes the text for people.
     ///
     /// # Errors
-    /// When standard output cannot be written, or HTML was asked of a verb that has none.
+    /// When standard output cannot be written.
     pub fn print<T: Serialize>(
         self,
         value: &T,
@@ -76,8 +77,8 @@ impl Out {
             Format::Table => self.text(&table(self.paint)),
             Format::Json => self.json(value),
             Format::Yaml => self.yaml(value),
-            Format::Html => Err(CliError::new("this verb prints no HTML")
-                .help("`-o html` works with `drift` and `get`; use table, json or yaml here")),
+            // Objects that have no page of their own are shown as they are.
+            Format::Html => self.text(&format!("<pre>{}</pre>\n", escape(&table(Paint::default())))),
         }
     }
 

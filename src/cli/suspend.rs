@@ -10,8 +10,8 @@ use super::target::ReleaseName;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is changed in AWS while a release is suspended; drift is told and left. Applying the
-manifest again does not resume it.
+Nothing is changed in AWS while a release is suspended, and it is not compared either. Applying
+the manifest again does not resume it.
 
 Examples:
   evenkeel suspend rails

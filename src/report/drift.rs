@@ -7,6 +7,7 @@ use super::html::Page;
 use super::paint::{Paint, Tone};
 use super::table::{Cell, Table};
 use super::time::age;
+use crate::model::plan::Plan;
 use crate::resource::conditions::{ConditionStatus, ConditionType, find};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::{Difference, DifferenceAction, PartState, ReleaseStatus};
@@ -69,8 +70,9 @@ impl DriftState {
 
 impl DriftItem {
     /// What a look at AWS just now led to.
-    pub fn fresh(key: &ReleaseKey, status: &ReleaseStatus) -> Self {
-        let unread = unread(status);
+    pub fn fresh(key: &ReleaseKey, plan: &Plan) -> Self {
+        let status = &plan.status;
+        let unread = not_compared(plan).or_else(|| unread(status));
         // A look changes nothing: what the plan would put right stands until a pass does so.
         let pending = |one: &Difference| match one.action {
             DifferenceAction::Corrected => Difference { action: DifferenceAction::Pending, ..one.clone() },
@@ -103,6 +105,15 @@ impl DriftItem {
             differences: Vec::new(),
         }
     }
+}
+
+/// Why nothing was compared at all, if so: what such a plan says of drift is from another day.
+fn not_compared(plan: &Plan) -> Option<String> {
+    let ready = find(&plan.status.conditions, ConditionType::Ready);
+    if ready.is_some_and(|ready| ready.reason == "Suspended") {
+        return Some("the release is suspended, and is not compared meanwhile".to_owned());
+    }
+    plan.waiting.iter().find(|one| one.resource == "environment").map(|one| one.reason.clone())
 }
 
 /// Why something could not be read, if so.

@@ -150,17 +150,22 @@ impl Sandbox {
 
     fn http(&self, method: &str, page: &str, headers: &str, body: &str) -> String {
         let address = self.endpoint.strip_prefix("http://").expect("an HTTP endpoint");
-        let mut stream = std::net::TcpStream::connect(address).expect("the sandbox listens");
-        let request = format!(
-            "{method} {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("the sandbox reads");
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut answer).expect("the sandbox answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+        http(address, method, page, headers, body)
     }
+}
+
+/// One HTTP call; the answer's body.
+pub fn http(address: &str, method: &str, page: &str, headers: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("the sandbox listens");
+    let request = format!(
+        "{method} {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("the sandbox reads");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("the sandbox answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
 impl Drop for Sandbox {

@@ -1,6 +1,9 @@
 //! The commands of the README, in the order in which it tells them.
 
-use crate::support::{Sandbox, fixture, folder, path};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use crate::support::{Sandbox, command, fixture, folder, http, path};
 
 #[test]
 fn two_appliers_do_not_undo_each_other() {
@@ -108,4 +111,54 @@ fn deletion_leaves_services_and_can_leave_everything() {
     assert!(get.stderr.contains("does not exist"), "{}", get.shown());
     sandbox.expect(0, &["delete", "environment", "production"]);
     assert_eq!(sandbox.expect(0, &["get", "env"]).stdout, "No environments.\n");
+}
+
+#[test]
+fn a_read_that_was_denied_is_never_clean() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    sandbox.expect(0, &["run", "--once"]);
+    for action in ["ecs:DescribeServices", "events:ListRules", "events:ListTargetsByRule", "ecr:DescribeImages"] {
+        sandbox.page("PUT", "/_sandbox/settings", &format!(r#"{{"deny": ["{action}"]}}"#));
+        let drift = sandbox.expect(2, &["drift", "-o", "json"]).json();
+        assert_eq!(drift["items"][0]["state"], "Unknown", "{action}: {drift:#}");
+        let message = drift["items"][0]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(action), "{action}: {message}");
+    }
+}
+
+#[test]
+fn the_controller_serves_metrics_and_ends_when_told() {
+    let sandbox = Sandbox::start("chuoi", &[]);
+    sandbox.apply("chuoi");
+    let images = fixture("chuoi/imagedefinitions.json");
+    sandbox.expect(0, &["set", "image", "chuoi", "--from", path(&images)]);
+    let mut controller = command(&["run", "--http", "127.0.0.1:0", "--log-format", "json"])
+        .envs(sandbox.environment())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut logs = BufReader::new(controller.stderr.take().unwrap()).lines();
+    let serving = logs.find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        Some(line["message"].as_str()?.strip_prefix("serving http://")?.to_owned())
+    });
+    let serving = serving.expect("the controller says where it serves");
+    let address = serving.split('/').next().unwrap();
+    let logs = std::thread::spawn(move || logs.map_while(Result::ok).collect::<Vec<_>>());
+    sandbox.expect(0, &["wait", "chuoi", "--timeout", "60s"]);
+    assert_eq!(http(address, "GET", "/healthz", "", ""), "ok\n");
+    let metrics = http(address, "GET", "/metrics", "", "");
+    for line in [
+        r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#,
+        r#"evenkeel_aws_requests_total{code="OK",operation="DescribeServices",service="ecs"}"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    let killed = std::process::Command::new("kill").arg(controller.id().to_string()).status();
+    assert!(killed.unwrap().success());
+    assert_eq!(controller.wait().unwrap().code(), Some(0));
+    let logs = logs.join().unwrap();
+    assert!(logs.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{logs:#?}");
 }
