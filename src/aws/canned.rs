@@ -115,7 +115,8 @@ impl HttpConnector for Canned {
             uri: request.uri().to_owned(),
         };
         self.seen.lock().unwrap().push(seen.clone());
-        let reset = || ConnectorError::io(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let reset =
+            || ConnectorError::io(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
         match (self.answer)(&seen) {
             Reply::Ok(body) => respond(200, None, body.to_string()),
             Reply::Error(status, code, body) => respond(status, Some(code), body.to_string()),

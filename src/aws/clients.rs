@@ -111,18 +111,27 @@ impl Aws {
     }
 
     fn new(config: SdkConfig, metrics: Option<AwsMetrics>) -> Self {
-        Self { config, metrics, regions: Arc::default() }
+        Self {
+            config,
+            metrics,
+            regions: Arc::default(),
+        }
     }
 
     /// The clients of a Region, made at the first call.
     pub fn region(&self, region: &str) -> Clients {
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        regions.entry(region.to_owned()).or_insert_with(|| self.clients(region)).clone()
+        regions
+            .entry(region.to_owned())
+            .or_insert_with(|| self.clients(region))
+            .clone()
     }
 
     /// The Region of the environment or profile.
     pub fn default_region(&self) -> Option<String> {
-        self.config.region().map(|region| region.as_ref().to_owned())
+        self.config
+            .region()
+            .map(|region| region.as_ref().to_owned())
     }
 
     /// The SDK's configuration, for the table's client.

@@ -25,7 +25,10 @@ pub struct Ecr {
 
 impl Ecr {
     pub(super) fn new(client: Client, region: &str) -> Self {
-        Self { client, region: region.to_owned() }
+        Self {
+            client,
+            region: region.to_owned(),
+        }
     }
 
     /// The digests of tags (of multi-architecture images: of the index), and whether digests are

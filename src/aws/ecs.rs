@@ -37,7 +37,9 @@ fn only_if_not_done() -> Builder {
 /// Whether a failure of a batch is about this name or ARN. ECS answers ARNs, also where it was
 /// asked with a name.
 fn is_about(failure: &SdkFailure, asked: &str) -> bool {
-    failure.arn().is_some_and(|arn| arn == asked || arn.rsplit('/').next() == Some(asked))
+    failure
+        .arn()
+        .is_some_and(|arn| arn == asked || arn.rsplit('/').next() == Some(asked))
 }
 
 /// A failure of a batch that is not MISSING, as a sentence.

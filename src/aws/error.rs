@@ -56,7 +56,12 @@ impl Call {
         operation: &'static str,
         resource: impl Into<String>,
     ) -> Self {
-        Self { service, operation, writes: false, resource: resource.into() }
+        Self {
+            service,
+            operation,
+            writes: false,
+            resource: resource.into(),
+        }
     }
 
     /// A call that changes something.
@@ -65,7 +70,12 @@ impl Call {
         operation: &'static str,
         resource: impl Into<String>,
     ) -> Self {
-        Self { service, operation, writes: true, resource: resource.into() }
+        Self {
+            service,
+            operation,
+            writes: true,
+            resource: resource.into(),
+        }
     }
 
     /// An answer that came whole but makes no sense, or says in its body that it failed.
@@ -86,7 +96,11 @@ impl Call {
 
     /// The class of a call whose answer is not known.
     pub(super) fn lost(&self) -> ErrorClass {
-        if self.writes { ErrorClass::Ambiguous } else { ErrorClass::Retry }
+        if self.writes {
+            ErrorClass::Ambiguous
+        } else {
+            ErrorClass::Retry
+        }
     }
 }
 
@@ -240,12 +254,14 @@ impl AwsError {
 
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{} of {} ", self.service, self.operation, self.resource)?;
+        write!(
+            f,
+            "{}:{} of {} ",
+            self.service, self.operation, self.resource
+        )?;
         f.write_str(match self.class {
             ErrorClass::Throttled => "was throttled",
-            ErrorClass::Retry if self.status.is_none() && self.code.is_none() => {
-                "got no answer"
-            }
+            ErrorClass::Retry if self.status.is_none() && self.code.is_none() => "got no answer",
             ErrorClass::Retry | ErrorClass::NotFound | ErrorClass::Conflict => "failed",
             ErrorClass::Ambiguous => "may or may not have been done",
             ErrorClass::Denied => "was denied",
@@ -268,6 +284,8 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| source.as_ref() as &(dyn Error + 'static))
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn Error + 'static))
     }
 }

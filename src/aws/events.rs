@@ -100,7 +100,10 @@ impl Events {
         let body = json!({ "ResourceARN": arn });
         let mut answer = send!(self.client.list_tags_for_resource(), &call, &body)?;
         let pair = |tag: Map<String, Value>| Some((string(&tag, "Key")?, string(&tag, "Value")?));
-        Ok(objects(&mut answer, "Tags").into_iter().filter_map(pair).collect())
+        Ok(objects(&mut answer, "Tags")
+            .into_iter()
+            .filter_map(pair)
+            .collect())
     }
 
     /// PutRule with its whole input; answers the rule's ARN. What is left out becomes null, and
@@ -109,7 +112,10 @@ impl Events {
         let call = Call::write(SERVICE, "PutRule", format!("rule {}", named(input, "Name")));
         let answer = send!(self.client.put_rule(), &call, input)?;
         string(&answer, "RuleArn").ok_or_else(|| {
-            call.unexpected(ErrorClass::Ambiguous, "the answer does not hold the rule's ARN")
+            call.unexpected(
+                ErrorClass::Ambiguous,
+                "the answer does not hold the rule's ARN",
+            )
         })
     }
 
@@ -147,8 +153,10 @@ impl Events {
         tags: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
         let call = Call::write(SERVICE, "TagResource", format!("rule {arn}"));
-        let tags: Vec<Value> =
-            tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+        let tags: Vec<Value> = tags
+            .iter()
+            .map(|(key, value)| json!({ "Key": key, "Value": value }))
+            .collect();
         let body = json!({ "ResourceARN": arn, "Tags": tags });
         send!(self.client.tag_resource(), &call, &body).map(drop)
     }
@@ -159,7 +167,10 @@ fn only_if_not_done() -> Builder {
 }
 
 fn named<'a>(input: &'a Value, key: &str) -> &'a str {
-    input.get(key).and_then(Value::as_str).unwrap_or("without a name")
+    input
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or("without a name")
 }
 
 fn page(mut body: Value, token: Option<String>) -> Value {
@@ -171,7 +182,10 @@ fn page(mut body: Value, token: Option<String>) -> Value {
 
 /// A 200 that says in its body that some entries were not taken.
 fn refused_entries(call: &Call, mut answer: Map<String, Value>) -> Result<(), AwsError> {
-    let count = answer.get("FailedEntryCount").and_then(Value::as_u64).unwrap_or(0);
+    let count = answer
+        .get("FailedEntryCount")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     let entries = objects(&mut answer, "FailedEntries");
     if count == 0 && entries.is_empty() {
         return Ok(());
@@ -189,7 +203,12 @@ fn refused_entries(call: &Call, mut answer: Map<String, Value>) -> Result<(), Aw
         .iter()
         .map(|entry| {
             let text = |key| string(entry, key).unwrap_or_default();
-            format!("target {}: {} {}", text("TargetId"), text("ErrorCode"), text("ErrorMessage"))
+            format!(
+                "target {}: {} {}",
+                text("TargetId"),
+                text("ErrorCode"),
+                text("ErrorMessage")
+            )
         })
         .collect();
     let message = format!("{count} not taken: {}", each.join("; "));

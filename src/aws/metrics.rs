@@ -29,7 +29,10 @@ impl AwsMetrics {
     /// `evenkeel_aws_request_duration_seconds{service,operation}`, both per attempt.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
-            Opts::new("evenkeel_aws_requests_total", "Requests sent to AWS, by how they ended."),
+            Opts::new(
+                "evenkeel_aws_requests_total",
+                "Requests sent to AWS, by how they ended.",
+            ),
             &["service", "operation", "code"],
         )?;
         let duration = HistogramVec::new(
@@ -45,9 +48,13 @@ impl AwsMetrics {
     }
 
     fn observe(&self, service: &str, operation: &str, code: &str, took: Option<Duration>) {
-        self.requests.with_label_values(&[service, operation, code]).inc();
+        self.requests
+            .with_label_values(&[service, operation, code])
+            .inc();
         if let Some(took) = took {
-            self.duration.with_label_values(&[service, operation]).observe(took.as_secs_f64());
+            self.duration
+                .with_label_values(&[service, operation])
+                .observe(took.as_secs_f64());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`crate::model::observed`]; where content must not be lost, JSON is sent and read as it stands.
 
 pub mod clients;
+pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;
 pub mod error;

@@ -41,7 +41,10 @@ impl Exchange {
 
     /// Sends this body instead of the SDK's; keeps the answer.
     pub fn sending(body: &Value) -> Self {
-        Self { body: Some(Bytes::from(body.to_string())), answer: Arc::default() }
+        Self {
+            body: Some(Bytes::from(body.to_string())),
+            answer: Arc::default(),
+        }
     }
 
     /// The answer's JSON object, or what went wrong.
@@ -53,11 +56,18 @@ impl Exchange {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let body = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let json = body.and_then(|body| serde_json::from_slice::<Map<String, Value>>(&body).ok());
+        let body = self
+            .answer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let body = body.unwrap_or_default();
+        let json = serde_json::from_slice::<Map<String, Value>>(&body).ok();
         match (result, json) {
             (Ok(_), Some(json)) => Ok(json),
-            (Ok(_), None) => Ok(Map::new()),
+            // Operations that answer nothing answer an empty body or an empty object.
+            (Ok(_), None) if body.is_empty() => Ok(Map::new()),
+            (Ok(_), None) => Err(call.unexpected(call.lost(), "the answer is not JSON")),
             // A successful answer that this version of the SDK cannot make sense of is still one.
             (Err(SdkError::ResponseError(error)), Some(json))
                 if error.raw().status().is_success() =>
@@ -83,7 +93,9 @@ impl Intercept for Exchange {
     ) -> Result<(), BoxError> {
         if let Some(body) = &self.body {
             let request = context.request_mut();
-            request.headers_mut().try_insert("content-length", body.len().to_string())?;
+            request
+                .headers_mut()
+                .try_insert("content-length", body.len().to_string())?;
             *request.body_mut() = SdkBody::from(body.clone());
         }
         Ok(())
@@ -95,7 +107,11 @@ impl Intercept for Exchange {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let body = context.response().body().bytes().map(Bytes::copy_from_slice);
+        let body = context
+            .response()
+            .body()
+            .bytes()
+            .map(Bytes::copy_from_slice);
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = body;
         Ok(())
     }

@@ -42,8 +42,12 @@ impl ClassifyRetry for OnlyIfNotDone {
         let Some(Err(error)) = context.output_or_error() else {
             return RetryAction::NoActionIndicated;
         };
-        let refused = context.response().is_some_and(|answer| answer.status().is_client_error());
-        let unsent = error.as_connector_error().is_some_and(|error| never_connected(error));
+        let refused = context
+            .response()
+            .is_some_and(|answer| answer.status().is_client_error());
+        let unsent = error
+            .as_connector_error()
+            .is_some_and(|error| never_connected(error));
         if refused || unsent {
             // The SDK's own classifiers decide.
             RetryAction::NoActionIndicated

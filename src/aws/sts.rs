@@ -24,7 +24,10 @@ pub struct Identity {
 
 impl Sts {
     pub(super) fn new(client: Client, region: &str) -> Self {
-        Self { client, region: region.to_owned() }
+        Self {
+            client,
+            region: region.to_owned(),
+        }
     }
 
     /// GetCallerIdentity, which needs no permission.

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::resource::environment::TaskSettings;
+use crate::resource::image_ref::EcrRepository;
 use crate::resource::meta::ReleaseKey;
 use crate::resource::release::{DeletionPolicy, Pin, ReleaseSpec, ScheduleState, TaskOverride};
 
@@ -133,17 +134,6 @@ pub enum Wanted {
     Tag(String),
     /// A digest, which does not.
     Digest(String),
-}
-
-/// An ECR repository, as its host name tells.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EcrRepository {
-    /// Account of the registry.
-    pub registry_id: String,
-    /// Region of the registry.
-    pub region: String,
-    /// Repository name without host.
-    pub name: String,
 }
 
 /// Where a task definition comes from.

@@ -1,5 +1,6 @@
 //! Plain checked data that the planner reads and writes: no I/O, no clock, no AWS types.
 
+pub mod build;
 pub mod desired;
 pub mod hash;
 pub mod known;

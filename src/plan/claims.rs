@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
+use crate::model::desired::Desired;
 use crate::model::known::Known;
 use crate::model::ledger::Claim;
+use crate::model::observed::Observed;
 use crate::model::plan::Step;
 
 /// ARN partition of a Region.
@@ -56,7 +58,7 @@ fn wanted(draft: &Draft<'_>) -> BTreeMap<String, String> {
         }
     }
     for schedule in &desired.schedules {
-        if let Some(arn) = rule_arn(draft, &schedule.rule) {
+        if let Some(arn) = rule_arn(draft.input.observed, desired, &schedule.rule) {
             wanted.insert(arn, format!("schedule/{}", schedule.name));
         }
     }
@@ -64,12 +66,12 @@ fn wanted(draft: &Draft<'_>) -> BTreeMap<String, String> {
 }
 
 /// ARN that a rule has or will have.
-pub fn rule_arn(draft: &Draft<'_>, name: &str) -> Option<String> {
-    if let Some(Known::Present(rule)) = draft.input.observed.rules.get(name) {
+pub fn rule_arn(observed: &Observed, desired: &Desired, name: &str) -> Option<String> {
+    if let Some(Known::Present(rule)) = observed.rules.get(name) {
         return Some(rule.arn.clone());
     }
-    let account = draft.input.observed.account.as_deref()?;
-    let region = &draft.input.desired.environment.region;
+    let account = observed.account.as_deref()?;
+    let region = &desired.environment.region;
     Some(format!("arn:{}:events:{region}:{account}:rule/{name}", partition(region)))
 }
 

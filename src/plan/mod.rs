@@ -25,6 +25,7 @@ mod target;
 pub mod taskdef;
 
 pub use base::{is_answer, newest_successful};
+pub use claims::rule_arn;
 pub use draft::Input;
 pub use revision::newest as newest_revision;
 

@@ -71,6 +71,12 @@ fn check_lists(draft: &mut Draft<'_>) {
             refuse(draft, &format!("schedule/{}", schedule.name), "ruleNames", &schedule.rule);
         }
     }
+    for schedule in &desired.spec.schedules {
+        let Some(role) = &schedule.role_arn else { continue };
+        if !allow.roles.as_ref().is_some_and(|globs| globs.is_match(role)) {
+            refuse(draft, &format!("schedule/{}", schedule.name), "roles", role);
+        }
+    }
 }
 
 fn matches(globs: Option<&GlobSet>, name: &str) -> bool {

@@ -49,7 +49,11 @@ async fn settings_win_over_the_environment() {
     assert_eq!(aws.default_region().as_deref(), Some("eu-west-3"));
     aws.region("eu-west-3").events.targets("r").await.unwrap();
     let seen = &canned.seen()[0];
-    assert!(seen.uri.starts_with("http://127.0.0.1:4566"), "{}", seen.uri);
+    assert!(
+        seen.uri.starts_with("http://127.0.0.1:4566"),
+        "{}",
+        seen.uri
+    );
     assert!(seen.signed);
 }
 
@@ -69,8 +73,7 @@ async fn without_credentials_the_sentence_says_how_to_get_some() {
     let failed = aws.identity().await.unwrap_err();
     assert_eq!(failed.class, ErrorClass::Credentials, "{failed:?}");
     let text = failed.to_string();
-    assert!(text.contains("no AWS credentials could be loaded"), "{text}");
-    assert!(text.contains("a-profile-that-nobody-has"), "{text}");
+    assert!(text.contains(": no AWS credentials were found."), "{text}");
     assert!(text.contains("aws sts get-caller-identity"), "{text}");
     assert!(canned.seen().is_empty(), "nothing was sent");
 }
@@ -105,14 +108,20 @@ async fn every_attempt_is_counted_by_how_it_ended() {
         "ListTargetsByRule" => Reply::Page(502, "<h1>Bad Gateway</h1>"),
         _ => Reply::Silence,
     });
-    let events = canned.aws().with_metrics(metrics).region("eu-west-1").events;
+    let events = canned
+        .aws()
+        .with_metrics(metrics)
+        .region("eu-west-1")
+        .events;
     events.rule("r").await.unwrap();
     events.rules_with_prefix("r").await.unwrap_err();
     events.targets("r").await.unwrap_err();
     events.delete_rule("r").await.unwrap_err();
 
     let mut text = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+    TextEncoder::new()
+        .encode(&registry.gather(), &mut text)
+        .unwrap();
     let text = String::from_utf8(text).unwrap();
     for (operation, code, count) in [
         ("DescribeRule", "OK", 1),
@@ -134,7 +143,10 @@ async fn every_attempt_is_counted_by_how_it_ended() {
 #[test]
 fn times_keep_their_fractions() {
     let time = DateTime::from_secs_and_nanos(1_754_000_000, 5_000_000);
-    assert_eq!(timestamp(Some(&time)).unwrap().to_string(), "2025-07-31T22:13:20.005Z");
+    assert_eq!(
+        timestamp(Some(&time)).unwrap().to_string(),
+        "2025-07-31T22:13:20.005Z"
+    );
     assert_eq!(timestamp(Some(&DateTime::from_secs(i64::MAX))), None);
     assert_eq!(timestamp(None), None);
 }

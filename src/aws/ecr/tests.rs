@@ -21,7 +21,11 @@ fn ecr(request: &Seen, missing: &[&str]) -> Reply {
         let digest = id["imageDigest"].as_str();
         let name = tag.or(digest).unwrap();
         if missing.contains(&name) {
-            return error(400, "ImageNotFoundException", "The image requested does not exist");
+            return error(
+                400,
+                "ImageNotFoundException",
+                "The image requested does not exist",
+            );
         }
         details.push(json!({
             "imageDigest": digest.map_or(format!("sha256:of-{name}"), str::to_owned),
@@ -35,12 +39,27 @@ fn ecr(request: &Seen, missing: &[&str]) -> Reply {
 #[tokio::test(start_paused = true)]
 async fn tags_and_digests_are_answered_in_the_order_asked_for() {
     let canned = Canned::new(|request| ecr(request, &[]));
-    let wanted = [tag("b"), Wanted::Digest("sha256:1".to_owned()), tag("a"), tag("b")];
-    let found = canned.clients().ecr.digests(REGISTRY, "rails", &wanted).await.unwrap();
+    let wanted = [
+        tag("b"),
+        Wanted::Digest("sha256:1".to_owned()),
+        tag("a"),
+        tag("b"),
+    ];
+    let found = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rails", &wanted)
+        .await
+        .unwrap();
     let present = |digest: &str| Known::Present(digest.to_owned());
     assert_eq!(
         found,
-        [present("sha256:of-b"), present("sha256:1"), present("sha256:of-a"), present("sha256:of-b")]
+        [
+            present("sha256:of-b"),
+            present("sha256:1"),
+            present("sha256:of-a"),
+            present("sha256:of-b")
+        ]
     );
     let seen = canned.seen();
     assert_eq!(seen.len(), 1);
@@ -53,7 +72,12 @@ async fn tags_and_digests_are_answered_in_the_order_asked_for() {
 async fn missing_images_are_told_apart_from_the_rest_of_their_batch() {
     let canned = Canned::new(|request| ecr(request, &["t17", "t140"]));
     let wanted: Vec<Wanted> = (0..150).map(|n| tag(format!("t{n}"))).collect();
-    let found = canned.clients().ecr.digests(REGISTRY, "rails", &wanted).await.unwrap();
+    let found = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rails", &wanted)
+        .await
+        .unwrap();
     for (n, known) in found.iter().enumerate() {
         if [17, 140].contains(&n) {
             assert_eq!(*known, Known::Absent, "t{n}");
@@ -67,9 +91,19 @@ async fn missing_images_are_told_apart_from_the_rest_of_their_batch() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_answer_is_absence() {
     let canned = Canned::new(|_| Reply::Ok(json!({ "imageDetails": [] })));
-    let found = canned.clients().ecr.digests(REGISTRY, "rails", &[tag("a")]).await.unwrap();
+    let found = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rails", &[tag("a")])
+        .await
+        .unwrap();
     assert_eq!(found, [Known::Absent]);
-    let none = canned.clients().ecr.digests(REGISTRY, "rails", &[]).await.unwrap();
+    let none = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rails", &[])
+        .await
+        .unwrap();
     assert!(none.is_empty());
     assert_eq!(canned.seen().len(), 1);
 }
@@ -77,10 +111,19 @@ async fn an_empty_answer_is_absence() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_repository_is_named_with_account_and_region() {
     let canned = Canned::new(|_| {
-        error(400, "RepositoryNotFoundException", "The repository does not exist")
+        error(
+            400,
+            "RepositoryNotFoundException",
+            "The repository does not exist",
+        )
     });
     let wanted = [tag("a")];
-    let failed = canned.clients().ecr.digests(REGISTRY, "rials", &wanted).await.unwrap_err();
+    let failed = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rials", &wanted)
+        .await
+        .unwrap_err();
     assert!(failed.is_not_found());
     assert_eq!(
         failed.resource,
@@ -92,7 +135,12 @@ async fn a_missing_repository_is_named_with_account_and_region() {
 async fn a_refused_read_is_no_absence() {
     let canned = Canned::new(|_| error(400, "AccessDeniedException", "no"));
     let wanted = [tag("a")];
-    let failed = canned.clients().ecr.digests(REGISTRY, "rails", &wanted).await.unwrap_err();
+    let failed = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rails", &wanted)
+        .await
+        .unwrap_err();
     assert_eq!(failed.class, ErrorClass::Denied);
     assert!(failed.hint().contains("ecr:DescribeImages"));
 }
@@ -104,6 +152,14 @@ async fn an_archived_image_cannot_be_pulled() {
             "imageDigest": "sha256:1", "imageTags": ["a"], "imageStatus": "ARCHIVED",
         }] }))
     });
-    let found = canned.clients().ecr.digests(REGISTRY, "rails", &[tag("a")]).await.unwrap();
-    assert!(matches!(&found[0], Known::Unknown(why) if why.contains("archived")), "{found:?}");
+    let found = canned
+        .clients()
+        .ecr
+        .digests(REGISTRY, "rails", &[tag("a")])
+        .await
+        .unwrap();
+    assert!(
+        matches!(&found[0], Known::Unknown(why) if why.contains("archived")),
+        "{found:?}"
+    );
 }

@@ -79,7 +79,10 @@ impl Ecs {
             .await;
         match exchange.answer(sent, &call) {
             Ok(answer) => definition(answer).map(Known::Present).ok_or_else(|| {
-                call.unexpected(ErrorClass::Retry, "the answer does not hold the task definition")
+                call.unexpected(
+                    ErrorClass::Retry,
+                    "the answer does not hold the task definition",
+                )
             }),
             Err(error) if error.is_not_found() => Ok(Known::Absent),
             Err(error) => Err(error),
@@ -89,8 +92,15 @@ impl Ecs {
     /// Registers a new revision and answers its ARN. Every call makes a new one, so after
     /// [`ErrorClass::Ambiguous`] the family's newest revisions must be looked at first.
     pub async fn register_task_definition(&self, content: &Value) -> Result<String, AwsError> {
-        let family = content.get("family").and_then(Value::as_str).unwrap_or("without a name");
-        let call = Call::write(SERVICE, "RegisterTaskDefinition", format!("family {family}"));
+        let family = content
+            .get("family")
+            .and_then(Value::as_str)
+            .unwrap_or("without a name");
+        let call = Call::write(
+            SERVICE,
+            "RegisterTaskDefinition",
+            format!("family {family}"),
+        );
         let exchange = Exchange::sending(content);
         let sent = self
             .client
@@ -102,9 +112,11 @@ impl Ecs {
             .await;
         let answer = exchange.answer(sent, &call)?;
         let registered = answer.get("taskDefinition").and_then(Value::as_object);
-        registered.and_then(|it| string(it, "taskDefinitionArn")).ok_or_else(|| {
-            call.unexpected(ErrorClass::Ambiguous, "the answer does not hold the ARN")
-        })
+        registered
+            .and_then(|it| string(it, "taskDefinitionArn"))
+            .ok_or_else(|| {
+                call.unexpected(ErrorClass::Ambiguous, "the answer does not hold the ARN")
+            })
     }
 
     /// Makes a revision INACTIVE: what runs goes on, nothing new starts with it.
@@ -137,7 +149,13 @@ fn definition(mut answer: Map<String, Value>) -> Option<Definition> {
     {
         content.insert("tags".to_owned(), Value::Array(tags));
     }
-    Some(Definition { arn, family, status, registered_by, content: Value::Object(content) })
+    Some(Definition {
+        arn,
+        family,
+        status,
+        registered_by,
+        content: Value::Object(content),
+    })
 }
 
 /// `family` and revision of `arn:aws:ecs:region:account:task-definition/family:revision`.

@@ -25,12 +25,16 @@ impl Ecs {
         newest: usize,
     ) -> Result<Vec<DeploymentRecord>, AwsError> {
         let what = format!("service {service} in cluster {cluster}");
-        let mut listed = self.list_deployments(cluster, service, newest, &what).await?;
+        let mut listed = self
+            .list_deployments(cluster, service, newest, &what)
+            .await?;
         // The order of the list is not documented.
         listed.sort_by_key(|brief| Reverse(timestamp(brief.created_at())));
         listed.truncate(newest);
-        let arns: Vec<String> =
-            listed.iter().filter_map(|it| it.service_deployment_arn.clone()).collect();
+        let arns: Vec<String> = listed
+            .iter()
+            .filter_map(|it| it.service_deployment_arn.clone())
+            .collect();
         let described = self.describe_deployments(&arns, &what).await?;
         let mut records = Vec::new();
         let mut targets = Vec::new();
@@ -47,8 +51,9 @@ impl Ecs {
         let revisions: Vec<String> = targets.iter().flatten().cloned().collect();
         let definitions = self.definitions_of_revisions(&revisions, &what).await?;
         for (record, target) in records.iter_mut().zip(&targets) {
-            record.task_definition =
-                target.as_ref().and_then(|target| definitions.get(target).cloned());
+            record.task_definition = target
+                .as_ref()
+                .and_then(|target| definitions.get(target).cloned());
         }
         Ok(records)
     }
@@ -144,13 +149,21 @@ fn record(
 ) -> DeploymentRecord {
     // What was described is newer than what was listed.
     let status = whole.and_then(|it| it.status()).or(brief.status());
-    let reason = whole.and_then(|it| it.status_reason()).or(brief.status_reason());
-    let finished =
-        whole.and_then(|it| it.finished_at().or(it.stopped_at())).or(brief.finished_at());
+    let reason = whole
+        .and_then(|it| it.status_reason())
+        .or(brief.status_reason());
+    let finished = whole
+        .and_then(|it| it.finished_at().or(it.stopped_at()))
+        .or(brief.finished_at());
     let rollback = whole.and_then(|it| it.rollback());
     DeploymentRecord {
-        arn: brief.service_deployment_arn().unwrap_or_default().to_owned(),
-        status: status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        arn: brief
+            .service_deployment_arn()
+            .unwrap_or_default()
+            .to_owned(),
+        status: status
+            .map(|status| status.as_str().to_owned())
+            .unwrap_or_default(),
         status_reason: reason.map(str::to_owned),
         task_definition: None,
         created_at: timestamp(brief.created_at()),

@@ -24,8 +24,12 @@ impl Ecs {
         cluster: &str,
         names: &[String],
     ) -> Result<BTreeMap<String, Known<Service>>, AwsError> {
-        let names: Vec<String> =
-            names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let names: Vec<String> = names
+            .iter()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         let mut found = BTreeMap::new();
         for batch in names.chunks(BATCH) {
             let what = format!("{} in cluster {cluster}", listed("service", batch));
@@ -71,7 +75,10 @@ impl Ecs {
         let answer = sent.map_err(|error| call.failed(error))?;
         let updated = answer.service().map(observed);
         updated.ok_or_else(|| {
-            call.unexpected(ErrorClass::Ambiguous, "the answer does not hold the service")
+            call.unexpected(
+                ErrorClass::Ambiguous,
+                "the answer does not hold the service",
+            )
         })
     }
 }
@@ -108,7 +115,9 @@ fn observed(service: &types::Service) -> Service {
     let mut deployments: Vec<Deployment> = service.deployments().iter().map(deployment).collect();
     // ECS answers PRIMARY first, but does not promise it.
     deployments.sort_by_key(|deployment| deployment.status != "PRIMARY");
-    let primary = deployments.first().filter(|first| first.status == "PRIMARY");
+    let primary = deployments
+        .first()
+        .filter(|first| first.status == "PRIMARY");
     let task_definition = primary
         .map(|primary| primary.task_definition.clone())
         .filter(|arn| !arn.is_empty())
@@ -156,7 +165,9 @@ fn deployment(deployment: &types::Deployment) -> Deployment {
         running_count: deployment.running_count(),
         pending_count: deployment.pending_count(),
         failed_tasks: deployment.failed_tasks(),
-        rollout_state: deployment.rollout_state().map(|state| state.as_str().to_owned()),
+        rollout_state: deployment
+            .rollout_state()
+            .map(|state| state.as_str().to_owned()),
         rollout_state_reason: deployment.rollout_state_reason().map(str::to_owned),
         created_at: timestamp(deployment.created_at()),
     }

@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::DesiredStatus;
 use serde_json::Value;
 
 use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
-use crate::aws::error::{AwsError, Call};
+use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::raw::Exchange;
 use crate::aws::time::timestamp;
 use crate::model::known::Known;
@@ -64,13 +64,12 @@ impl Ecs {
     }
 
     /// Asks a task to stop. Harmless when repeated.
-    pub async fn stop_task(
-        &self,
-        cluster: &str,
-        arn: &str,
-        reason: &str,
-    ) -> Result<(), AwsError> {
-        let call = Call::write(SERVICE, "StopTask", format!("task {arn} in cluster {cluster}"));
+    pub async fn stop_task(&self, cluster: &str, arn: &str, reason: &str) -> Result<(), AwsError> {
+        let call = Call::write(
+            SERVICE,
+            "StopTask",
+            format!("task {arn} in cluster {cluster}"),
+        );
         let sent = self
             .client
             .stop_task()
@@ -98,17 +97,20 @@ impl Ecs {
         }
         arns.sort();
         arns.dedup();
-        let mut tasks: Vec<Task> = self
-            .describe_tasks(cluster, &arns)
-            .await?
-            .into_values()
-            .filter_map(|task| match task {
-                Known::Present(task) => Some(task),
-                Known::Absent | Known::Unknown(_) => None,
-            })
-            // Some servers do not filter.
-            .filter(|task| task.started_by.as_deref().is_none_or(|by| by == started_by))
-            .collect();
+        let mut tasks = Vec::new();
+        for (arn, known) in self.describe_tasks(cluster, &arns).await? {
+            match known {
+                // Some servers do not filter.
+                Known::Present(task) if task.started_by.as_deref().is_none_or(|by| by == started_by) => {
+                    tasks.push(task);
+                }
+                Known::Present(_) | Known::Absent => {}
+                Known::Unknown(why) => {
+                    let call = Call::read(SERVICE, "DescribeTasks", format!("task {arn} in cluster {cluster}"));
+                    return Err(call.unexpected(ErrorClass::Retry, why));
+                }
+            }
+        }
         tasks.sort_by_key(|task| task.created_at);
         Ok(tasks)
     }

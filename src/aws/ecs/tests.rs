@@ -67,8 +67,16 @@ async fn services_are_asked_for_by_tens_and_each_has_an_answer() {
                 .to_owned()
         )
     );
-    assert!(matches!(found["s5"], Known::Unknown(_)), "silence is not absence");
-    assert!(ecs.describe_services("rails", &[]).await.unwrap().is_empty());
+    assert!(
+        matches!(found["s5"], Known::Unknown(_)),
+        "silence is not absence"
+    );
+    assert!(
+        ecs.describe_services("rails", &[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(canned.seen().len(), 3, "nothing is asked for nothing");
 }
 
@@ -211,7 +219,10 @@ async fn records_come_newest_first_with_their_definitions() {
     assert_eq!(records[0].arn, "d49");
     assert_eq!(records[0].status, "ROLLBACK_SUCCESSFUL");
     assert_eq!(records[0].status_reason.as_deref(), Some("rolled back"));
-    assert_eq!(records[0].rollback_reason.as_deref(), Some("circuit breaker"));
+    assert_eq!(
+        records[0].rollback_reason.as_deref(),
+        Some("circuit breaker")
+    );
     assert_eq!(records[0].task_definition.as_deref(), Some("app:r19"));
     assert!(records[0].finished_at.is_some());
     // Gone between listing and describing: what was listed is what is known.
@@ -240,7 +251,7 @@ async fn revisions_are_of_the_family_alone_and_newest_first() {
         })),
         Some(_) => Reply::Ok(json!({
             "taskDefinitionArns":
-                [revisions(&[9]), vec![format!("{PREFIX}:task-definition/app-worker:99")]].concat(),
+                [revisions(&[9])[0].clone(), format!("{PREFIX}:task-definition/app-worker:99")],
             "nextToken": "",
         })),
     });
@@ -252,7 +263,10 @@ async fn revisions_are_of_the_family_alone_and_newest_first() {
         json!({ "familyPrefix": "app", "status": "ACTIVE", "sort": "DESC", "maxResults": 100 })
     );
 
-    let enough = ecs.active_revisions("app", |seen| seen.len() == 2).await.unwrap();
+    let enough = ecs
+        .active_revisions("app", |seen| seen.len() == 2)
+        .await
+        .unwrap();
     assert_eq!(enough, revisions(&[10, 1]));
     assert_eq!(canned.seen().len(), 3, "the second page was not asked for");
 }
@@ -261,11 +275,23 @@ async fn revisions_are_of_the_family_alone_and_newest_first() {
 async fn an_unknown_family_has_no_revisions_and_no_definition() {
     let canned = Canned::new(|request| match request.operation.as_str() {
         "ListTaskDefinitions" => Reply::Ok(json!({ "taskDefinitionArns": [] })),
-        _ => error(400, "ClientException", "Unable to describe task definition."),
+        _ => error(
+            400,
+            "ClientException",
+            "Unable to describe task definition.",
+        ),
     });
     let ecs = canned.clients().ecs;
-    assert!(ecs.active_revisions("nope", |_| false).await.unwrap().is_empty());
-    assert_eq!(ecs.describe_task_definition("nope").await.unwrap(), Known::Absent);
+    assert!(
+        ecs.active_revisions("nope", |_| false)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        ecs.describe_task_definition("nope").await.unwrap(),
+        Known::Absent
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -338,12 +364,23 @@ async fn tasks_are_found_by_who_started_them_running_and_stopped() {
             }))
         }
     });
-    let found = canned.clients().ecs.tasks_started_by("rails", "key").await.unwrap();
+    let found = canned
+        .clients()
+        .ecs
+        .tasks_started_by("rails", "key")
+        .await
+        .unwrap();
     let arns: Vec<&str> = found.iter().map(|task| task.arn.as_str()).collect();
     assert_eq!(arns, ["t1", "t3"]);
-    assert_eq!(found[0].stop_code.as_deref(), Some("EssentialContainerExited"));
+    assert_eq!(
+        found[0].stop_code.as_deref(),
+        Some("EssentialContainerExited")
+    );
     assert_eq!(found[0].containers[0].exit_code, Some(0));
-    assert_eq!(found[0].containers[1].exit_code, None, "no exit code is not 0");
+    assert_eq!(
+        found[0].containers[1].exit_code, None,
+        "no exit code is not 0"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +395,12 @@ async fn tasks_are_described_by_hundreds_and_a_forgotten_one_is_absent() {
                 gone.iter().map(|it| json!({ "arn": it, "reason": "MISSING" })).collect::<Vec<_>>(),
         }))
     });
-    let found = canned.clients().ecs.describe_tasks("rails", &names(0..150)).await.unwrap();
+    let found = canned
+        .clients()
+        .ecs
+        .describe_tasks("rails", &names(0..150))
+        .await
+        .unwrap();
     assert_eq!(canned.seen().len(), 2);
     assert_eq!(found.len(), 150);
     assert_eq!(found["s7"], Known::Absent);
@@ -368,9 +410,18 @@ async fn tasks_are_described_by_hundreds_and_a_forgotten_one_is_absent() {
 #[tokio::test(start_paused = true)]
 async fn stopping_a_forgotten_task_is_not_found() {
     let canned = Canned::new(|_| {
-        error(400, "InvalidParameterException", "The referenced task was not found.")
+        error(
+            400,
+            "InvalidParameterException",
+            "The referenced task was not found.",
+        )
     });
-    let failed = canned.clients().ecs.stop_task("rails", "t1", "timeout").await.unwrap_err();
+    let failed = canned
+        .clients()
+        .ecs
+        .stop_task("rails", "t1", "timeout")
+        .await
+        .unwrap_err();
     assert!(failed.is_not_found());
     assert_eq!(
         canned.seen()[0].body,
@@ -381,6 +432,11 @@ async fn stopping_a_forgotten_task_is_not_found() {
 #[tokio::test(start_paused = true)]
 async fn deregistering_names_the_revision() {
     let canned = Canned::new(|_| Reply::Ok(json!({ "taskDefinition": {} })));
-    canned.clients().ecs.deregister_task_definition("app:3").await.unwrap();
+    canned
+        .clients()
+        .ecs
+        .deregister_task_definition("app:3")
+        .await
+        .unwrap();
     assert_eq!(canned.seen()[0].body, json!({ "taskDefinition": "app:3" }));
 }

@@ -37,7 +37,10 @@ impl Call {
             facts.message = meta.message().map(str::to_owned).or(facts.message);
         }
         let class = self.class(&error, &facts);
-        let message = facts.message.take().unwrap_or_else(|| self.story(&error, class));
+        let message = facts
+            .message
+            .take()
+            .unwrap_or_else(|| self.story(&error, class));
         AwsError(Box::new(Details {
             class,
             service: self.service,
@@ -101,9 +104,12 @@ impl Call {
         match error {
             SdkError::ServiceError(_) => String::new(),
             SdkError::TimeoutError(_) => "no answer within the time allowed".to_owned(),
-            _ if class == ErrorClass::Credentials => {
-                format!("no AWS credentials could be loaded ({})", chain(error))
-            }
+            _ if class == ErrorClass::Credentials => match chain(error).as_str() {
+                "" | "the credential provider was not enabled" => {
+                    "no AWS credentials were found".to_owned()
+                }
+                why => format!("no AWS credentials could be loaded ({why})"),
+            },
             _ if missing_region(error) => "no AWS Region is set".to_owned(),
             _ => chain(error),
         }
@@ -150,7 +156,10 @@ pub(in crate::aws) fn code_of_response(response: &HttpResponse) -> Option<String
     if response.status().is_success() {
         return None;
     }
-    let header = response.headers().get("x-amzn-errortype").map(str::to_owned);
+    let header = response
+        .headers()
+        .get("x-amzn-errortype")
+        .map(str::to_owned);
     let code = header.or_else(|| {
         let body = serde_json::from_slice::<Value>(response.body().bytes()?).ok()?;
         let code = body.get("__type").or_else(|| body.get("code"))?;
@@ -298,7 +307,9 @@ pub(in crate::aws) fn never_connected(error: &(dyn Error + 'static)) -> bool {
 fn links<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
-    std::iter::successors(Some(error), |link: &&'a (dyn Error + 'static)| (*link).source())
+    std::iter::successors(Some(error), |link: &&'a (dyn Error + 'static)| {
+        (*link).source()
+    })
 }
 
 /// The causes in one line, without the SDK's words that say nothing.

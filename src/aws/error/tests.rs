@@ -67,12 +67,24 @@ async fn classes_of_codes() {
             ErrorClass::Throttled,
         ),
         (
-            || error(400, "ExpiredTokenException", "The security token included is expired"),
+            || {
+                error(
+                    400,
+                    "ExpiredTokenException",
+                    "The security token included is expired",
+                )
+            },
             ErrorClass::Credentials,
             ErrorClass::Credentials,
         ),
         (
-            || error(400, "UnrecognizedClientException", "The security token is invalid"),
+            || {
+                error(
+                    400,
+                    "UnrecognizedClientException",
+                    "The security token is invalid",
+                )
+            },
             ErrorClass::Credentials,
             ErrorClass::Credentials,
         ),
@@ -102,11 +114,19 @@ async fn classes_of_codes() {
             ErrorClass::Retry,
             ErrorClass::Ambiguous,
         ),
-        (|| Reply::Page(503, ""), ErrorClass::Retry, ErrorClass::Ambiguous),
+        (
+            || Reply::Page(503, ""),
+            ErrorClass::Retry,
+            ErrorClass::Ambiguous,
+        ),
         (|| Reply::Reset, ErrorClass::Retry, ErrorClass::Ambiguous),
         (|| Reply::Silence, ErrorClass::Retry, ErrorClass::Ambiguous),
         (|| Reply::Refused, ErrorClass::Retry, ErrorClass::Retry),
-        (|| Reply::Page(403, "forbidden"), ErrorClass::Denied, ErrorClass::Denied),
+        (
+            || Reply::Page(403, "forbidden"),
+            ErrorClass::Denied,
+            ErrorClass::Denied,
+        ),
         (
             || error(400, "UnknownOperationException", ""),
             ErrorClass::Refused,
@@ -124,10 +144,16 @@ async fn classes_of_codes() {
 #[tokio::test(start_paused = true)]
 async fn an_html_page_is_told_in_its_words() {
     let failed = reading(|| {
-        Reply::Page(502, "<html><head><title>502</title></head><body>Bad\n  Gateway</body></html>")
+        Reply::Page(
+            502,
+            "<html><head><title>502</title></head><body>Bad\n  Gateway</body></html>",
+        )
     })
     .await;
-    assert_eq!(failed.message, "HTTP 502 without an AWS error code: 502 Bad Gateway");
+    assert_eq!(
+        failed.message,
+        "HTTP 502 without an AWS error code: 502 Bad Gateway"
+    );
     assert_eq!(failed.code, None);
     assert_eq!(failed.status, Some(502));
 }
@@ -136,7 +162,10 @@ async fn an_html_page_is_told_in_its_words() {
 async fn an_endpoint_that_is_not_aws_is_named_as_such() {
     let failed = reading(|| Reply::Page(404, "Not Found")).await;
     assert_eq!(failed.class, ErrorClass::Refused);
-    assert!(failed.to_string().ends_with("check AWS_ENDPOINT_URL."), "{failed}");
+    assert!(
+        failed.to_string().ends_with("check AWS_ENDPOINT_URL."),
+        "{failed}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +206,10 @@ async fn the_code_is_found_in_the_body_too() {
         .unwrap_err();
     assert_eq!(failed.code.as_deref(), Some("ClusterNotFoundException"));
     assert!(failed.is_not_found());
-    assert!(failed.to_string().contains("cluster rails failed"), "{failed}");
+    assert!(
+        failed.to_string().contains("cluster rails failed"),
+        "{failed}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,11 +44,16 @@ async fn targets_survive_reading_and_writing_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rule_is_read_whole_or_absent() {
-    let rule = json!({ "Name": "nightly", "Arn": ARN, "State": "ENABLED", "NewMember": { "a": 1 } });
+    let rule =
+        json!({ "Name": "nightly", "Arn": ARN, "State": "ENABLED", "NewMember": { "a": 1 } });
     let answer = rule.clone();
     let canned = Canned::new(move |request| match request.body["Name"].as_str() {
         Some("nightly") => Reply::Ok(answer.clone()),
-        _ => error(400, "ResourceNotFoundException", "Rule other does not exist on EventBus default."),
+        _ => error(
+            400,
+            "ResourceNotFoundException",
+            "Rule other does not exist on EventBus default.",
+        ),
     });
     let events = canned.clients().events;
     let found = events.rule("nightly").await.unwrap();
@@ -74,8 +79,16 @@ async fn rules_are_listed_to_the_last_page() {
         Some("2") => Reply::Ok(json!({ "Rules": [{ "Name": "prod-rails-b" }], "NextToken": "3" })),
         Some(_) => Reply::Ok(json!({ "Rules": [{ "Name": "prod-rails-c" }] })),
     });
-    let rules = canned.clients().events.rules_with_prefix("prod-rails-").await.unwrap();
-    let names: Vec<&str> = rules.iter().filter_map(|rule| rule["Name"].as_str()).collect();
+    let rules = canned
+        .clients()
+        .events
+        .rules_with_prefix("prod-rails-")
+        .await
+        .unwrap();
+    let names: Vec<&str> = rules
+        .iter()
+        .filter_map(|rule| rule["Name"].as_str())
+        .collect();
     assert_eq!(names, ["prod-rails-a", "prod-rails-b", "prod-rails-c"]);
     assert_eq!(canned.seen()[0].body["NamePrefix"], "prod-rails-");
 }
@@ -86,7 +99,12 @@ async fn half_a_list_is_no_list() {
         None => Reply::Ok(json!({ "Rules": [{ "Name": "p-a" }], "NextToken": "2" })),
         Some(_) => error(400, "AccessDeniedException", "no"),
     });
-    canned.clients().events.rules_with_prefix("p-").await.unwrap_err();
+    canned
+        .clients()
+        .events
+        .rules_with_prefix("p-")
+        .await
+        .unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +128,10 @@ async fn a_target_that_was_not_taken_is_named() {
         }))
     });
     let events = canned.clients().events;
-    let failed = events.put_targets(&json!({ "Rule": "nightly" })).await.unwrap_err();
+    let failed = events
+        .put_targets(&json!({ "Rule": "nightly" }))
+        .await
+        .unwrap_err();
     assert_eq!(failed.class, ErrorClass::Refused);
     assert_eq!(
         failed.to_string(),
@@ -118,9 +139,15 @@ async fn a_target_that_was_not_taken_is_named() {
          taken: target a: ValidationException bad role; target b: LimitExceeded too many. Correct \
          what AWS names; until then it is refused again."
     );
-    let failed = events.remove_targets("nightly", &["a".to_owned()]).await.unwrap_err();
+    let failed = events
+        .remove_targets("nightly", &["a".to_owned()])
+        .await
+        .unwrap_err();
     assert!(failed.message.contains("target b"), "{failed}");
-    assert_eq!(canned.seen()[1].body, json!({ "Rule": "nightly", "Ids": ["a"] }));
+    assert_eq!(
+        canned.seen()[1].body,
+        json!({ "Rule": "nightly", "Ids": ["a"] })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,16 +159,29 @@ async fn a_target_that_met_another_writer_is_tried_again() {
         }))
     });
     let events = canned.clients().events;
-    let failed = events.put_targets(&json!({ "Rule": "nightly" })).await.unwrap_err();
+    let failed = events
+        .put_targets(&json!({ "Rule": "nightly" }))
+        .await
+        .unwrap_err();
     assert_eq!(failed.class, ErrorClass::Retry);
 }
 
 #[tokio::test(start_paused = true)]
 async fn deleting_twice_is_deleting_once() {
     let canned = Canned::new(|_| error(400, "ResourceNotFoundException", "gone"));
-    canned.clients().events.delete_rule("nightly").await.unwrap();
+    canned
+        .clients()
+        .events
+        .delete_rule("nightly")
+        .await
+        .unwrap();
     let canned = Canned::new(|_| Reply::Page(200, ""));
-    canned.clients().events.delete_rule("nightly").await.unwrap();
+    canned
+        .clients()
+        .events
+        .delete_rule("nightly")
+        .await
+        .unwrap();
     assert_eq!(canned.seen()[0].body, json!({ "Name": "nightly" }));
 }
 

@@ -36,10 +36,16 @@ fn described() -> Value {
     members.insert("taskDefinitionArn".into(), json!(ARN));
     members.insert("revision".into(), json!(7));
     members.insert("status".into(), json!("ACTIVE"));
-    members.insert("requiresAttributes".into(), json!([{ "name": "ecs.capability.x" }]));
+    members.insert(
+        "requiresAttributes".into(),
+        json!([{ "name": "ecs.capability.x" }]),
+    );
     members.insert("compatibilities".into(), json!(["EC2", "FARGATE"]));
     members.insert("registeredAt".into(), json!(1_754_000_000.123));
-    members.insert("registeredBy".into(), json!("arn:aws:iam::123456789012:user/terraform"));
+    members.insert(
+        "registeredBy".into(),
+        json!("arn:aws:iam::123456789012:user/terraform"),
+    );
     json!({ "taskDefinition": definition, "tags": [{ "key": "team", "value": "" }] })
 }
 
@@ -65,10 +71,16 @@ async fn a_definition_survives_describe_and_register_whole() {
     expected["tags"] = json!([{ "key": "team", "value": "" }]);
     assert_eq!(definition.content, expected);
 
-    let arn = ecs.register_task_definition(&definition.content).await.unwrap();
+    let arn = ecs
+        .register_task_definition(&definition.content)
+        .await
+        .unwrap();
     assert_eq!(arn, ARN);
     let seen = canned.seen();
-    assert_eq!(seen[0].body, json!({ "taskDefinition": "app", "include": ["TAGS"] }));
+    assert_eq!(
+        seen[0].body,
+        json!({ "taskDefinition": "app", "include": ["TAGS"] })
+    );
     assert_eq!(seen[1].body, expected);
     assert_eq!(seen[1].length, Some(seen[1].bytes.to_string()));
     assert!(seen[1].signed);
@@ -82,7 +94,12 @@ async fn no_tags_are_no_member() {
             "tags": [],
         }))
     });
-    let found = canned.clients().ecs.describe_task_definition(ARN).await.unwrap();
+    let found = canned
+        .clients()
+        .ecs
+        .describe_task_definition(ARN)
+        .await
+        .unwrap();
     assert_eq!(found.present().unwrap().content, json!({ "family": "app" }));
 }
 
@@ -107,8 +124,16 @@ async fn a_registration_whose_answer_is_lost_is_sent_once() {
     let lost: [(&str, Make); 4] = [
         ("time ran out", || Reply::Silence),
         ("reset", || Reply::Reset),
-        ("ServerException", || error(500, "ServerException", "These errors are caused by a server issue.")),
-        ("a proxy's page", || Reply::Page(502, "<html><h1>Bad Gateway</h1></html>")),
+        ("ServerException", || {
+            error(
+                500,
+                "ServerException",
+                "These errors are caused by a server issue.",
+            )
+        }),
+        ("a proxy's page", || {
+            Reply::Page(502, "<html><h1>Bad Gateway</h1></html>")
+        }),
     ];
     for (name, make) in lost {
         let canned = Canned::new(move |_| make());
@@ -156,7 +181,12 @@ async fn an_answer_that_the_sdk_cannot_parse_is_still_read() {
             "taskDefinition": { "taskDefinitionArn": ARN, "family": "app", "cpu": { "new": 1 } },
         }))
     });
-    let found = canned.clients().ecs.describe_task_definition(ARN).await.unwrap();
+    let found = canned
+        .clients()
+        .ecs
+        .describe_task_definition(ARN)
+        .await
+        .unwrap();
     assert_eq!(
         found.present().unwrap().content,
         json!({ "family": "app", "cpu": { "new": 1 } })

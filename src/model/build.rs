@@ -1,0 +1,235 @@
+//! Wire types become checked data, once, with every default put in.
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::desired::{
+    Allow, Binding, Deletion, Desired, Environment, Image, Migration, Schedule, Service, Source,
+    Wanted,
+};
+use super::hash;
+use crate::resource::duration::Span;
+use crate::resource::environment::{DriftAction, EnvironmentSpec, EnvironmentStatus, TaskSettings};
+use crate::resource::meta;
+use crate::resource::path::FieldPath;
+use crate::resource::problem::FieldError;
+use crate::resource::release::{self, DeletionPolicy, Pin, ScheduleState, TaskDefinitionSource};
+use crate::resource::{cron, image_ref, validate};
+
+const IMAGE_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
+const MIGRATION_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
+const ROLLOUT_TIMEOUT: SignedDuration = SignedDuration::from_mins(30);
+const HISTORY_LIMIT: usize = 10;
+
+/// What the table knows of a Release beside the object itself.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// Set when its deletion was asked for.
+    pub deleting: Option<Deletion>,
+    /// Who applied it last.
+    pub applier: Option<String>,
+    /// Source revision given at apply.
+    pub source: Option<String>,
+}
+
+/// Checks a Release and its Environment and puts the defaults in.
+///
+/// # Errors
+/// Every error of both, as validation words them.
+pub fn desired(
+    release: &meta::Release,
+    environment: &meta::Environment,
+    provenance: Provenance,
+) -> Result<Desired, Vec<FieldError>> {
+    let mut errors = validate::release(release);
+    errors.extend(validate::environment(environment));
+    let spec = &release.spec;
+    let defaults = environment.spec.tasks.clone().unwrap_or_default();
+    let migrations = spec.migrations.iter().map(|found| migration(found, &defaults)).collect();
+    let services = spec.services.iter().map(service).collect();
+    let schedules: Vec<Schedule> = spec
+        .schedules
+        .iter()
+        .map(|found| schedule(release, found, &environment.spec, &defaults))
+        .collect();
+    roles_of_schedules(&schedules, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let drift = spec.drift.as_ref().or(environment.spec.drift.as_ref());
+    Ok(Desired {
+        key: release.release_key(),
+        uid: release.metadata.uid.clone().unwrap_or_default(),
+        generation: release.metadata.generation.unwrap_or_default(),
+        applier: provenance.applier,
+        source: provenance.source,
+        deleting: provenance.deleting,
+        environment: place(environment),
+        spec: spec.clone(),
+        images: spec.images.iter().map(|(name, found)| (name.clone(), image(found))).collect(),
+        image_timeout: length(spec.image_timeout.as_ref(), IMAGE_TIMEOUT),
+        migrations,
+        services,
+        schedules,
+        prune: spec.prune.unwrap_or(true),
+        suspend: spec.suspend.unwrap_or(false),
+        history_limit: spec.revision_history_limit.map_or(HISTORY_LIMIT, |limit| limit as usize),
+        deletion_policy: spec.deletion_policy.unwrap_or(DeletionPolicy::Orphan),
+        correct_drift: drift.and_then(|drift| drift.policy) != Some(DriftAction::Report),
+        drift_grace: length(drift.and_then(|drift| drift.after.as_ref()), SignedDuration::ZERO),
+    })
+}
+
+fn length(span: Option<&Span>, default: SignedDuration) -> SignedDuration {
+    span.map_or(default, Span::length)
+}
+
+fn place(environment: &meta::Environment) -> Environment {
+    let spec = &environment.spec;
+    Environment {
+        name: environment.metadata.name.clone(),
+        cluster: spec.cluster.clone(),
+        region: spec.region.clone(),
+        account: spec.account.clone(),
+        recorded: environment.status.as_ref().and_then(recorded),
+        allow: allow(spec),
+    }
+}
+
+fn recorded(status: &EnvironmentStatus) -> Option<Binding> {
+    Some(Binding {
+        account: status.account.clone()?,
+        region: status.region.clone()?,
+        cluster: status.cluster.clone()?,
+    })
+}
+
+fn allow(spec: &EnvironmentSpec) -> Allow {
+    let lists = spec.allow.clone().unwrap_or_default();
+    Allow {
+        services: globs(lists.services),
+        families: globs(lists.families),
+        repositories: globs(lists.repositories),
+        roles: globs(lists.roles),
+        rule_names: globs(lists.rule_names),
+    }
+}
+
+/// A glob that does not compile was refused by validation; were it let through, the list would
+/// allow less, never more.
+fn globs(patterns: Option<Vec<String>>) -> Option<GlobSet> {
+    let mut builder = GlobSetBuilder::new();
+    for glob in patterns?.iter().filter_map(|pattern| Glob::new(pattern).ok()) {
+        builder.add(glob);
+    }
+    Some(builder.build().unwrap_or_else(|_| GlobSet::empty()))
+}
+
+fn image(image: &release::Image) -> Image {
+    let ecr = image_ref::ecr_host(&image.repository);
+    let wanted = match (&image.digest, &image.tag) {
+        (Some(digest), _) => Wanted::Digest(digest.clone()),
+        (None, tag) => Wanted::Tag(tag.clone().unwrap_or_default()),
+    };
+    let pinnable = ecr.is_some() || matches!(wanted, Wanted::Digest(_));
+    let pin = image.pin.unwrap_or(if pinnable { Pin::Digest } else { Pin::Tag });
+    Image { repository: image.repository.clone(), wanted, pin, ecr }
+}
+
+fn source(source: &TaskDefinitionSource) -> Source {
+    if let Some(content) = &source.inline {
+        let family = content.get("family").and_then(Value::as_str).unwrap_or_default();
+        return Source::Inline { family: family.to_owned(), content: Value::Object(content.clone()) };
+    }
+    if let Some(family) = &source.family {
+        let pattern = source.registered_by.as_ref();
+        let registered_by = pattern.and_then(|pattern| Glob::new(pattern).ok());
+        return Source::Family {
+            family: family.clone(),
+            registered_by: registered_by.map(|glob| glob.compile_matcher()),
+        };
+    }
+    Source::Service(source.service.clone().unwrap_or_default())
+}
+
+fn migration(migration: &release::Migration, defaults: &TaskSettings) -> Migration {
+    Migration {
+        name: migration.name.clone(),
+        source: source(&migration.task_definition),
+        images: migration.images.clone(),
+        overrides: migration.overrides.clone(),
+        tasks: merged(migration.tasks.as_ref(), defaults),
+        timeout: length(migration.timeout.as_ref(), MIGRATION_TIMEOUT),
+        idempotent: migration.idempotent.unwrap_or(false),
+        entry: hash::of(&json!(migration)),
+    }
+}
+
+fn service(service: &release::Service) -> Service {
+    let own = || Source::Service(service.name.clone());
+    Service {
+        name: service.name.clone(),
+        source: service.task_definition.as_ref().map_or_else(own, source),
+        images: service.images.clone(),
+        depends_on: service.depends_on.clone(),
+        timeout: length(
+            service.rollout.as_ref().and_then(|rollout| rollout.timeout.as_ref()),
+            ROLLOUT_TIMEOUT,
+        ),
+    }
+}
+
+fn schedule(
+    release: &meta::Release,
+    schedule: &release::Schedule,
+    environment: &EnvironmentSpec,
+    defaults: &TaskSettings,
+) -> Schedule {
+    let default_role = environment.schedules.as_ref().and_then(|found| found.role_arn.clone());
+    Schedule {
+        name: schedule.name.clone(),
+        rule: validate::rule_name(release, schedule),
+        expression: cron::schedule_expression(&schedule.expression).unwrap_or_default(),
+        state: schedule.state.unwrap_or(ScheduleState::Enabled),
+        description: schedule.description.clone(),
+        adopt: schedule.adopt.unwrap_or(false),
+        source: source(&schedule.task_definition),
+        images: schedule.images.clone(),
+        overrides: schedule.overrides.clone(),
+        tasks: merged(schedule.tasks.as_ref(), defaults),
+        task_count: schedule.task_count.unwrap_or(1),
+        role_arn: schedule.role_arn.clone().or(default_role),
+    }
+}
+
+/// EventBridge runs a task only with a role: its own or the Environment's.
+fn roles_of_schedules(schedules: &[Schedule], errors: &mut Vec<FieldError>) {
+    for (index, schedule) in schedules.iter().enumerate() {
+        if schedule.role_arn.is_none() {
+            let path = FieldPath::root().key("spec").key("schedules").index(index).key("roleArn");
+            let message = "is needed: neither the schedule nor its environment names a role";
+            errors.push(
+                FieldError::new(path, message)
+                    .help("set it, or spec.schedules.roleArn of the environment"),
+            );
+        }
+    }
+}
+
+/// The part's own settings over the Environment's. A launch type and a capacity provider strategy
+/// exclude each other, so that naming one takes the other's default away.
+fn merged(own: Option<&TaskSettings>, defaults: &TaskSettings) -> TaskSettings {
+    let Some(own) = own else { return defaults.clone() };
+    let placed = own.launch_type.is_some() || own.capacity_provider_strategy.is_some();
+    let mut settings = defaults.clone();
+    if placed {
+        settings.launch_type = own.launch_type;
+        settings.capacity_provider_strategy.clone_from(&own.capacity_provider_strategy);
+    }
+    settings.network_configuration = own.network_configuration.clone().or(settings.network_configuration);
+    settings.platform_version = own.platform_version.clone().or(settings.platform_version);
+    settings.propagate_tags = own.propagate_tags.or(settings.propagate_tags);
+    settings.enable_execute_command = own.enable_execute_command.or(settings.enable_execute_command);
+    settings
+}

@@ -1,0 +1,201 @@
+//! Changes of single fields, without a manifest: `set image`, `suspend`, `resume`.
+//!
+//! They leave alone what anybody applied last, so a later apply of an unchanged manifest keeps
+//! them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::apply::{ATTEMPTS, canonical, check_applier};
+use super::merge::diff;
+use super::record::{Record, from_item, still, to_item};
+use super::{Applied, ApplyOutcome, FieldChange, ObjectRef, Store, StoreError, keys};
+use crate::aws::dynamodb::{Write, WriteError};
+use crate::resource::meta::ReleaseKey;
+use crate::resource::release::ReleaseSpec;
+
+/// What an image is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewTag {
+    /// A tag.
+    Tag(String),
+    /// A digest, `sha256:...`.
+    Digest(String),
+}
+
+impl NewTag {
+    /// `tag`, `sha256:...` or `@sha256:...`, as people write it behind `NAME=`.
+    pub fn parse(text: &str) -> Self {
+        let bare = text.strip_prefix('@').unwrap_or(text);
+        if bare.starts_with("sha256:") {
+            NewTag::Digest(bare.to_owned())
+        } else {
+            NewTag::Tag(text.to_owned())
+        }
+    }
+}
+
+impl Store {
+    /// Sets tags or digests of images that the Release declares. Setting what is there already
+    /// writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without such a Release; [`StoreError::Refused`] for an image it
+    /// does not declare, or while it is being deleted.
+    pub async fn set_images(
+        &self,
+        key: &ReleaseKey,
+        images: &BTreeMap<String, NewTag>,
+        applier: &str,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let object = ObjectRef::release(key);
+        let change = |spec: &mut Map<String, Value>| set_images(&object, spec, images);
+        self.edit(&object, applier, now, &change).await
+    }
+
+    /// Suspends a Release or resumes it.
+    ///
+    /// # Errors
+    /// As [`Store::set_images`].
+    pub async fn set_suspend(
+        &self,
+        key: &ReleaseKey,
+        suspend: bool,
+        applier: &str,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let change = |spec: &mut Map<String, Value>| {
+            if suspend {
+                spec.insert("suspend".to_owned(), true.into());
+            } else if spec.get("suspend") != Some(&Value::Bool(false)) {
+                spec.shift_remove("suspend");
+            }
+            Ok(())
+        };
+        self.edit(&ObjectRef::release(key), applier, now, &change)
+            .await
+    }
+
+    async fn edit(
+        &self,
+        object: &ObjectRef,
+        applier: &str,
+        now: Timestamp,
+        change: &(dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync),
+    ) -> Result<Applied, StoreError> {
+        check_applier(applier)?;
+        for _ in 0..ATTEMPTS {
+            let mut record = self.record(object).await?;
+            refuse_deleted(object, &record)?;
+            let before = record.document();
+            let mut after = before.clone();
+            if let Some(spec) = after["spec"].as_object_mut() {
+                change(spec)?;
+            }
+            after["spec"] = canonical::<ReleaseSpec>(object, after["spec"].take())?;
+            let changes = diff(&before, &after);
+            let outcome = if changes.is_empty() {
+                ApplyOutcome::Unchanged
+            } else {
+                let read = record.version;
+                record.version += 1;
+                record.generation += 1;
+                record.set_document(&after)?;
+                record.note(&changes, applier, now);
+                record.applier = Some(applier.to_owned());
+                record.source = None;
+                record.applied_at = now;
+                if !self.replace(object, &record, read).await? {
+                    continue;
+                }
+                ApplyOutcome::Configured
+            };
+            return Ok(Applied {
+                outcome,
+                generation: record.generation,
+                resource_version: record.version.to_string(),
+                changes: changes.into_iter().map(FieldChange::from).collect(),
+                kept: Vec::new(),
+            });
+        }
+        Err(StoreError::Conflict(object.to_string()))
+    }
+
+    /// An object as stored.
+    pub(super) async fn record(&self, object: &ObjectRef) -> Result<Record, StoreError> {
+        match self.table.get(&keys::object(object)).await? {
+            Some(item) => from_item(item),
+            None => Err(StoreError::NotFound(object.to_string())),
+        }
+    }
+
+    /// Writes an object over the version that was read; says whether that was still there.
+    pub(super) async fn replace(
+        &self,
+        object: &ObjectRef,
+        record: &Record,
+        read: u64,
+    ) -> Result<bool, StoreError> {
+        let item = to_item(&keys::object(object), record)?;
+        let write = Write::Put {
+            item,
+            condition: Some(still(read)),
+        };
+        match self.table.write(vec![write]).await {
+            Ok(()) => Ok(true),
+            Err(WriteError::ConditionFailed { .. }) => Ok(false),
+            Err(WriteError::Table(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn refuse_deleted(object: &ObjectRef, record: &Record) -> Result<(), StoreError> {
+    match record.deletion_timestamp {
+        Some(at) => Err(StoreError::Refused(format!(
+            "{object} is being deleted since {at}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn set_images(
+    object: &ObjectRef,
+    spec: &mut Map<String, Value>,
+    changes: &BTreeMap<String, NewTag>,
+) -> Result<(), StoreError> {
+    let mut none = Map::new();
+    let images = spec
+        .get_mut("images")
+        .and_then(Value::as_object_mut)
+        .unwrap_or(&mut none);
+    let unknown: Vec<_> = changes
+        .keys()
+        .filter(|name| !images.contains_key(*name))
+        .collect();
+    if !unknown.is_empty() {
+        let list = |names: Vec<&String>| {
+            let names: Vec<_> = names.into_iter().map(String::as_str).collect();
+            names.join(", ")
+        };
+        return Err(StoreError::Refused(format!(
+            "{object} declares no image {}; it declares: {}",
+            list(unknown),
+            list(images.keys().collect())
+        )));
+    }
+    for (name, change) in changes {
+        let Some(image) = images.get_mut(name).and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let (set, other, value) = match change {
+            NewTag::Tag(tag) => ("tag", "digest", tag),
+            NewTag::Digest(digest) => ("digest", "tag", digest),
+        };
+        image.shift_remove(other);
+        image.insert(set.to_owned(), value.clone().into());
+    }
+    Ok(())
+}

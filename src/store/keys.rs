@@ -1,0 +1,177 @@
+//! Every key of the table, in one place.
+//!
+//! A partition key begins with what its items are, and goes on with the namespace where CI of one
+//! namespace needs it: IAM's `dynamodb:LeadingKeys` can then allow CI to write `spec#<ns>` and
+//! `request#<ns>` and to read `status#<ns>`, and nothing else.
+//!
+//! | pk | sk | holds | written by |
+//! |---|---|---|---|
+//! | `meta` | `installation` | the installation's id | `init` |
+//! | `environment` | `environment#<name>` | an Environment | platform admins |
+//! | `environment` | `applied#<name>#<applier>` | what an applier applied last | platform admins |
+//! | `binding` | `<name>` | account, Region and cluster at first use | the controller |
+//! | `spec#<ns>` | `release#<name>` | a Release without its status | people and CI |
+//! | `spec#<ns>` | `applied#<name>#<applier>` | what an applier applied last | people and CI |
+//! | `request#<ns>` | `<name>#<id>` | something asked of the controller | people and CI |
+//! | `status#<ns>` | `release#<name>` | a Release's status | the controller |
+//! | `ledger#<ns>/<name>` | `revision#<number>` | a revision | the controller |
+//! | `ledger#<ns>/<name>` | `migration#<name>#<run key>` | a migration's run | the controller |
+//! | `ledger#<ns>/<name>` | `rollout#<service>` | a service's newest rollout | the controller |
+//! | `ledger#<ns>/<name>` | `claim#<arn>` | a claim of this Release | the controller |
+//! | `registration#<account>/<region>/<family>` | `<hash>` | a registration | the controller |
+//! | `definition#<hash>` | `definition` | a task definition's content | the controller |
+//! | `claim#<arn>` | `claim` | who holds a service or rule | the controller |
+//! | `epoch` | `epoch` | the newest controller's epoch | the controller |
+
+use crate::aws::dynamodb::Key;
+use crate::resource::meta::{Kind, ReleaseKey};
+
+use super::ObjectRef;
+
+/// Partition of the Environments.
+pub const ENVIRONMENTS: &str = "environment";
+/// Partition of the Environments' bindings.
+pub const BINDINGS: &str = "binding";
+/// Sort key prefix of Environments within their partition.
+pub const ENVIRONMENT_PREFIX: &str = "environment#";
+/// Sort key prefix of Releases within their partition, and of their statuses within theirs.
+pub const RELEASE_PREFIX: &str = "release#";
+/// Sort key prefixes of a ledger's records.
+pub const REVISION_PREFIX: &str = "revision#";
+/// See [`REVISION_PREFIX`].
+pub const MIGRATION_PREFIX: &str = "migration#";
+/// See [`REVISION_PREFIX`].
+pub const ROLLOUT_PREFIX: &str = "rollout#";
+/// See [`REVISION_PREFIX`].
+pub const CLAIM_PREFIX: &str = "claim#";
+
+/// The installation's id.
+pub fn installation() -> Key {
+    Key::new("meta", "installation")
+}
+
+/// The newest controller's epoch.
+pub fn epoch() -> Key {
+    Key::new("epoch", "epoch")
+}
+
+/// Partition of a namespace's Releases.
+pub fn specs(namespace: &str) -> String {
+    format!("spec#{namespace}")
+}
+
+/// Partition of a namespace's statuses.
+pub fn statuses(namespace: &str) -> String {
+    format!("status#{namespace}")
+}
+
+/// Partition of a namespace's requests.
+pub fn requests(namespace: &str) -> String {
+    format!("request#{namespace}")
+}
+
+/// Partition of a Release's ledger.
+pub fn ledger(release: &ReleaseKey) -> String {
+    format!("ledger#{release}")
+}
+
+/// Partition of a family's registrations.
+pub fn registrations(account: &str, region: &str, family: &str) -> String {
+    format!("registration#{account}/{region}/{family}")
+}
+
+/// An Environment or a Release, without status.
+pub fn object(object: &ObjectRef) -> Key {
+    match object.kind {
+        Kind::Environment => environment(&object.name),
+        Kind::Release => release(&object.release_key()),
+    }
+}
+
+/// What `applier` applied last to an object.
+pub fn applied(object: &ObjectRef, applier: &str) -> Key {
+    let Key { pk, .. } = self::object(object);
+    Key::new(pk, format!("{}{applier}", applied_prefix(object)))
+}
+
+/// Sort key prefix of what anybody applied last to an object.
+pub fn applied_prefix(object: &ObjectRef) -> String {
+    format!("applied#{}#", object.name)
+}
+
+/// An Environment.
+pub fn environment(name: &str) -> Key {
+    Key::new(ENVIRONMENTS, format!("{ENVIRONMENT_PREFIX}{name}"))
+}
+
+/// An Environment's binding.
+pub fn binding(name: &str) -> Key {
+    Key::new(BINDINGS, name)
+}
+
+/// A Release without its status.
+pub fn release(key: &ReleaseKey) -> Key {
+    Key::new(
+        specs(&key.namespace),
+        format!("{RELEASE_PREFIX}{}", key.name),
+    )
+}
+
+/// A Release's status.
+pub fn status(key: &ReleaseKey) -> Key {
+    Key::new(
+        statuses(&key.namespace),
+        format!("{RELEASE_PREFIX}{}", key.name),
+    )
+}
+
+/// A request about a Release.
+pub fn request(key: &ReleaseKey, id: &str) -> Key {
+    Key::new(
+        requests(&key.namespace),
+        format!("{}{id}", request_prefix(key)),
+    )
+}
+
+/// Sort key prefix of a Release's requests.
+pub fn request_prefix(key: &ReleaseKey) -> String {
+    format!("{}#", key.name)
+}
+
+/// A revision; numbers sort as they count.
+pub fn revision(key: &ReleaseKey, number: u64) -> Key {
+    Key::new(ledger(key), format!("{REVISION_PREFIX}{number:010}"))
+}
+
+/// A migration's run.
+pub fn migration(key: &ReleaseKey, migration: &str, run_key: &str) -> Key {
+    Key::new(
+        ledger(key),
+        format!("{MIGRATION_PREFIX}{migration}#{run_key}"),
+    )
+}
+
+/// A service's newest rollout.
+pub fn rollout(key: &ReleaseKey, service: &str) -> Key {
+    Key::new(ledger(key), format!("{ROLLOUT_PREFIX}{service}"))
+}
+
+/// A claim, in the ledger of the Release that holds it.
+pub fn claim_in_ledger(key: &ReleaseKey, arn: &str) -> Key {
+    Key::new(ledger(key), format!("{CLAIM_PREFIX}{arn}"))
+}
+
+/// A claim, by what is claimed.
+pub fn claim(arn: &str) -> Key {
+    Key::new(format!("{CLAIM_PREFIX}{arn}"), "claim")
+}
+
+/// A registration.
+pub fn registration(account: &str, region: &str, family: &str, hash: &str) -> Key {
+    Key::new(registrations(account, region, family), hash)
+}
+
+/// A task definition's content.
+pub fn definition(hash: &str) -> Key {
+    Key::new(format!("definition#{hash}"), "definition")
+}

@@ -1,0 +1,203 @@
+//! Reading Environments and Releases.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Record, from_item};
+use super::{Store, StoreError, StoredRelease, keys};
+use crate::aws::dynamodb::{Item, Key};
+use crate::model::desired::{Binding, Deletion};
+use crate::resource::environment::EnvironmentStatus;
+use crate::resource::meta::{Environment, Kind, ReleaseKey};
+use crate::resource::status::ReleaseStatus;
+
+/// Where an Environment's Releases went at its first use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BindingRecord {
+    pub account: String,
+    pub region: String,
+    pub cluster: String,
+}
+
+impl From<&Binding> for BindingRecord {
+    fn from(binding: &Binding) -> Self {
+        let Binding {
+            account,
+            region,
+            cluster,
+        } = binding.clone();
+        Self {
+            account,
+            region,
+            cluster,
+        }
+    }
+}
+
+impl From<BindingRecord> for EnvironmentStatus {
+    fn from(binding: BindingRecord) -> Self {
+        EnvironmentStatus {
+            account: Some(binding.account),
+            region: Some(binding.region),
+            cluster: Some(binding.cluster),
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// A Release's status as stored, in an item of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StatusRecord {
+    /// The object it speaks of: one made anew under the same name is another.
+    pub uid: String,
+    pub version: u64,
+    pub status: ReleaseStatus,
+}
+
+impl Store {
+    /// Every Environment, by name, with what was recorded at its first use.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
+        let found = self
+            .table
+            .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
+            .await?;
+        let mut bindings = BTreeMap::new();
+        for item in self.table.query(keys::BINDINGS, "").await? {
+            bindings.insert(Key::of(&item).sk, from_item::<BindingRecord>(item)?);
+        }
+        let with_binding = |item: Item| {
+            let name = name_of(&item, keys::ENVIRONMENT_PREFIX);
+            let binding = bindings.remove(&name);
+            environment(item, name, binding)
+        };
+        found.into_iter().map(with_binding).collect()
+    }
+
+    /// One Environment.
+    ///
+    /// # Errors
+    /// When a call fails, or the item cannot be read.
+    pub async fn environment(&self, name: &str) -> Result<Option<Environment>, StoreError> {
+        let Some(item) = self.table.get(&keys::environment(name)).await? else {
+            return Ok(None);
+        };
+        let binding = self.binding(name).await?;
+        environment(item, name.to_owned(), binding).map(Some)
+    }
+
+    pub(super) async fn binding(&self, name: &str) -> Result<Option<BindingRecord>, StoreError> {
+        self.table
+            .get(&keys::binding(name))
+            .await?
+            .map(from_item)
+            .transpose()
+    }
+
+    /// Every Release of a namespace, by name, with its status.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn releases(&self, namespace: &str) -> Result<Vec<StoredRelease>, StoreError> {
+        // Statuses first: one that is older than its spec says so by its observedGeneration, while
+        // a newer one would speak of a generation that the spec read before it does not have yet.
+        let mut statuses = BTreeMap::new();
+        for item in self
+            .table
+            .query(&keys::statuses(namespace), keys::RELEASE_PREFIX)
+            .await?
+        {
+            statuses.insert(name_of(&item, keys::RELEASE_PREFIX), item);
+        }
+        let found = self
+            .table
+            .query(&keys::specs(namespace), keys::RELEASE_PREFIX)
+            .await?;
+        let with_status = |item: Item| {
+            let key = ReleaseKey::new(namespace, name_of(&item, keys::RELEASE_PREFIX));
+            let status = statuses.remove(&key.name);
+            release(&key, item, status)
+        };
+        found.into_iter().map(with_status).collect()
+    }
+
+    /// One Release, with its status.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn release(&self, key: &ReleaseKey) -> Result<Option<StoredRelease>, StoreError> {
+        let status = self.table.get(&keys::status(key)).await?;
+        let Some(item) = self.table.get(&keys::release(key)).await? else {
+            return Ok(None);
+        };
+        release(key, item, status).map(Some)
+    }
+
+    /// Every Release of every Environment, by namespace and name.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn list(&self) -> Result<Vec<StoredRelease>, StoreError> {
+        let mut all = Vec::new();
+        for item in self
+            .table
+            .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
+            .await?
+        {
+            let namespace = name_of(&item, keys::ENVIRONMENT_PREFIX);
+            all.extend(self.releases(&namespace).await?);
+        }
+        Ok(all)
+    }
+}
+
+pub(super) fn name_of(item: &Item, prefix: &str) -> String {
+    let sk = Key::of(item).sk;
+    sk.strip_prefix(prefix).unwrap_or(&sk).to_owned()
+}
+
+fn environment(
+    item: Item,
+    name: String,
+    binding: Option<BindingRecord>,
+) -> Result<Environment, StoreError> {
+    let key = Key::of(&item);
+    let record: Record = from_item(item)?;
+    record.object(
+        &key,
+        (Kind::Environment, name, None),
+        binding.map(EnvironmentStatus::from),
+    )
+}
+
+fn release(
+    key: &ReleaseKey,
+    item: Item,
+    status: Option<Item>,
+) -> Result<StoredRelease, StoreError> {
+    let place = Key::of(&item);
+    let record: Record = from_item(item)?;
+    let status: Option<StatusRecord> = status.map(from_item).transpose()?;
+    let status_version = status.as_ref().map_or(0, |status| status.version);
+    let status = status
+        .filter(|status| status.uid == record.uid)
+        .map(|status| status.status);
+    let ReleaseKey { namespace, name } = key.clone();
+    Ok(StoredRelease {
+        release: record.object(&place, (Kind::Release, name, Some(namespace)), status)?,
+        status_version,
+        deleting: record.deletion_timestamp.map(|_| Deletion {
+            orphan: record.orphan,
+        }),
+        applier: record.applier,
+        source: record.source,
+        applied_at: record.applied_at,
+        manager: record.manager,
+        set_by: record.set_by,
+    })
+}

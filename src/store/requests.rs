@@ -1,0 +1,61 @@
+//! What people and CI ask of the controller.
+
+use jiff::Timestamp;
+
+use super::record::{from_item, to_item};
+use super::{ObjectRef, Store, StoreError, keys};
+use crate::aws::dynamodb::{Condition, Write, WriteError};
+use crate::model::ledger::{Request, RequestKind};
+use crate::resource::meta::ReleaseKey;
+
+impl Store {
+    /// Asks something of the controller about a Release that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without such a Release.
+    pub async fn request(
+        &self,
+        key: &ReleaseKey,
+        kind: RequestKind,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Request, StoreError> {
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        // Sorts by time until the year 2286.
+        let id = format!("{:013}-{unique}", now.as_millisecond().max(0));
+        let request = Request {
+            id,
+            kind,
+            by: by.to_owned(),
+            at: now,
+        };
+        let item = to_item(&keys::request(key, &request.id), &request)?;
+        let writes = vec![
+            Write::Check {
+                key: keys::release(key),
+                condition: Condition::Present,
+            },
+            Write::Put {
+                item,
+                condition: None,
+            },
+        ];
+        match self.table.write(writes).await {
+            Ok(()) => Ok(request),
+            Err(WriteError::ConditionFailed { .. }) => {
+                Err(StoreError::NotFound(ObjectRef::release(key).to_string()))
+            }
+            Err(WriteError::Table(error)) => Err(error.into()),
+        }
+    }
+
+    /// Requests about a Release that were not carried out yet, oldest first.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn requests(&self, key: &ReleaseKey) -> Result<Vec<Request>, StoreError> {
+        let pk = keys::requests(&key.namespace);
+        let found = self.table.query(&pk, &keys::request_prefix(key)).await?;
+        found.into_iter().map(from_item).collect()
+    }
+}
