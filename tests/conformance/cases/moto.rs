@@ -259,7 +259,8 @@ fn a_missing_repository_is_stalled() {
     release["spec"]["images"]["app"]["repository"] = json!(format!(
         "{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rails/nowhere"
     ));
-    let (_, message) = stalls(&server, &[release], "rails");
+    let (reason, message) = stalls(&server, &[release], "rails");
+    assert_eq!(reason, "RepositoryNotFound", "{message}");
     assert!(message.contains("rails/nowhere"), "{message}");
 }
 
@@ -268,7 +269,7 @@ fn a_missing_service_is_stalled() {
     let server = rails();
     let mut release = rails_without(&["migrations", "schedules"]);
     release["spec"]["services"] = json!([{"name": "nowhere", "images": {"app": "app"}}]);
-    let (_, message) = stalls(&server, &[release], "rails");
+    let (reason, message) = stalls(&server, &[release], "rails");
     assert!(
         message.contains("nowhere") && message.contains(CLUSTER),
         "{message}"
@@ -283,7 +284,9 @@ fn a_missing_cluster_is_stalled() {
     let mut environment = manifest::read("rails", "environment.yaml");
     environment["spec"]["cluster"] = json!("no-such-cluster");
     let release = rails_without(&["migrations"]);
-    let (_, message) = stalls(&server, &[environment, release], "rails");
+    let (reason, message) = stalls(&server, &[environment, release], "rails");
+    assert_eq!(reason, "ServiceNotFound", "{message}");
+    assert_eq!(reason, "ClusterNotFound", "{message}");
     assert!(message.contains("no-such-cluster"), "{message}");
 }
 
@@ -292,7 +295,8 @@ fn a_missing_family_is_stalled() {
     let server = rails();
     let mut release = rails_without(&["services", "schedules"]);
     release["spec"]["migrations"][0]["taskDefinition"] = json!({"family": "no-such-family"});
-    let (_, message) = stalls(&server, &[release], "rails");
+    let (reason, message) = stalls(&server, &[release], "rails");
+    assert_eq!(reason, "TaskDefinitionNotFound", "{message}");
     assert!(message.contains("no-such-family"), "{message}");
 }
 
