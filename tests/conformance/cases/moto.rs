@@ -198,9 +198,30 @@ fn services_whose_deployment_never_ends_are_waited_for() {
     );
 
     let release = evenkeel.release("rails");
-    let ready = condition(&release, "Ready").map(|(status, ..)| status);
-    assert_ne!(ready.as_deref(), Some("True"), "{release:#}");
+    let (status, reason, _) =
+        condition(&release, "Ready").unwrap_or_else(|| panic!("no Ready: {release:#}"));
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", "ForeignDeployment")
+    );
     assert!(condition(&release, "Stalled").is_none(), "{release:#}");
+    let plan = evenkeel.json(&["plan", "rails", "-o", "json"]);
+    assert_eq!(plan["actions"], json!([]));
+    let waiting: Vec<&Value> = plan["waiting"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|wait| &wait["resource"])
+        .collect();
+    assert_eq!(
+        waiting,
+        [
+            "service/app",
+            "service/shoryuken",
+            "schedule/nightly-report",
+            "schedule/sweep-carts"
+        ]
+    );
     let after = server.snapshot(CLUSTER);
     assert_eq!(after["services"], before["services"], "a service was moved");
     assert_eq!(
@@ -235,7 +256,7 @@ fn a_missing_tag_is_waited_for_and_then_stalled() {
     release["spec"]["imageTimeout"] = json!("1h");
     let evenkeel = Evenkeel::new(&server, "production");
     evenkeel.apply(&[&manifest::write("pending", &release)]);
-    let ended = evenkeel.run_for(&["run", "--once"], Duration::from_secs(10));
+    let ended = evenkeel.run_for(&["run", "--once"], Duration::from_secs(20));
     assert_eq!(ended.code, None, "a push may still come: {ended:#?}");
     let waiting = evenkeel.release("rails");
     let (_, reason, _) =
