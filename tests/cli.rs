@@ -1,0 +1,14 @@
+//! The command line as people and programs meet it: help, exit codes, sentences, contracts.
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/contract.rs"]
+mod contract;
+#[path = "cli/demo.rs"]
+mod demo;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/support.rs"]
+mod support;
+#[path = "cli/tour.rs"]
+mod tour;
