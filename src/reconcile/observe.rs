@@ -9,7 +9,9 @@ use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::{Aws, Clients};
 use crate::model::desired::{Desired, Part, Source, Wanted};
 use crate::model::known::Known;
-use crate::model::ledger::{Explanation, Ledger, PartTarget, Registration, Revision, RolloutState, RunState};
+use crate::model::ledger::{
+    Explanation, Ledger, PartTarget, Registration, Revision, RevisionOutcome, RolloutState, RunState,
+};
 use crate::model::observed::{Observed, Rule, Service};
 use crate::plan;
 use crate::resource::image_ref::EcrRepository;
@@ -120,6 +122,10 @@ impl Look<'_> {
 
     /// Tags to resolve, and recorded digests to find again.
     async fn images(&mut self) -> Result<(), LookError> {
+        // Between resolving and Ready nothing depends on where a tag points.
+        if self.current().is_some_and(|revision| revision.outcome != RevisionOutcome::Ready) {
+            return Ok(());
+        }
         let recorded = self.current().map(|revision| revision.images.clone()).unwrap_or_default();
         let mut repositories: BTreeMap<EcrRepository, Vec<(String, Wanted, bool)>> = BTreeMap::new();
         for (name, image) in &self.desired.images {
@@ -504,6 +510,10 @@ impl Look<'_> {
         for name in names {
             let known = match found.remove(&name) {
                 Some(rule) => Known::Present(rule),
+                // The list was read whole: what it does not hold is not there.
+                None if self.observed.rules_listed == Some(true) && name.starts_with(&prefix) => {
+                    Known::Absent
+                }
                 None => match self.clients.events.rule(&name).await {
                     Ok(known) => known,
                     Err(error) => Known::Unknown(self.failed(error)?),

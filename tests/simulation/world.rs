@@ -133,4 +133,16 @@ impl World {
             .map(|call| format!("{}.{}", call.service, call.operation))
             .collect()
     }
+
+    /// Tasks of a family that are running or stopped; ECS forgets the stopped ones after an hour.
+    pub fn tasks_of(&self, cluster: &str, family: &str) -> Vec<String> {
+        let mut tasks = Vec::new();
+        for status in ["RUNNING", "STOPPED"] {
+            let input = json!({"cluster": cluster, "family": family, "desiredStatus": status});
+            let answer = self.aws("ecs", "ListTasks", input);
+            let arns = answer["taskArns"].as_array().into_iter().flatten();
+            tasks.extend(arns.filter_map(|arn| arn.as_str().map(str::to_owned)));
+        }
+        tasks
+    }
 }

@@ -198,9 +198,30 @@ fn services_whose_deployment_never_ends_are_waited_for() {
     );
 
     let release = evenkeel.release("rails");
-    let ready = condition(&release, "Ready").map(|(status, ..)| status);
-    assert_ne!(ready.as_deref(), Some("True"), "{release:#}");
+    let (status, reason, _) =
+        condition(&release, "Ready").unwrap_or_else(|| panic!("no Ready: {release:#}"));
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", "ForeignDeployment")
+    );
     assert!(condition(&release, "Stalled").is_none(), "{release:#}");
+    let plan = evenkeel.json(&["plan", "rails", "-o", "json"]);
+    assert_eq!(plan["actions"], json!([]));
+    let waiting: Vec<&Value> = plan["waiting"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|wait| &wait["resource"])
+        .collect();
+    assert_eq!(
+        waiting,
+        [
+            "service/app",
+            "service/shoryuken",
+            "schedule/nightly-report",
+            "schedule/sweep-carts"
+        ]
+    );
     let after = server.snapshot(CLUSTER);
     assert_eq!(after["services"], before["services"], "a service was moved");
     assert_eq!(
@@ -235,7 +256,7 @@ fn a_missing_tag_is_waited_for_and_then_stalled() {
     release["spec"]["imageTimeout"] = json!("1h");
     let evenkeel = Evenkeel::new(&server, "production");
     evenkeel.apply(&[&manifest::write("pending", &release)]);
-    let ended = evenkeel.run_for(&["run", "--once"], Duration::from_secs(10));
+    let ended = evenkeel.run_for(&["run", "--once"], Duration::from_secs(20));
     assert_eq!(ended.code, None, "a push may still come: {ended:#?}");
     let waiting = evenkeel.release("rails");
     let (_, reason, _) =
@@ -259,7 +280,8 @@ fn a_missing_repository_is_stalled() {
     release["spec"]["images"]["app"]["repository"] = json!(format!(
         "{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rails/nowhere"
     ));
-    let (_, message) = stalls(&server, &[release], "rails");
+    let (reason, message) = stalls(&server, &[release], "rails");
+    assert_eq!(reason, "RepositoryNotFound", "{message}");
     assert!(message.contains("rails/nowhere"), "{message}");
 }
 
@@ -268,7 +290,8 @@ fn a_missing_service_is_stalled() {
     let server = rails();
     let mut release = rails_without(&["migrations", "schedules"]);
     release["spec"]["services"] = json!([{"name": "nowhere", "images": {"app": "app"}}]);
-    let (_, message) = stalls(&server, &[release], "rails");
+    let (reason, message) = stalls(&server, &[release], "rails");
+    assert_eq!(reason, "ServiceNotFound", "{message}");
     assert!(
         message.contains("nowhere") && message.contains(CLUSTER),
         "{message}"
@@ -283,7 +306,8 @@ fn a_missing_cluster_is_stalled() {
     let mut environment = manifest::read("rails", "environment.yaml");
     environment["spec"]["cluster"] = json!("no-such-cluster");
     let release = rails_without(&["migrations"]);
-    let (_, message) = stalls(&server, &[environment, release], "rails");
+    let (reason, message) = stalls(&server, &[environment, release], "rails");
+    assert_eq!(reason, "ClusterNotFound", "{message}");
     assert!(message.contains("no-such-cluster"), "{message}");
 }
 
@@ -292,7 +316,8 @@ fn a_missing_family_is_stalled() {
     let server = rails();
     let mut release = rails_without(&["services", "schedules"]);
     release["spec"]["migrations"][0]["taskDefinition"] = json!({"family": "no-such-family"});
-    let (_, message) = stalls(&server, &[release], "rails");
+    let (reason, message) = stalls(&server, &[release], "rails");
+    assert_eq!(reason, "TaskDefinitionNotFound", "{message}");
     assert!(message.contains("no-such-family"), "{message}");
 }
 

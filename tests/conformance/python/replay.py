@@ -54,6 +54,8 @@ def make_network(calls):
     that the server gave them in their places."""
     ec2 = boto3.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    # moto's RunTask fails in a VPC without host names.
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     made = {}
 
     def subnet(_name):

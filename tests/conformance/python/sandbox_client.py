@@ -386,6 +386,7 @@ class EventsTest(SandboxTest):
         put = self.events.put_targets(Rule="walked", Targets=[target])
         self.assertEqual(put["FailedEntryCount"], 0)
         pages = self.events.get_paginator("list_targets_by_rule").paginate(Rule="walked")
+        target["EcsParameters"].update(EnableECSManagedTags=False, EnableExecuteCommand=False)
         self.assertEqual([t for page in pages for t in page["Targets"]], [target])
         pages = self.events.get_paginator("list_rule_names_by_target").paginate(TargetArn=cluster)
         self.assertIn("walked", [name for page in pages for name in page["RuleNames"]])
