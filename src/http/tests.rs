@@ -1,6 +1,5 @@
 use super::*;
 use crate::controller::{Happening, What};
-use crate::model::plan::Plan;
 use crate::resource::meta::ReleaseKey;
 
 fn happening(what: What) -> Happening {
@@ -20,7 +19,7 @@ fn page(metrics: &Metrics) -> String {
 #[test]
 fn passes_are_counted_by_result() {
     let metrics = Metrics::new().unwrap();
-    metrics.observe(&happening(What::Planned(Box::new(Plan::default()))));
+    metrics.observe(&happening(What::Planned(Box::default())));
     metrics.observe(&happening(What::Failed("the table is away".to_owned())));
     let page = page(&metrics);
     for line in [

@@ -1,6 +1,8 @@
 //! The demo tells what really happened, and fails when it did not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::run;
 
