@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::DesiredStatus;
 use serde_json::Value;
 
 use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
-use crate::aws::error::{AwsError, Call};
+use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::raw::Exchange;
 use crate::aws::time::timestamp;
 use crate::model::known::Known;
@@ -97,17 +97,28 @@ impl Ecs {
         }
         arns.sort();
         arns.dedup();
-        let mut tasks: Vec<Task> = self
-            .describe_tasks(cluster, &arns)
-            .await?
-            .into_values()
-            .filter_map(|task| match task {
-                Known::Present(task) => Some(task),
-                Known::Absent | Known::Unknown(_) => None,
-            })
-            // Some servers do not filter.
-            .filter(|task| task.started_by.as_deref().is_none_or(|by| by == started_by))
-            .collect();
+        let mut tasks = Vec::new();
+        for (arn, task) in self.describe_tasks(cluster, &arns).await? {
+            match task {
+                // Some servers do not filter.
+                Known::Present(task)
+                    if task
+                        .started_by
+                        .as_deref()
+                        .is_some_and(|by| by != started_by) => {}
+                Known::Present(task) => tasks.push(task),
+                // It was listed, so leaving it out would say that nothing was started.
+                unsure => {
+                    let what = format!("task {arn} in cluster {cluster}");
+                    let call = Call::read(SERVICE, "DescribeTasks", what);
+                    let why = match unsure {
+                        Known::Unknown(why) => why,
+                        _ => "ListTasks names it and DescribeTasks does not know it".to_owned(),
+                    };
+                    return Err(call.unexpected(ErrorClass::Retry, why));
+                }
+            }
+        }
         tasks.sort_by_key(|task| task.created_at);
         Ok(tasks)
     }
@@ -121,7 +132,7 @@ impl Ecs {
         let what = format!("tasks started by {started_by} in cluster {cluster}");
         let call = Call::read(SERVICE, "ListTasks", what);
         let mut arns = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
             let sent = self
                 .client
@@ -129,12 +140,12 @@ impl Ecs {
                 .cluster(cluster)
                 .started_by(started_by)
                 .desired_status(status.clone())
-                .set_next_token(token)
+                .set_next_token(token.clone())
                 .send()
                 .await;
             let answer = sent.map_err(|error| call.failed(error))?;
             arns.extend(answer.task_arns.unwrap_or_default());
-            token = answer.next_token.filter(|token| !token.is_empty());
+            token = call.next_page(token.as_ref(), answer.next_token)?;
             if token.is_none() {
                 return Ok(arns);
             }
