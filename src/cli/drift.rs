@@ -28,7 +28,11 @@ pub struct DriftArgs {
 
 pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<Exit, CliError> {
     let namespace = settings.namespace.as_deref();
-    let name = args.name.as_ref().map(|name| ReleaseName::parse(name, namespace)).transpose()?;
+    let name = args
+        .name
+        .as_ref()
+        .map(|name| ReleaseName::parse(name, namespace))
+        .transpose()?;
     let connection = Connection::open(settings).await?;
     let releases = match &name {
         Some(name) => vec![connection.find(name).await?],
@@ -57,5 +61,8 @@ pub async fn look(connection: &Connection, releases: &[Release]) -> DriftReport 
             Err(error) => DriftItem::unknown(&key, error.to_string()),
         });
     }
-    DriftReport { generated_at: connection.now(), items }
+    DriftReport {
+        generated_at: connection.now(),
+        items,
+    }
 }

@@ -50,13 +50,20 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Failed } else { Exit::Done }.into();
+            return if error.use_stderr() {
+                Exit::Failed
+            } else {
+                Exit::Done
+            }
+            .into();
         }
     };
     let settings = Settings::new(cli.global);
     if settings.out.format == Format::Html && !matches!(cli.verb, Verb::Drift(_) | Verb::Get(_)) {
-        return fail(&CliError::new("this verb prints no HTML")
-            .help("`-o html` works with `drift` and `get`; use table, json or yaml here"));
+        return fail(
+            &CliError::new("this verb prints no HTML")
+                .help("`-o html` works with `drift` and `get`; use table, json or yaml here"),
+        );
     }
     match dispatch(cli.verb, &settings) {
         Ok(exit) => exit.into(),

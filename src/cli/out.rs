@@ -38,7 +38,11 @@ impl Out {
     /// Looks at standard output; `colour` is false where the user forbids it.
     pub fn new(format: Format, colour: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        Self { format, paint: Paint::new(terminal && colour), terminal }
+        Self {
+            format,
+            paint: Paint::new(terminal && colour),
+            terminal,
+        }
     }
 
     /// Prints text as it is.
@@ -47,13 +51,16 @@ impl Out {
     /// When standard output cannot be written.
     pub fn text(self, text: &str) -> Result<(), CliError> {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-            if error.kind() == ErrorKind::BrokenPipe {
-                CliError::pipe_closed()
-            } else {
-                CliError::new(format!("standard output cannot be written: {error}"))
-            }
-        })
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(|error| {
+                if error.kind() == ErrorKind::BrokenPipe {
+                    CliError::pipe_closed()
+                } else {
+                    CliError::new(format!("standard output cannot be written: {error}"))
+                }
+            })
     }
 
     /// Prints one line.
@@ -78,7 +85,10 @@ impl Out {
             Format::Json => self.json(value),
             Format::Yaml => self.yaml(value),
             // Objects that have no page of their own are shown as they are.
-            Format::Html => self.text(&format!("<pre>{}</pre>\n", escape(&table(Paint::default())))),
+            Format::Html => self.text(&format!(
+                "<pre>{}</pre>\n",
+                escape(&table(Paint::default()))
+            )),
         }
     }
 

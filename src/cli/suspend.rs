@@ -52,6 +52,8 @@ async fn set(name: &str, suspend: bool, settings: &Settings) -> Result<Exit, Cli
         (false, _) => "unchanged",
     };
     let value = json!({ "release": key.to_string(), "suspended": suspend, "result": word });
-    settings.out.print(&value, |_| format!("release/{key} {word}\n"))?;
+    settings
+        .out
+        .print(&value, |_| format!("release/{key} {word}\n"))?;
     Ok(Exit::Done)
 }

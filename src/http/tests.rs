@@ -12,7 +12,9 @@ fn happening(what: What) -> Happening {
 
 fn page(metrics: &Metrics) -> String {
     let mut page = Vec::new();
-    TextEncoder::new().encode(&metrics.registry().gather(), &mut page).unwrap();
+    TextEncoder::new()
+        .encode(&metrics.registry().gather(), &mut page)
+        .unwrap();
     String::from_utf8(page).unwrap()
 }
 
@@ -30,5 +32,8 @@ fn passes_are_counted_by_result() {
     ] {
         assert!(page.contains(line), "{line} is missing in\n{page}");
     }
-    assert!(!page.contains("the table is away"), "messages are no labels: {page}");
+    assert!(
+        !page.contains("the table is away"),
+        "messages are no labels: {page}"
+    );
 }

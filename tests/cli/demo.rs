@@ -22,8 +22,15 @@ fn the_demo_tells_the_whole_story() {
         "✓ ECS's record of service app: ROLLBACK_SUCCESSFUL",
         "evenkeel sandbox --load",
     ] {
-        assert!(ended.stdout.contains(line), "{line} is missing in\n{}", ended.stdout);
+        assert!(
+            ended.stdout.contains(line),
+            "{line} is missing in\n{}",
+            ended.stdout
+        );
     }
-    assert!(!ended.stdout.contains('\u{1b}'), "no colours where nobody looks");
+    assert!(
+        !ended.stdout.contains('\u{1b}'),
+        "no colours where nobody looks"
+    );
     assert_eq!(ended.stderr, "");
 }

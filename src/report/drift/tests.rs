@@ -23,12 +23,18 @@ fn difference(actual: &str) -> Difference {
 }
 
 fn of(status: ReleaseStatus) -> Plan {
-    Plan { status, ..Plan::default() }
+    Plan {
+        status,
+        ..Plan::default()
+    }
 }
 
 fn drifted(actual: &str) -> Plan {
     of(ReleaseStatus {
-        drift: DriftStatus { differences: vec![difference(actual)], corrections: Vec::new() },
+        drift: DriftStatus {
+            differences: vec![difference(actual)],
+            corrections: Vec::new(),
+        },
         ..ReleaseStatus::default()
     })
 }
@@ -104,7 +110,10 @@ fn the_table_says_what_differs_and_what_is_not_known() {
 fn what_could_not_be_read_is_never_clean() {
     let report = report();
     assert_eq!(report.worst(), DriftState::Unknown);
-    let read = DriftReport { items: report.items[..2].to_vec(), ..report };
+    let read = DriftReport {
+        items: report.items[..2].to_vec(),
+        ..report
+    };
     assert_eq!(read.worst(), DriftState::Drifted);
 }
 
@@ -128,8 +137,14 @@ fn a_plan_that_could_not_look_is_never_clean() {
         last_transition_time: at("2026-03-01T10:00:00Z"),
         observed_generation: Some(1),
     };
-    let suspended = of(ReleaseStatus { conditions: vec![condition], ..ReleaseStatus::default() });
-    assert_eq!(DriftItem::fresh(&key("rails"), &suspended).state, DriftState::Unknown);
+    let suspended = of(ReleaseStatus {
+        conditions: vec![condition],
+        ..ReleaseStatus::default()
+    });
+    assert_eq!(
+        DriftItem::fresh(&key("rails"), &suspended).state,
+        DriftState::Unknown
+    );
 }
 
 #[test]
@@ -144,12 +159,18 @@ fn what_the_plan_would_put_right_has_not_been_put_right() {
 fn the_page_holds_no_markup_of_others() {
     let report = DriftReport {
         generated_at: at("2026-03-01T10:04:05Z"),
-        items: vec![DriftItem::fresh(&key("rails"), &drifted("<script>alert(1)</script>"))],
+        items: vec![DriftItem::fresh(
+            &key("rails"),
+            &drifted("<script>alert(1)</script>"),
+        )],
     };
     let html = report.html();
     assert!(html.contains("&lt;script&gt;alert(1)"), "{html}");
     assert!(!html.contains("<script"), "{html}");
-    assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
+    assert!(
+        !html.contains("http://") && !html.contains("https://"),
+        "{html}"
+    );
 }
 
 #[test]
