@@ -66,7 +66,7 @@ pub async fn follow(
 fn gone(key: &ReleaseKey, goal: Goal, settings: &Settings) -> Result<Exit, CliError> {
     match goal {
         Goal::Deleted => {
-            settings.out.line(&format!("release/{key} deleted"))?;
+            settings.out.remark(&format!("release/{key} deleted"))?;
             Ok(Exit::Done)
         }
         Goal::Ready => Err(CliError::new(format!("release {key} does not exist"))
@@ -101,7 +101,7 @@ impl End {
     fn tell(self, key: &ReleaseKey, settings: &Settings) -> Result<Exit, CliError> {
         match self {
             End::Ready => {
-                settings.out.line(&format!("release/{key} is Ready"))?;
+                settings.out.remark(&format!("release/{key} is Ready"))?;
                 Ok(Exit::Done)
             }
             End::Stalled(standing) => Err(CliError::new(format!(

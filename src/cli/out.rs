@@ -71,6 +71,20 @@ impl Out {
         self.text(&format!("{line}\n"))
     }
 
+    /// Says how it goes: among the results where people read them, on standard error where a
+    /// program does.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn remark(self, line: &str) -> Result<(), CliError> {
+        if self.format == Format::Table {
+            return self.line(line);
+        }
+        // A program that closed standard error does not want to know.
+        let _ = writeln!(std::io::stderr(), "{line}");
+        Ok(())
+    }
+
     /// Prints a value: `table` makes the text for people.
     ///
     /// # Errors

@@ -101,6 +101,8 @@ fn exit_codes_from_apply_to_ready() {
         once,
         json!({ "ready": ["chuoi/chuoi"], "stalled": [], "suspended": [] })
     );
+    let waited = sandbox.expect(0, &["wait", "chuoi", "--timeout", "5s", "-o", "json"]);
+    assert_eq!(waited.stdout, "", "remarks are no JSON");
     sandbox.expect(0, &["wait", "chuoi", "--timeout", "5s"]);
     sandbox.expect(0, &["plan", "chuoi"]);
     sandbox.expect(0, &["drift"]);
