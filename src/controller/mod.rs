@@ -14,7 +14,7 @@ use crate::model::plan::{Action, Plan, Requeue};
 use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
-use crate::resource::status::ReleaseStatus;
+use crate::resource::status::{PartState, ReleaseStatus};
 use queue::Queue;
 
 /// How often the table is asked for what changed.
@@ -301,8 +301,7 @@ fn standing(pass: &Pass) -> Standing {
     let ready = find(&status.conditions, ConditionType::Ready);
     if let Some(stalled) = find(&status.conditions, ConditionType::Stalled)
         && is_true(&status.conditions, ConditionType::Stalled)
-        // Something else may still be under way, and is followed to its end.
-        && (pass.plan.actions.is_empty() || pass.failed.is_some())
+        && (pass.failed.is_some() || !is_under_way(&pass.plan))
     {
         return Standing::Stalled(stalled.reason.clone(), stalled.message.clone());
     }
@@ -314,6 +313,15 @@ fn standing(pass: &Pass) -> Standing {
         Some(ready) if ready.status == ConditionStatus::Unknown => Standing::Unknown(ready.message.clone()),
         _ => Standing::Moving,
     }
+}
+
+/// Whether something goes on beside what is stalled; it is followed to its end, which its timeout
+/// bounds.
+fn is_under_way(plan: &Plan) -> bool {
+    let status = &plan.status;
+    let services = status.services.iter().map(|part| part.state);
+    let migrations = status.migrations.iter().map(|part| part.state);
+    !plan.actions.is_empty() || services.chain(migrations).any(|state| state == PartState::Progressing)
 }
 
 fn given_up(key: &ReleaseKey, pass: &Pass) -> ReconcileError {

@@ -238,6 +238,12 @@ pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Reg
     }
 }
 
+/// Where a target stands, without doing anything about it.
+pub fn registered(draft: &Draft<'_>, target: &PartTarget) -> Registered {
+    let arn = target.arn.clone().or_else(|| registration(draft, target)?.arn.clone());
+    arn.map_or(Registered::Pending, Registered::Active)
+}
+
 enum Activity {
     Active,
     Inactive,

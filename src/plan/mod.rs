@@ -142,15 +142,15 @@ fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
     });
     draft.status.revision = Some(revision.number);
     stall_rejected(draft, &why);
+    // The other services of the revision may still be under way: where they end is told.
+    let _still_rejected = services::roll(draft, revision, services::Gate::Rejected);
     carry_over_parts(draft);
 }
 
 fn stall_rejected(draft: &mut Draft<'_>, why: &Explanation) {
     let name = &draft.input.desired.key.name;
-    let message = format!(
-        "{}; it is not tried again: release a fix, or `evenkeel retry {name}`",
-        why.message
-    );
+    let cause = why.message.trim_end_matches('.');
+    let message = format!("{cause}; it is not tried again: release a fix, or `evenkeel retry {name}`");
     draft.stall("release", &why.reason, message);
 }
 

@@ -21,6 +21,8 @@ pub enum Gate {
     Open,
     /// Migrations have not all succeeded.
     Migrations,
+    /// The revision was rejected: what is under way is followed, nothing is moved.
+    Rejected,
 }
 
 /// Moves what may move; true once every service runs its target. A rollout that failed is
@@ -82,8 +84,13 @@ fn one(
     let mut status = ServiceStatus { name: service.name.clone(), ..ServiceStatus::default() };
     let Some(found) = usable(draft, service, &mut status) else { return status };
     let Some(target) = revision.parts.get(&resource) else { return status };
-    let arn = match base::ensure(draft, &resource, target) {
+    let registered = match gate {
+        Gate::Rejected => base::registered(draft, target),
+        Gate::Open | Gate::Migrations => base::ensure(draft, &resource, target),
+    };
+    let arn = match registered {
         Registered::Active(arn) => arn,
+        Registered::Pending if gate == Gate::Rejected => return status,
         Registered::Pending => {
             let message = format!(
                 "{resource} runs {} and waits for its new task definition to be registered",
@@ -216,6 +223,10 @@ fn away(
 ) {
     let resource = format!("service/{}", service.name);
     let from = short(&to.found.task_definition);
+    if gate == Gate::Rejected {
+        status.message = Some(format!("stays on {from}: revision {} was rejected", to.revision.number));
+        return;
+    }
     let correction = to.revision.outcome == RevisionOutcome::Ready;
     if correction {
         note_drift(draft, &resource, to);
