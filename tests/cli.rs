@@ -1,5 +1,12 @@
 //! The command line as people and programs meet it: help, exit codes, sentences, contracts.
 
+#![cfg(feature = "sandbox")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests fail as tests do, and clippy's allowance is for test functions only"
+)]
+
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/contract.rs"]

@@ -18,7 +18,9 @@ use crate::report::paint::{Paint, Tone};
 use crate::resource::duration::Span;
 use crate::resource::manifest::{Declared, Manifest};
 use crate::resource::meta::ReleaseKey;
-use crate::store::{Applied, ApplyOptions, ApplyOutcome, FieldChange, KeptField, ObjectRef, Pruned};
+use crate::store::{
+    Applied, ApplyOptions, ApplyOutcome, FieldChange, KeptField, ObjectRef, Pruned,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -35,8 +37,14 @@ Examples:
   cat release.yaml | evenkeel apply -f -")]
 pub struct ApplyArgs {
     /// A file, a folder (all .yaml, .yml and .json below it), or - for standard input
-    #[arg(short, long = "file", required = true, env = "EVENKEEL_APPLY_FILE",
-          hide_env_values = true, value_name = "PATH")]
+    #[arg(
+        short,
+        long = "file",
+        required = true,
+        env = "EVENKEEL_APPLY_FILE",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
     files: Vec<PathBuf>,
     /// The source revision that this comes from, to be shown in the history
     #[arg(long, env = "EVENKEEL_APPLY_SOURCE", hide_env_values = true, value_name = "REVISION",
@@ -73,13 +81,6 @@ pub struct Options {
     pub source: Option<String>,
     /// Whether others' fields are written over.
     pub force: bool,
-}
-
-impl Options {
-    /// An ordinary apply by somebody.
-    pub fn by(applier: &str) -> Self {
-        Self { applier: applier.to_owned(), source: None, force: false }
-    }
 }
 
 /// What came of one object.
@@ -129,7 +130,10 @@ pub async fn run(args: &ApplyArgs, settings: &Settings) -> Result<Exit, CliError
     let pruned = if args.prune {
         prune(&connection, &manifests, &options, args.allow_empty).await?
     } else {
-        Pruned { removed: Vec::new(), left: Vec::new() }
+        Pruned {
+            removed: Vec::new(),
+            left: Vec::new(),
+        }
     };
     let removed: Vec<String> = pruned.removed.iter().map(ToString::to_string).collect();
     let value = serde_json::json!({ "items": applied, "pruned": removed });
@@ -145,7 +149,9 @@ pub async fn run(args: &ApplyArgs, settings: &Settings) -> Result<Exit, CliError
 
 /// `-n` guards against applying the files of another environment.
 pub fn same_namespace(manifests: &[Manifest], namespace: Option<&str>) -> Result<(), CliError> {
-    let Some(wanted) = namespace else { return Ok(()) };
+    let Some(wanted) = namespace else {
+        return Ok(());
+    };
     for manifest in manifests {
         let metadata = manifest.object.metadata();
         let found = metadata.namespace.as_ref().unwrap_or(&metadata.name);
@@ -183,9 +189,8 @@ pub async fn apply(
             Declared::Environment(one) => connection.store.apply_environment(one, &options).await,
             Declared::Release(one) => connection.store.apply_release(one, &options).await,
         };
-        let applied = applied.map_err(|error| {
-            CliError::from(error).at(&manifest.origin.to_string(), done.len())
-        })?;
+        let applied = applied
+            .map_err(|error| CliError::from(error).at(&manifest.origin.to_string(), done.len()))?;
         done.push(AppliedObject::new(&manifest.object, applied));
     }
     Ok(done)
@@ -197,7 +202,10 @@ async fn prune(
     options: &Options,
     allow_empty: bool,
 ) -> Result<Pruned, CliError> {
-    let keep: BTreeSet<ObjectRef> = manifests.iter().map(|manifest| object_ref(&manifest.object)).collect();
+    let keep: BTreeSet<ObjectRef> = manifests
+        .iter()
+        .map(|manifest| object_ref(&manifest.object))
+        .collect();
     let pruned: Pruned = connection
         .store
         .prune(&options.applier, &keep, allow_empty, connection.now())
@@ -242,7 +250,12 @@ impl AppliedObject {
     /// What came of an object.
     pub fn new(object: &Declared, applied: Applied) -> Self {
         let metadata = object.metadata();
-        Self::named(object.kind().as_str(), metadata.namespace.clone(), &metadata.name, applied)
+        Self::named(
+            object.kind().as_str(),
+            metadata.namespace.clone(),
+            &metadata.name,
+            applied,
+        )
     }
 
     /// What came of a change of a release that no file made.
@@ -267,14 +280,22 @@ impl AppliedObject {
     }
 
     fn title(&self) -> String {
-        let namespace = self.namespace.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
+        let namespace = self
+            .namespace
+            .as_ref()
+            .map(|name| format!("{name}/"))
+            .unwrap_or_default();
         format!("{}/{namespace}{}", self.kind.to_lowercase(), self.name)
     }
 }
 
 impl From<FieldChange> for Change {
     fn from(change: FieldChange) -> Self {
-        Self { path: change.path, from: change.from, to: change.to }
+        Self {
+            path: change.path,
+            from: change.from,
+            to: change.to,
+        }
     }
 }
 
@@ -294,8 +315,16 @@ impl From<KeptField> for Kept {
 pub fn table(applied: &[AppliedObject], paint: Paint) -> String {
     let mut text = String::new();
     for object in applied {
-        let tone = if object.result == "unchanged" { Tone::Dim } else { Tone::Good };
-        text.push_str(&format!("{} {}\n", object.title(), paint.tone(tone, &object.result)));
+        let tone = if object.result == "unchanged" {
+            Tone::Dim
+        } else {
+            Tone::Good
+        };
+        text.push_str(&format!(
+            "{} {}\n",
+            object.title(),
+            paint.tone(tone, &object.result)
+        ));
         for change in &object.changes {
             text.push_str(&format!(
                 "  {}: {} -> {}\n",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock::now;
-use super::error::{CliError, chain};
+use super::error::CliError;
 use super::settings::Settings;
 use super::target::ReleaseName;
 use crate::aws::dynamodb::Table;
@@ -48,10 +48,16 @@ impl Connection {
         settings: &Settings,
         metrics: Option<AwsMetrics>,
     ) -> Result<Self, CliError> {
-        let aws = Aws::load(AwsSettings { metrics, ..AwsSettings::default() }).await;
+        let aws = Aws::load(AwsSettings {
+            metrics,
+            ..AwsSettings::default()
+        })
+        .await;
         if aws.default_region().is_none() {
-            return Err(CliError::new("no AWS Region is set, so the table cannot be found")
-                .help("set AWS_REGION, or `region` in your profile in ~/.aws/config"));
+            return Err(
+                CliError::new("no AWS Region is set, so the table cannot be found")
+                    .help("set AWS_REGION, or `region` in your profile in ~/.aws/config"),
+            );
         }
         Ok(Self::new(aws, settings, Arc::new(now)))
     }
@@ -86,7 +92,10 @@ impl Connection {
             return Ok(applier.clone());
         }
         let identity = tokio::time::timeout(WHO_AM_I, self.aws.identity()).await;
-        let principal = identity.ok().and_then(Result::ok).and_then(|who| principal(&who.arn));
+        let principal = identity
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|who| principal(&who.arn));
         principal.or_else(|| self.user.clone()).ok_or_else(|| {
             CliError::new("nobody can be named as the one who writes").help("say --applier NAME")
         })
@@ -106,10 +115,14 @@ impl Connection {
             0 => Err(unknown(name)),
             1 => found.pop().ok_or_else(|| unknown(name)),
             _ => {
-                let names: Vec<String> =
-                    found.iter().map(|release| release.release_key().to_string()).collect();
-                Err(CliError::new(format!("several namespaces have a release {name}"))
-                    .help(format!("say which: {}", names.join(", "))))
+                let names: Vec<String> = found
+                    .iter()
+                    .map(|release| release.release_key().to_string())
+                    .collect();
+                Err(
+                    CliError::new(format!("several namespaces have a release {name}"))
+                        .help(format!("say which: {}", names.join(", "))),
+                )
             }
         }
     }
@@ -119,7 +132,10 @@ impl Connection {
     /// # Errors
     /// When there is none.
     pub async fn release(&self, key: &ReleaseKey) -> Result<Release, CliError> {
-        let name = ReleaseName { namespace: Some(key.namespace.clone()), name: key.name.clone() };
+        let name = ReleaseName {
+            namespace: Some(key.namespace.clone()),
+            name: key.name.clone(),
+        };
         self.lookup(key).await?.ok_or_else(|| unknown(&name))
     }
 
@@ -185,7 +201,9 @@ impl Connection {
     /// When the table cannot be written.
     pub async fn request(&self, release: &Release, kind: RequestKind) -> Result<(), CliError> {
         let by = self.applier().await?;
-        self.store.request(&release.release_key(), kind, &by, self.now()).await?;
+        self.store
+            .request(&release.release_key(), kind, &by, self.now())
+            .await?;
         Ok(())
     }
 
@@ -195,7 +213,10 @@ impl Connection {
     /// When the table cannot be written.
     pub async fn set_suspend(&self, key: &ReleaseKey, suspend: bool) -> Result<bool, CliError> {
         let by = self.applier().await?;
-        let applied = self.store.set_suspend(key, suspend, &by, self.now()).await?;
+        let applied = self
+            .store
+            .set_suspend(key, suspend, &by, self.now())
+            .await?;
         Ok(applied.outcome != ApplyOutcome::Unchanged)
     }
 }
@@ -218,29 +239,17 @@ fn principal(arn: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
+// What failed, on what, what AWS answered and what to do is in the sentence of each of these
+// errors; their sources only say it again in the SDK's words.
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        let text = chain(&error);
-        let told = CliError::new(text.clone());
-        if error.is_access_denied() {
-            told.help("the credentials need this right on the table: see README, IAM")
-        } else if text.contains("credential") {
-            told.help("set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again")
-        } else if error.is_transient() {
-            told.help("check the network, AWS_REGION and AWS_ENDPOINT_URL, and try again")
-        } else {
-            told
-        }
+        CliError::new(error.to_string())
     }
 }
 
 impl From<ReconcileError> for CliError {
     fn from(error: ReconcileError) -> Self {
-        match error {
-            ReconcileError::Store(error) => error.into(),
-            ReconcileError::Aws(error) => CliError::new(chain(&error)),
-            error => CliError::from_error(&error),
-        }
+        CliError::new(error.to_string())
     }
 }
 
@@ -257,7 +266,10 @@ mod tests {
     fn a_principal_is_named_without_its_session() {
         let of = |arn| principal(arn).unwrap_or_default();
         assert_eq!(of("arn:aws:iam::123456789012:user/ops/alice"), "alice");
-        assert_eq!(of("arn:aws:sts::123456789012:assumed-role/ci-deploy/build-17"), "ci-deploy");
+        assert_eq!(
+            of("arn:aws:sts::123456789012:assumed-role/ci-deploy/build-17"),
+            "ci-deploy"
+        );
         assert_eq!(of("arn:aws:iam::123456789012:root"), "root");
         assert_eq!(of("arn:aws:sts::123456789012:federated-user/bob"), "bob");
         assert_eq!(of("nonsense"), "");

@@ -53,12 +53,16 @@ pub async fn run(args: &DeleteArgs, settings: &Settings) -> Result<Exit, CliErro
 
 async fn environment(name: &str, args: &DeleteArgs, settings: &Settings) -> Result<Exit, CliError> {
     if args.orphan || args.wait {
-        return Err(CliError::new("--orphan and --wait are for releases: an environment is deleted at once"));
+        return Err(CliError::new(
+            "--orphan and --wait are for releases: an environment is deleted at once",
+        ));
     }
     let connection = Connection::open(settings).await?;
     connection.store.delete_environment(name).await?;
     let value = json!({ "environment": name, "result": "deleted" });
-    settings.out.print(&value, |_| format!("environment/{name} deleted\n"))?;
+    settings
+        .out
+        .print(&value, |_| format!("environment/{name} deleted\n"))?;
     Ok(Exit::Done)
 }
 
@@ -66,12 +70,17 @@ async fn release(name: &str, args: &DeleteArgs, settings: &Settings) -> Result<E
     let name = ReleaseName::parse(name, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
     let key = connection.find(&name).await?.release_key();
-    connection.store.delete_release(&key, args.orphan, connection.now()).await?;
+    connection
+        .store
+        .delete_release(&key, args.orphan, connection.now())
+        .await?;
     if args.wait {
         let timeout = connect::std(args.timeout.length());
         return follow(&connection, &key, Goal::Deleted, timeout, settings).await;
     }
     let value = json!({ "release": key.to_string(), "result": "deletion requested", "orphan": args.orphan });
-    settings.out.print(&value, |_| format!("release/{key} deletion requested\n"))?;
+    settings
+        .out
+        .print(&value, |_| format!("release/{key} deletion requested\n"))?;
     Ok(Exit::Done)
 }

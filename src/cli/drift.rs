@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::connect::Connection;
-use super::error::{CliError, Exit, chain};
+use super::error::{CliError, Exit};
 use super::out::Format;
 use super::settings::Settings;
 use super::target::ReleaseName;
@@ -28,7 +28,11 @@ pub struct DriftArgs {
 
 pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<Exit, CliError> {
     let namespace = settings.namespace.as_deref();
-    let name = args.name.as_ref().map(|name| ReleaseName::parse(name, namespace)).transpose()?;
+    let name = args
+        .name
+        .as_ref()
+        .map(|name| ReleaseName::parse(name, namespace))
+        .transpose()?;
     let connection = Connection::open(settings).await?;
     let releases = match &name {
         Some(name) => vec![connection.find(name).await?],
@@ -53,9 +57,12 @@ pub async fn look(connection: &Connection, releases: &[Release]) -> DriftReport 
     for release in releases {
         let key = release.release_key();
         items.push(match reconciler.preview(&key).await {
-            Ok(plan) => DriftItem::fresh(&key, &plan.status),
-            Err(error) => DriftItem::unknown(&key, chain(&error)),
+            Ok(plan) => DriftItem::fresh(&key, &plan),
+            Err(error) => DriftItem::unknown(&key, error.to_string()),
         });
     }
-    DriftReport { generated_at: connection.now(), items }
+    DriftReport {
+        generated_at: connection.now(),
+        items,
+    }
 }

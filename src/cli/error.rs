@@ -42,7 +42,11 @@ pub struct CliError {
 impl CliError {
     /// A failure with a sentence.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), help: None }
+        Self {
+            exit: Exit::Failed,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Another exit code than 2.
@@ -64,14 +68,21 @@ impl CliError {
     pub fn at(mut self, place: &str, written: usize) -> Self {
         self.message = format!("{place}: {}", self.message);
         if written > 0 {
-            let _ = write!(self.message, " (the {written} objects before it were written)");
+            let _ = write!(
+                self.message,
+                " (the {written} objects before it were written)"
+            );
         }
         self
     }
 
     /// Nobody reads on; nothing is printed.
     pub(super) fn pipe_closed() -> Self {
-        Self { exit: Exit::PipeClosed, message: String::new(), help: None }
+        Self {
+            exit: Exit::PipeClosed,
+            message: String::new(),
+            help: None,
+        }
     }
 
     /// A failure told by an error and all that it came from.

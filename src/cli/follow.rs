@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::settings::Settings;
-use crate::report::paint::{Paint, printable, brief};
+use crate::report::paint::{Paint, brief, printable};
 use crate::report::release::{self, Standing};
 use crate::report::time::short;
 use crate::resource::conditions::{ConditionType, is_true};
@@ -76,7 +76,8 @@ fn gone(key: &ReleaseKey, goal: Goal, settings: &Settings) -> Result<Exit, CliEr
 
 fn timed_out(key: &ReleaseKey, release: &Release, goal: Goal, timeout: Duration) -> CliError {
     let standing = release::standing(release);
-    let length = short(jiff::SignedDuration::try_from(timeout).unwrap_or(jiff::SignedDuration::MAX));
+    let length =
+        short(jiff::SignedDuration::try_from(timeout).unwrap_or(jiff::SignedDuration::MAX));
     let what = match goal {
         Goal::Ready => "Ready",
         Goal::Deleted => "gone",
@@ -129,7 +130,11 @@ async fn end(
     if generation > wanted {
         return Ok(generation.map(End::Superseded));
     }
-    let Some(status) = release.status.as_ref().filter(|s| s.observed_generation >= wanted) else {
+    let Some(status) = release
+        .status
+        .as_ref()
+        .filter(|s| s.observed_generation >= wanted)
+    else {
         return Ok((release.spec.suspend == Some(true)).then_some(End::Suspended));
     };
     if is_true(&status.conditions, ConditionType::Ready) {
@@ -173,11 +178,22 @@ impl View {
     fn show(&mut self, release: &Release) -> Result<(), CliError> {
         let standing = release::standing(release);
         let head = format!("{} ({})", standing.message, standing.reason);
-        self.line(&release.release_key().to_string(), PartState::Progressing, standing.tone, &head)?;
-        let Some(status) = &release.status else { return Ok(()) };
+        self.line(
+            &release.release_key().to_string(),
+            PartState::Progressing,
+            standing.tone,
+            &head,
+        )?;
+        let Some(status) = &release.status else {
+            return Ok(());
+        };
         for (resource, state, detail) in release::lines(status) {
             let (word, tone) = release::state(state);
-            let text = if detail.is_empty() { word.to_owned() } else { format!("{word}: {detail}") };
+            let text = if detail.is_empty() {
+                word.to_owned()
+            } else {
+                format!("{word}: {detail}")
+            };
             self.line(&resource, state, tone, &text)?;
         }
         Ok(())
@@ -196,8 +212,11 @@ impl View {
         }
         self.said.insert(resource.to_owned(), text.clone());
         let Some(live) = &self.live else {
-            let elapsed = jiff::SignedDuration::try_from(self.started.elapsed()).unwrap_or_default();
-            return self.out.line(&format!("{:>6}  {resource:<28}  {text}", short(elapsed)));
+            let elapsed =
+                jiff::SignedDuration::try_from(self.started.elapsed()).unwrap_or_default();
+            return self
+                .out
+                .line(&format!("{:>6}  {resource:<28}  {text}", short(elapsed)));
         };
         let bar = self.bars.entry(resource.to_owned()).or_insert_with(|| {
             let bar = live.add(ProgressBar::new_spinner());

@@ -61,7 +61,9 @@ impl What {
                 return Err(CliError::new(format!("`{kind}` is not a kind of object"))
                     .help("there are releases and environments"));
             }
-            _ => return Err(CliError::new("too many names").help("name one object, or none for all")),
+            _ => {
+                return Err(CliError::new("too many names").help("name one object, or none for all"));
+            }
         })
     }
 }
@@ -98,7 +100,11 @@ pub async fn run(args: &GetArgs, settings: &Settings) -> Result<Exit, CliError> 
     }
 }
 
-async fn find(what: &What, connection: &Connection, settings: &Settings) -> Result<Found, CliError> {
+async fn find(
+    what: &What,
+    connection: &Connection,
+    settings: &Settings,
+) -> Result<Found, CliError> {
     let namespace = settings.namespace.as_deref();
     Ok(match what {
         What::Releases => Found::Releases(connection.releases(namespace).await?),
@@ -140,13 +146,13 @@ impl Found {
             Found::Environments(all) if all.is_empty() && out.format == Format::Table => {
                 out.line("No environments.")
             }
-            Found::Releases(all) => {
-                out.print(&Items { items: all }, |paint| release::list(all, now, paint))
-            }
+            Found::Releases(all) => out.print(&Items { items: all }, |paint| {
+                release::list(all, now, paint)
+            }),
             Found::Release(one) => out.print(one, |paint| release::describe(one, now, paint)),
-            Found::Environments(all) => {
-                out.print(&Items { items: all }, |paint| release::environments(all, now, paint))
-            }
+            Found::Environments(all) => out.print(&Items { items: all }, |paint| {
+                release::environments(all, now, paint)
+            }),
             Found::Environment(one) => out.print(one, |paint| {
                 release::environments(std::slice::from_ref(one), now, paint)
             }),
@@ -155,7 +161,11 @@ impl Found {
 }
 
 fn of(settings: &Settings) -> String {
-    settings.namespace.as_ref().map(|name| format!(" in namespace {name}")).unwrap_or_default()
+    settings
+        .namespace
+        .as_ref()
+        .map(|name| format!(" in namespace {name}"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -165,13 +175,27 @@ mod tests {
     #[test]
     fn words_name_one_object_or_all() {
         let parse = |words: &[&str]| {
-            What::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+            What::parse(
+                &words
+                    .iter()
+                    .map(|word| (*word).to_owned())
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(parse(&[]).unwrap(), What::Releases);
-        assert_eq!(parse(&["rails"]).unwrap(), What::Release("rails".to_owned()));
-        assert_eq!(parse(&["releases", "environments"]).unwrap(), What::Release("environments".to_owned()));
+        assert_eq!(
+            parse(&["rails"]).unwrap(),
+            What::Release("rails".to_owned())
+        );
+        assert_eq!(
+            parse(&["releases", "environments"]).unwrap(),
+            What::Release("environments".to_owned())
+        );
         assert_eq!(parse(&["env"]).unwrap(), What::Environments);
-        assert_eq!(parse(&["env", "production"]).unwrap(), What::Environment("production".to_owned()));
+        assert_eq!(
+            parse(&["env", "production"]).unwrap(),
+            What::Environment("production".to_owned())
+        );
         assert!(parse(&["pods", "x"]).is_err());
     }
 }

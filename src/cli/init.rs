@@ -32,7 +32,11 @@ pub async fn run(_: &InitArgs, settings: &Settings) -> Result<Exit, CliError> {
     settings.out.print(&value, |_| {
         let word = if made.created { "created" } else { "is ready" };
         let repaired = repaired.iter().map(|what| format!("  {what}\n"));
-        format!("table/{table} {word} in {}\n{}", made.region, repaired.collect::<String>())
+        format!(
+            "table/{table} {word} in {}\n{}",
+            made.region,
+            repaired.collect::<String>()
+        )
     })?;
     Ok(Exit::Done)
 }

@@ -85,7 +85,11 @@ pub async fn run(args: &MigrationArgs, settings: &Settings) -> Result<Exit, CliE
     match &args.what {
         What::List(args) => list(args, settings).await,
         What::Resolve(args) => {
-            let verdict = if args.succeeded { Ask::Succeeded } else { Ask::RetryUnknown };
+            let verdict = if args.succeeded {
+                Ask::Succeeded
+            } else {
+                Ask::RetryUnknown
+            };
             ask(&args.name, verdict, settings).await
         }
         What::Retry(args) => ask(&args.name, Ask::Retry, settings).await,
@@ -105,7 +109,11 @@ struct Row<'a> {
 
 async fn list(args: &ListArgs, settings: &Settings) -> Result<Exit, CliError> {
     let namespace = settings.namespace.as_deref();
-    let name = args.name.as_ref().map(|name| ReleaseName::parse(name, namespace)).transpose()?;
+    let name = args
+        .name
+        .as_ref()
+        .map(|name| ReleaseName::parse(name, namespace))
+        .transpose()?;
     let connection = Connection::open(settings).await?;
     let releases = match &name {
         Some(name) => vec![connection.find(name).await?],
@@ -118,12 +126,18 @@ async fn list(args: &ListArgs, settings: &Settings) -> Result<Exit, CliError> {
     let mut rows: Vec<Row<'_>> = ledgers
         .iter()
         .flat_map(|(key, ledger)| {
-            let row = |run| Row { namespace: &key.namespace, release: &key.name, run };
+            let row = |run| Row {
+                namespace: &key.namespace,
+                release: &key.name,
+                run,
+            };
             ledger.migrations.iter().map(row)
         })
         .collect();
     rows.sort_by_key(|row| (row.namespace, row.release, row.run.intended_at));
-    settings.out.print(&json!({ "items": rows }), |paint| table(&rows, now(), paint))?;
+    settings.out.print(&json!({ "items": rows }), |paint| {
+        table(&rows, now(), paint)
+    })?;
     Ok(Exit::Done)
 }
 
@@ -132,12 +146,32 @@ fn table(rows: &[Row<'_>], now: Timestamp, paint: Paint) -> String {
         return "No migration has run.\n".to_owned();
     }
     let mut table = Table::new(
-        ["NAMESPACE", "RELEASE", "MIGRATION", "STATE", "REVISION", "ATTEMPT", "EXIT", "STARTED", "TOOK", "RUN KEY", "DETAIL"],
+        [
+            "NAMESPACE",
+            "RELEASE",
+            "MIGRATION",
+            "STATE",
+            "REVISION",
+            "ATTEMPT",
+            "EXIT",
+            "STARTED",
+            "TOOK",
+            "RUN KEY",
+            "DETAIL",
+        ],
         paint,
     );
-    for Row { namespace, release, run } in rows {
+    for Row {
+        namespace,
+        release,
+        run,
+    } in rows
+    {
         let (word, tone) = state(run.state);
-        let took = run.started_at.zip(run.finished_at).map(|(from, to)| short(to.duration_since(from)));
+        let took = run
+            .started_at
+            .zip(run.finished_at)
+            .map(|(from, to)| short(to.duration_since(from)));
         let started = run.started_at.map(|at| format!("{} ago", age(at, now)));
         table.row([
             (*namespace).into(),
@@ -146,7 +180,10 @@ fn table(rows: &[Row<'_>], now: Timestamp, paint: Paint) -> String {
             Cell::new(word, tone),
             run.revision.to_string().into(),
             run.attempt.to_string().into(),
-            run.exit_code.map(|code| code.to_string()).unwrap_or_default().into(),
+            run.exit_code
+                .map(|code| code.to_string())
+                .unwrap_or_default()
+                .into(),
             started.unwrap_or_default().into(),
             took.unwrap_or_default().into(),
             run.run_key.chars().take(12).collect::<String>().into(),
@@ -157,7 +194,11 @@ fn table(rows: &[Row<'_>], now: Timestamp, paint: Paint) -> String {
 }
 
 fn detail(run: &MigrationRun) -> String {
-    let parts = [run.stop_code.clone(), run.stopped_reason.clone(), run.message.clone()];
+    let parts = [
+        run.stop_code.clone(),
+        run.stopped_reason.clone(),
+        run.message.clone(),
+    ];
     match run.state {
         RunState::Succeeded => String::new(),
         _ => parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
@@ -192,15 +233,32 @@ async fn ask(text: &str, ask: Ask, settings: &Settings) -> Result<Exit, CliError
     let ledger = connection.ledger(&release).await?;
     sensible(&release, &ledger, &migration, ask)?;
     let (kind, word) = match ask {
-        Ask::Succeeded => (RequestKind::MigrationSucceeded { migration: migration.clone() }, "resolution"),
-        Ask::RetryUnknown | Ask::Retry => (RequestKind::RetryMigration { migration: migration.clone() }, "retry"),
-        Ask::Stop => (RequestKind::StopMigration { migration: migration.clone() }, "stop"),
+        Ask::Succeeded => (
+            RequestKind::MigrationSucceeded {
+                migration: migration.clone(),
+            },
+            "resolution",
+        ),
+        Ask::RetryUnknown | Ask::Retry => (
+            RequestKind::RetryMigration {
+                migration: migration.clone(),
+            },
+            "retry",
+        ),
+        Ask::Stop => (
+            RequestKind::StopMigration {
+                migration: migration.clone(),
+            },
+            "stop",
+        ),
     };
     let requested = serde_json::to_value(&kind).unwrap_or_default();
     connection.request(&release, kind).await?;
     let key = release.release_key();
     let value = json!({ "release": key.to_string(), "requested": requested });
-    settings.out.print(&value, |_| format!("migration/{key}/{migration} {word} requested\n"))?;
+    settings.out.print(&value, |_| {
+        format!("migration/{key}/{migration} {word} requested\n")
+    })?;
     Ok(Exit::Done)
 }
 
@@ -208,10 +266,15 @@ async fn ask(text: &str, ask: Ask, settings: &Settings) -> Result<Exit, CliError
 fn sensible(release: &Release, ledger: &Ledger, migration: &str, ask: Ask) -> Result<(), CliError> {
     let key = release.release_key();
     let runs = release_runs(release, ledger);
-    let Some(run) = runs.iter().filter(|run| run.migration == migration).max_by_key(|run| run.intended_at) else {
+    let Some(run) = runs
+        .iter()
+        .filter(|run| run.migration == migration)
+        .max_by_key(|run| run.intended_at)
+    else {
         return Err(never_ran(release, migration));
     };
-    let known = |state: &str| CliError::new(format!("migration {migration} of release {key} {state}"));
+    let known =
+        |state: &str| CliError::new(format!("migration {migration} of release {key} {state}"));
     match (ask, run.state) {
         (Ask::Succeeded | Ask::RetryUnknown, RunState::Unknown) => Ok(()),
         (Ask::Retry, RunState::Failed | RunState::Unknown | RunState::NotStarted) => Ok(()),
@@ -222,10 +285,16 @@ fn sensible(release: &Release, ledger: &Ledger, migration: &str, ask: Ask) -> Re
         (Ask::Retry | Ask::RetryUnknown, RunState::Retry) => {
             Err(known("has been told to run again already"))
         }
-        (Ask::Retry, RunState::Succeeded) => Err(known("succeeded, and a migration that succeeded is not run again")
-            .help("if the database was restored, change the migration's `epoch` in the manifest")),
-        (Ask::Succeeded | Ask::RetryUnknown, RunState::Failed) => Err(known("is known to have failed, so there is nothing to resolve")
-            .help(format!("to run it once more: evenkeel migration retry {key}/{migration}"))),
+        (Ask::Retry, RunState::Succeeded) => Err(known(
+            "succeeded, and a migration that succeeded is not run again",
+        )
+        .help("if the database was restored, change the migration's `epoch` in the manifest")),
+        (Ask::Succeeded | Ask::RetryUnknown, RunState::Failed) => Err(known(
+            "is known to have failed, so there is nothing to resolve",
+        )
+        .help(format!(
+            "to run it once more: evenkeel migration retry {key}/{migration}"
+        ))),
         (Ask::Succeeded | Ask::RetryUnknown, _) => {
             Err(known("is not Unknown, so there is nothing to resolve"))
         }
@@ -235,11 +304,22 @@ fn sensible(release: &Release, ledger: &Ledger, migration: &str, ask: Ask) -> Re
 
 fn never_ran(release: &Release, migration: &str) -> CliError {
     let key = release.release_key();
-    let declared: Vec<&str> = release.spec.migrations.iter().map(|one| one.name.as_str()).collect();
+    let declared: Vec<&str> = release
+        .spec
+        .migrations
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
     if declared.contains(&migration) {
-        return CliError::new(format!("migration {migration} of release {key} has not run yet"));
+        return CliError::new(format!(
+            "migration {migration} of release {key} has not run yet"
+        ));
     }
-    let known = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
+    let known = if declared.is_empty() {
+        "none".to_owned()
+    } else {
+        declared.join(", ")
+    };
     CliError::new(format!("release {key} declares no migration `{migration}`"))
         .help(format!("its migrations are: {known}"))
 }

@@ -40,6 +40,7 @@ use clap::Parser as _;
 
 use args::{Cli, Verb};
 use error::{CliError, Exit};
+use out::Format;
 use settings::Settings;
 
 /// Reads the arguments, does what they say, prints the error if there is one.
@@ -49,15 +50,31 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Failed } else { Exit::Done }.into();
+            return if error.use_stderr() {
+                Exit::Failed
+            } else {
+                Exit::Done
+            }
+            .into();
         }
     };
     let settings = Settings::new(cli.global);
-    let exit = dispatch(cli.verb, &settings).unwrap_or_else(|error| {
-        let _ = std::io::stderr().write_all(error.render().as_bytes());
-        error.code()
-    });
-    exit.into()
+    if settings.out.format == Format::Html && !matches!(cli.verb, Verb::Drift(_) | Verb::Get(_)) {
+        return fail(
+            &CliError::new("this verb prints no HTML")
+                .help("`-o html` works with `drift` and `get`; use table, json or yaml here"),
+        );
+    }
+    match dispatch(cli.verb, &settings) {
+        Ok(exit) => exit.into(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    // Where standard error is closed, the exit code has to say it all.
+    let _ = std::io::stderr().write_all(error.render().as_bytes());
+    error.code().into()
 }
 
 fn dispatch(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {

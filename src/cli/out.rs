@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::error::CliError;
+use crate::report::html::escape;
 use crate::report::paint::Paint;
 
 /// What is printed.
@@ -37,7 +38,11 @@ impl Out {
     /// Looks at standard output; `colour` is false where the user forbids it.
     pub fn new(format: Format, colour: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        Self { format, paint: Paint::new(terminal && colour), terminal }
+        Self {
+            format,
+            paint: Paint::new(terminal && colour),
+            terminal,
+        }
     }
 
     /// Prints text as it is.
@@ -46,13 +51,16 @@ impl Out {
     /// When standard output cannot be written.
     pub fn text(self, text: &str) -> Result<(), CliError> {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-            if error.kind() == ErrorKind::BrokenPipe {
-                CliError::pipe_closed()
-            } else {
-                CliError::new(format!("standard output cannot be written: {error}"))
-            }
-        })
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(|error| {
+                if error.kind() == ErrorKind::BrokenPipe {
+                    CliError::pipe_closed()
+                } else {
+                    CliError::new(format!("standard output cannot be written: {error}"))
+                }
+            })
     }
 
     /// Prints one line.
@@ -66,7 +74,7 @@ impl Out {
     /// Prints a value: `table` makes the text for people.
     ///
     /// # Errors
-    /// When standard output cannot be written, or HTML was asked of a verb that has none.
+    /// When standard output cannot be written.
     pub fn print<T: Serialize>(
         self,
         value: &T,
@@ -76,8 +84,11 @@ impl Out {
             Format::Table => self.text(&table(self.paint)),
             Format::Json => self.json(value),
             Format::Yaml => self.yaml(value),
-            Format::Html => Err(CliError::new("this verb prints no HTML")
-                .help("`-o html` works with `drift` and `get`; use table, json or yaml here")),
+            // Objects that have no page of their own are shown as they are.
+            Format::Html => self.text(&format!(
+                "<pre>{}</pre>\n",
+                escape(&table(Paint::default()))
+            )),
         }
     }
 

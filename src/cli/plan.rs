@@ -32,7 +32,13 @@ pub struct PlanArgs {
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Manifests: a file, a folder, or - for standard input
-    #[arg(short, long = "file", env = "EVENKEEL_PLAN_FILE", hide_env_values = true, value_name = "PATH")]
+    #[arg(
+        short,
+        long = "file",
+        env = "EVENKEEL_PLAN_FILE",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
     files: Vec<PathBuf>,
 }
 
@@ -46,10 +52,20 @@ pub async fn run(args: &PlanArgs, settings: &Settings) -> Result<Exit, CliError>
     } else {
         let (environments, releases) = manifests(&args.files)?;
         let connection = Connection::open(settings).await?;
-        preview(&connection.reconciler(), &environments, &releases, &mut report).await?;
+        preview(
+            &connection.reconciler(),
+            &environments,
+            &releases,
+            &mut report,
+        )
+        .await?;
     }
     settings.out.print(&report, |paint| report.table(paint))?;
-    Ok(if report.actions.is_empty() { Exit::Done } else { Exit::Found })
+    Ok(if report.actions.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Found
+    })
 }
 
 fn manifests(files: &[PathBuf]) -> Result<(BTreeMap<String, Environment>, Vec<Release>), CliError> {
@@ -64,7 +80,9 @@ fn manifests(files: &[PathBuf]) -> Result<(BTreeMap<String, Environment>, Vec<Re
         }
     }
     if releases.is_empty() {
-        return Err(CliError::new("the manifests hold no Release, so there is nothing to plan"));
+        return Err(CliError::new(
+            "the manifests hold no Release, so there is nothing to plan",
+        ));
     }
     Ok((environments, releases))
 }
@@ -78,7 +96,9 @@ async fn preview(
     let several = releases.len() > 1;
     for release in releases {
         let key = release.release_key();
-        let plan = reconciler.preview_manifest(release, environments.get(&key.namespace)).await?;
+        let plan = reconciler
+            .preview_manifest(release, environments.get(&key.namespace))
+            .await?;
         report.add(several.then(|| key.to_string()), &plan);
     }
     Ok(())

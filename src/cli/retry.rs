@@ -34,7 +34,9 @@ pub async fn run(args: &RetryArgs, settings: &Settings) -> Result<Exit, CliError
     connection.request(&release, RequestKind::Retry).await?;
     let key = release.release_key();
     let value = json!({ "release": key.to_string(), "requested": "Retry" });
-    settings.out.print(&value, |_| format!("release/{key} retry requested\n"))?;
+    settings
+        .out
+        .print(&value, |_| format!("release/{key} retry requested\n"))?;
     Ok(Exit::Done)
 }
 
@@ -77,14 +79,19 @@ pub fn release_runs<'a>(release: &Release, ledger: &'a Ledger) -> Vec<&'a Migrat
 }
 
 fn running<'a>(runs: &[&'a MigrationRun]) -> Option<&'a MigrationRun> {
-    runs.iter().find(|run| matches!(run.state, RunState::Started | RunState::Intended)).copied()
+    runs.iter()
+        .find(|run| matches!(run.state, RunState::Started | RunState::Intended))
+        .copied()
 }
 
 /// The refusal while a task runs.
 pub fn still_running(release: &str, run: &MigrationRun) -> CliError {
     let name = &run.migration;
     let task = run.task_arn.as_deref().unwrap_or("its task");
-    CliError::new(format!("migration {name} of release {release} still runs ({task})")).help(format!(
+    CliError::new(format!(
+        "migration {name} of release {release} still runs ({task})"
+    ))
+    .help(format!(
         "wait for its end, or stop it first: evenkeel migration stop {release}/{name}"
     ))
 }

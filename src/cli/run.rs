@@ -40,7 +40,12 @@ pub struct RunArgs {
           value_parser = Span::parse, value_name = "TIME")]
     resync: Span,
     /// Serve /metrics and /healthz on this address
-    #[arg(long, env = "EVENKEEL_RUN_HTTP", hide_env_values = true, value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "EVENKEEL_RUN_HTTP",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
     http: Option<SocketAddr>,
 }
 
@@ -52,8 +57,8 @@ pub async fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError> 
     if let Some(address) = args.http {
         serve(address, &metrics).await?;
     }
-    let decisions = (args.once && settings.out.format == Format::Table)
-        .then(|| Decisions::new(settings.out));
+    let decisions =
+        (args.once && settings.out.format == Format::Table).then(|| Decisions::new(settings.out));
     let options = ControllerOptions {
         namespace: settings.namespace.clone(),
         resync: args.resync.length(),
@@ -104,13 +109,20 @@ pub struct Decisions {
 impl Decisions {
     /// Prints to `out`.
     pub fn new(out: Out) -> Self {
-        Self { out, waiting: Mutex::default() }
+        Self {
+            out,
+            waiting: Mutex::default(),
+        }
     }
 
     fn tell(&self, happening: &Happening) {
         let release = &happening.release;
         match &happening.what {
-            What::Acted { step, resource, reason } => {
+            What::Acted {
+                step,
+                resource,
+                reason,
+            } => {
                 let reason = without_name(reason, resource);
                 self.line(&format!("{release}  {step} {resource}: {reason}"));
             }
@@ -145,7 +157,10 @@ fn conclude(summary: &Summary, settings: &Settings) -> Result<Exit, CliError> {
     settings.out.print(&value, |paint| {
         let mut text = String::new();
         for key in &summary.ready {
-            text.push_str(&format!("release/{key} {}\n", paint.tone(Tone::Good, "Ready")));
+            text.push_str(&format!(
+                "release/{key} {}\n",
+                paint.tone(Tone::Good, "Ready")
+            ));
         }
         for (key, reason, message) in &summary.stalled {
             let word = paint.tone(Tone::Bad, "Stalled");
@@ -162,7 +177,11 @@ fn conclude(summary: &Summary, settings: &Settings) -> Result<Exit, CliError> {
         ));
         text
     })?;
-    Ok(if summary.stalled.is_empty() { Exit::Done } else { Exit::Found })
+    Ok(if summary.stalled.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Found
+    })
 }
 
 /// Resolves when the process is asked to end.

@@ -38,17 +38,37 @@ Examples:
   evenkeel sandbox --listen 127.0.0.1:0 --load account.json --rules rules.json --speed 20")]
 pub struct SandboxArgs {
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, env = "EVENKEEL_SANDBOX_LISTEN", hide_env_values = true,
-          default_value = "127.0.0.1:4566", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "EVENKEEL_SANDBOX_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:4566",
+        value_name = "ADDRESS"
+    )]
     listen: SocketAddr,
     /// Account file to begin with; may be given more than once
-    #[arg(long, env = "EVENKEEL_SANDBOX_LOAD", hide_env_values = true, value_name = "PATH")]
+    #[arg(
+        long,
+        env = "EVENKEEL_SANDBOX_LOAD",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
     load: Vec<PathBuf>,
     /// Region of the account files: by default the one that their images name, else us-east-1
-    #[arg(long, env = "EVENKEEL_SANDBOX_REGION", hide_env_values = true, value_name = "REGION")]
+    #[arg(
+        long,
+        env = "EVENKEEL_SANDBOX_REGION",
+        hide_env_values = true,
+        value_name = "REGION"
+    )]
     region: Option<String>,
     /// Rules file: what tasks do
-    #[arg(long, env = "EVENKEEL_SANDBOX_RULES", hide_env_values = true, value_name = "PATH")]
+    #[arg(
+        long,
+        env = "EVENKEEL_SANDBOX_RULES",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
     rules: Option<PathBuf>,
     /// How many of its seconds pass in one of ours
     #[arg(long, env = "EVENKEEL_SANDBOX_SPEED", hide_env_values = true, default_value_t = 1.0,
@@ -63,7 +83,12 @@ pub struct SandboxArgs {
           value_parser = BoolishValueParser::new())]
     throttle: bool,
     /// Deny these actions: ecs:UpdateService, ecr:*; may be given more than once
-    #[arg(long, env = "EVENKEEL_SANDBOX_DENY", hide_env_values = true, value_name = "ACTION")]
+    #[arg(
+        long,
+        env = "EVENKEEL_SANDBOX_DENY",
+        hide_env_values = true,
+        value_name = "ACTION"
+    )]
     deny: Vec<Glob>,
     /// Listen on an address that other machines reach. Whoever reaches it may do anything to it
     #[arg(long, env = "EVENKEEL_SANDBOX_ALLOW_REMOTE", hide_env_values = true,
@@ -98,7 +123,9 @@ pub async fn run(args: &SandboxArgs, settings: &Settings) -> Result<Exit, CliErr
         CliError::new(format!("{} cannot be listened on: {error}", args.listen))
             .help("--listen 127.0.0.1:0 takes a free port")
     })?;
-    let address = listener.local_addr().map_err(|error| CliError::from_error(&error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| CliError::from_error(&error))?;
     settings.out.text(&welcome(address, &region))?;
     sandbox::serve(listener, sandbox, stop_signal())
         .await
@@ -128,8 +155,9 @@ fn prepare(args: &SandboxArgs) -> Result<(Sandbox, String), CliError> {
     }
     let mut files = Vec::new();
     for path in &args.load {
-        let calls = parse_account(&read(path)?)
-            .map_err(|error| CliError::new(format!("{} is no account file: {error}", path.display())))?;
+        let calls = parse_account(&read(path)?).map_err(|error| {
+            CliError::new(format!("{} is no account file: {error}", path.display()))
+        })?;
         files.push((path, calls));
     }
     let region = match &args.region {
@@ -140,7 +168,10 @@ fn prepare(args: &SandboxArgs) -> Result<(Sandbox, String), CliError> {
     let sandbox = Sandbox::new(options);
     for (path, calls) in &files {
         sandbox.load_account(calls, &region).map_err(|error| {
-            CliError::new(format!("calls of {} were refused:\n{error}", path.display()))
+            CliError::new(format!(
+                "calls of {} were refused:\n{error}",
+                path.display()
+            ))
         })?;
     }
     Ok((sandbox, region))
@@ -186,7 +217,10 @@ mod tests {
         };
         let tokyo = call("1.dkr.ecr.ap-northeast-1.amazonaws.com");
         let dublin = call("1.dkr.ecr.eu-west-1.amazonaws.com");
-        assert_eq!(of(&format!("[{tokyo},{tokyo}]")).as_deref(), Some("ap-northeast-1"));
+        assert_eq!(
+            of(&format!("[{tokyo},{tokyo}]")).as_deref(),
+            Some("ap-northeast-1")
+        );
         assert_eq!(of(&format!("[{tokyo},{dublin}]")), None);
         assert_eq!(of("[]"), None);
     }

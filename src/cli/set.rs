@@ -42,10 +42,19 @@ struct ImageArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// Image name and its new tag or digest
-    #[arg(value_name = "IMAGE=TAG", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(
+        value_name = "IMAGE=TAG",
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
     images: Vec<String>,
     /// CodePipeline's imagedefinitions.json
-    #[arg(long, env = "EVENKEEL_SET_IMAGE_FROM", hide_env_values = true, value_name = "PATH")]
+    #[arg(
+        long,
+        env = "EVENKEEL_SET_IMAGE_FROM",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
     from: Option<PathBuf>,
 }
 
@@ -71,7 +80,9 @@ pub async fn run(args: &SetArgs, settings: &Settings) -> Result<Exit, CliError> 
     let key = release.release_key();
     let applied = set_images(&connection, &key, &tags, &applier).await?;
     let value = serde_json::json!({ "items": [applied] });
-    settings.out.print(&value, |paint| apply::table(std::slice::from_ref(&applied), paint))?;
+    settings.out.print(&value, |paint| {
+        apply::table(std::slice::from_ref(&applied), paint)
+    })?;
     Ok(Exit::Done)
 }
 
@@ -102,8 +113,11 @@ pub fn parse_tag(text: &str) -> Result<NewTag, CliError> {
     } else if image_ref::is_tag(text) {
         Ok(NewTag::Tag(text.to_owned()))
     } else {
-        Err(CliError::new(format!("`{text}` is neither a tag nor a digest"))
-            .help("a tag has letters, digits, `_`, `.` and `-`; a digest is sha256: and 64 digits"))
+        Err(
+            CliError::new(format!("`{text}` is neither a tag nor a digest")).help(
+                "a tag has letters, digits, `_`, `.` and `-`; a digest is sha256: and 64 digits",
+            ),
+        )
     }
 }
 
@@ -137,12 +151,22 @@ impl Given {
 /// The repository of a declared image.
 fn declared<'a>(release: &'a Release, name: &str) -> Result<&'a str, CliError> {
     let images = &release.spec.images;
-    images.get(name).map(|image| image.repository.as_str()).ok_or_else(|| {
-        let known: Vec<&str> = images.keys().map(String::as_str).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        CliError::new(format!("release {} declares no image `{name}`", release.release_key()))
+    images
+        .get(name)
+        .map(|image| image.repository.as_str())
+        .ok_or_else(|| {
+            let known: Vec<&str> = images.keys().map(String::as_str).collect();
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            CliError::new(format!(
+                "release {} declares no image `{name}`",
+                release.release_key()
+            ))
             .help(format!("its images are: {known}"))
-    })
+        })
 }
 
 fn tag_of(definition: &ImageDefinition, repository: &str) -> Result<NewTag, CliError> {
@@ -162,12 +186,17 @@ fn tag_of(definition: &ImageDefinition, repository: &str) -> Result<NewTag, CliE
 fn pairs(images: &[String]) -> Result<BTreeMap<String, NewTag>, CliError> {
     let mut tags = BTreeMap::new();
     for text in images {
-        let (name, tag) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-            CliError::new(format!("`{text}` does not say which image gets which tag"))
-                .help("write IMAGE=TAG, for example app=9d3c2f1")
-        })?;
+        let (name, tag) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| {
+                CliError::new(format!("`{text}` does not say which image gets which tag"))
+                    .help("write IMAGE=TAG, for example app=9d3c2f1")
+            })?;
         if tags.insert(name.to_owned(), parse_tag(tag)?).is_some() {
-            return Err(CliError::new(format!("image `{name}` is given twice")).help("keep one of them"));
+            return Err(
+                CliError::new(format!("image `{name}` is given twice")).help("keep one of them")
+            );
         }
     }
     Ok(tags)
@@ -187,7 +216,10 @@ fn read(path: &PathBuf) -> Result<Vec<ImageDefinition>, CliError> {
     let mut names: Vec<&str> = definitions.iter().map(|one| one.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(CliError::new(format!("{shown} names image `{}` twice", pair[0]))),
+        Some(pair) => Err(CliError::new(format!(
+            "{shown} names image `{}` twice",
+            pair[0]
+        ))),
         None => Ok(definitions),
     }
 }
@@ -199,15 +231,24 @@ mod tests {
     const REPOSITORY: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app";
 
     fn definition(uri: &str) -> ImageDefinition {
-        ImageDefinition { name: "app".to_owned(), image_uri: uri.to_owned() }
+        ImageDefinition {
+            name: "app".to_owned(),
+            image_uri: uri.to_owned(),
+        }
     }
 
     #[test]
     fn a_uri_must_be_of_the_declared_repository() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let of = |uri: String| tag_of(&definition(&uri), REPOSITORY);
-        assert_eq!(of(format!("{REPOSITORY}:c0ffee")).unwrap(), NewTag::Tag("c0ffee".to_owned()));
-        assert_eq!(of(format!("{REPOSITORY}@{digest}")).unwrap(), NewTag::Digest(digest.clone()));
+        assert_eq!(
+            of(format!("{REPOSITORY}:c0ffee")).unwrap(),
+            NewTag::Tag("c0ffee".to_owned())
+        );
+        assert_eq!(
+            of(format!("{REPOSITORY}@{digest}")).unwrap(),
+            NewTag::Digest(digest.clone())
+        );
         for wrong in [
             REPOSITORY.to_owned(),
             format!("{REPOSITORY}2:c0ffee"),
@@ -225,7 +266,13 @@ mod tests {
     fn pairs_say_each_image_once() {
         let tags = pairs(&["app=1".to_owned(), "web=2".to_owned()]).unwrap();
         assert_eq!(tags["web"], NewTag::Tag("2".to_owned()));
-        for wrong in [vec!["app"], vec!["=1"], vec!["app="], vec!["app=a b"], vec!["app=1", "app=2"]] {
+        for wrong in [
+            vec!["app"],
+            vec!["=1"],
+            vec!["app="],
+            vec!["app=a b"],
+            vec!["app=1", "app=2"],
+        ] {
             let given: Vec<String> = wrong.iter().map(|text| (*text).to_owned()).collect();
             assert!(pairs(&given).is_err(), "{wrong:?}");
         }

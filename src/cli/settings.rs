@@ -22,8 +22,16 @@ pub struct GlobalArgs {
     pub namespace: Option<String>,
 
     /// What is printed: table, json, yaml (html: `get` and `drift`)
-    #[arg(short, long, global = true, env = "EVENKEEL_OUTPUT", default_value = "table",
-          hide_env_values = true, hide_possible_values = true, value_name = "FORMAT")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "EVENKEEL_OUTPUT",
+        default_value = "table",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_name = "FORMAT"
+    )]
     pub output: Format,
 
     /// Who writes: `apply` remembers each writer's fields apart. By default the name of the AWS
@@ -33,8 +41,15 @@ pub struct GlobalArgs {
     pub applier: Option<String>,
 
     /// How logs are written on standard error: text or json. By default text
-    #[arg(long, global = true, env = "EVENKEEL_LOG_FORMAT", default_value = "text",
-          hide_env_values = true, hide_possible_values = true, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        env = "EVENKEEL_LOG_FORMAT",
+        default_value = "text",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
 
     /// More logs: -v for decisions, -vv for calls, -vvv for everything
@@ -99,7 +114,10 @@ impl Settings {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place where settings are read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where settings are read"
+)]
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -10,8 +10,8 @@ use super::target::ReleaseName;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is changed in AWS while a release is suspended; drift is told and left. Applying the
-manifest again does not resume it.
+Nothing is changed in AWS while a release is suspended, and it is not compared either. Applying
+the manifest again does not resume it.
 
 Examples:
   evenkeel suspend rails
@@ -52,6 +52,8 @@ async fn set(name: &str, suspend: bool, settings: &Settings) -> Result<Exit, Cli
         (false, _) => "unchanged",
     };
     let value = json!({ "release": key.to_string(), "suspended": suspend, "result": word });
-    settings.out.print(&value, |_| format!("release/{key} {word}\n"))?;
+    settings
+        .out
+        .print(&value, |_| format!("release/{key} {word}\n"))?;
     Ok(Exit::Done)
 }

@@ -18,15 +18,21 @@ impl ReleaseName {
     /// When it is neither, or both name a namespace and do not agree.
     pub fn parse(text: &str, namespace: Option<&str>) -> Result<Self, CliError> {
         match text.split('/').collect::<Vec<_>>().as_slice() {
-            [name] if !name.is_empty() => {
-                Ok(Self { namespace: namespace.map(str::to_owned), name: (*name).to_owned() })
-            }
+            [name] if !name.is_empty() => Ok(Self {
+                namespace: namespace.map(str::to_owned),
+                name: (*name).to_owned(),
+            }),
             [said, name] if !said.is_empty() && !name.is_empty() => {
                 agree(said, namespace)?;
-                Ok(Self { namespace: Some((*said).to_owned()), name: (*name).to_owned() })
+                Ok(Self {
+                    namespace: Some((*said).to_owned()),
+                    name: (*name).to_owned(),
+                })
             }
-            _ => Err(CliError::new(format!("`{text}` is not the name of a release"))
-                .help("write NAME, or NAMESPACE/NAME")),
+            _ => Err(
+                CliError::new(format!("`{text}` is not the name of a release"))
+                    .help("write NAME, or NAMESPACE/NAME"),
+            ),
         }
     }
 }
@@ -56,11 +62,14 @@ fn agree(said: &str, namespace: Option<&str>) -> Result<(), CliError> {
 /// When it is neither.
 pub fn migration(text: &str, namespace: Option<&str>) -> Result<(ReleaseName, String), CliError> {
     match text.rsplit_once('/') {
-        Some((release, migration)) if !migration.is_empty() => {
-            Ok((ReleaseName::parse(release, namespace)?, migration.to_owned()))
-        }
-        _ => Err(CliError::new(format!("`{text}` does not name a migration of a release"))
-            .help("write NAME/MIGRATION, for example rails/db-migrate")),
+        Some((release, migration)) if !migration.is_empty() => Ok((
+            ReleaseName::parse(release, namespace)?,
+            migration.to_owned(),
+        )),
+        _ => Err(
+            CliError::new(format!("`{text}` does not name a migration of a release"))
+                .help("write NAME/MIGRATION, for example rails/db-migrate"),
+        ),
     }
 }
 
@@ -72,7 +81,10 @@ mod tests {
     fn names_are_read_with_and_without_namespace() {
         let parsed = ReleaseName::parse("rails", Some("production")).unwrap();
         assert_eq!(parsed.to_string(), "production/rails");
-        assert_eq!(ReleaseName::parse("production/rails", None).unwrap(), parsed);
+        assert_eq!(
+            ReleaseName::parse("production/rails", None).unwrap(),
+            parsed
+        );
         assert_eq!(ReleaseName::parse("rails", None).unwrap().namespace, None);
         for wrong in ["", "/rails", "a/", "a/b/c"] {
             assert!(ReleaseName::parse(wrong, None).is_err(), "{wrong}");
@@ -83,9 +95,15 @@ mod tests {
     #[test]
     fn a_migration_is_the_last_part() {
         let (release, name) = migration("production/rails/db", None).unwrap();
-        assert_eq!((release.to_string().as_str(), name.as_str()), ("production/rails", "db"));
+        assert_eq!(
+            (release.to_string().as_str(), name.as_str()),
+            ("production/rails", "db")
+        );
         let (release, name) = migration("rails/db", Some("production")).unwrap();
-        assert_eq!((release.to_string().as_str(), name.as_str()), ("production/rails", "db"));
+        assert_eq!(
+            (release.to_string().as_str(), name.as_str()),
+            ("production/rails", "db")
+        );
         assert!(migration("db", None).is_err());
         assert!(migration("rails/", None).is_err());
     }

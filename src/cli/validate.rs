@@ -20,8 +20,14 @@ Examples:
   evenkeel validate -f deploy/ -o json")]
 pub struct ValidateArgs {
     /// A file, a folder (all .yaml, .yml and .json below it), or - for standard input
-    #[arg(short, long = "file", required = true, env = "EVENKEEL_VALIDATE_FILE",
-          hide_env_values = true, value_name = "PATH")]
+    #[arg(
+        short,
+        long = "file",
+        required = true,
+        env = "EVENKEEL_VALIDATE_FILE",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
     files: Vec<PathBuf>,
 }
 
@@ -31,13 +37,19 @@ pub fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
             let names: Vec<String> = manifests.iter().map(|one| one.object.to_string()).collect();
             let value = json!({ "valid": true, "objects": names, "problems": [] });
             settings.out.print(&value, |_| {
-                names.iter().map(|name| format!("{name} is valid\n")).collect()
+                names
+                    .iter()
+                    .map(|name| format!("{name} is valid\n"))
+                    .collect()
             })?;
             Ok(Exit::Done)
         }
         Err(problems) => {
             if settings.out.format != Format::Table {
-                settings.out.print(&json!({ "valid": false, "objects": [], "problems": listed(&problems) }), |_| String::new())?;
+                settings.out.print(
+                    &json!({ "valid": false, "objects": [], "problems": listed(&problems) }),
+                    |_| String::new(),
+                )?;
             }
             Err(invalid(&problems, ""))
         }
@@ -68,6 +80,10 @@ pub fn load(files: &[PathBuf]) -> Result<Vec<Manifest>, CliError> {
 
 fn invalid(problems: &Problems, then: &str) -> CliError {
     let count = problems.0.len();
-    let what = if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") };
+    let what = if count == 1 {
+        "1 problem".to_owned()
+    } else {
+        format!("{count} problems")
+    };
     CliError::new(format!("the manifests have {what}{then}\n{problems}"))
 }

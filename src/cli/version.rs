@@ -21,6 +21,8 @@ pub fn run(_: &VersionArgs, settings: &Settings) -> Result<Exit, CliError> {
         "apiVersion": API_VERSION,
         "sandbox": cfg!(feature = "sandbox"),
     });
-    settings.out.print(&value, |_| format!("evenkeel {version}\n"))?;
+    settings
+        .out
+        .print(&value, |_| format!("evenkeel {version}\n"))?;
     Ok(Exit::Done)
 }

@@ -24,8 +24,15 @@ pub struct WaitArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// What is waited for: Ready or Deleted
-    #[arg(long = "for", env = "EVENKEEL_WAIT_FOR", hide_env_values = true, default_value = "Ready",
-          ignore_case = true, hide_possible_values = true, value_name = "STATE")]
+    #[arg(
+        long = "for",
+        env = "EVENKEEL_WAIT_FOR",
+        hide_env_values = true,
+        default_value = "Ready",
+        ignore_case = true,
+        hide_possible_values = true,
+        value_name = "STATE"
+    )]
     goal: GoalArg,
     /// How long: 90s, 15m, 1h 30m
     #[arg(long, env = "EVENKEEL_WAIT_TIMEOUT", hide_env_values = true, default_value = "15m",
@@ -48,5 +55,12 @@ pub async fn run(args: &WaitArgs, settings: &Settings) -> Result<Exit, CliError>
         GoalArg::Ready => Goal::Ready,
         GoalArg::Deleted => Goal::Deleted,
     };
-    follow(&connection, &key, goal, connect::std(args.timeout.length()), settings).await
+    follow(
+        &connection,
+        &key,
+        goal,
+        connect::std(args.timeout.length()),
+        settings,
+    )
+    .await
 }

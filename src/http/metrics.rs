@@ -4,8 +4,8 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::aws::AwsMetrics;
 use crate::controller::{Happening, What};
-use crate::model::plan::{Plan, Requeue, Step};
 use crate::model::ledger::{RolloutState, RunState};
+use crate::model::plan::{Plan, Requeue, Step};
 use crate::resource::conditions::ConditionStatus;
 use crate::resource::meta::ReleaseKey;
 
@@ -13,8 +13,11 @@ use crate::resource::meta::ReleaseKey;
 const CONTROLLER: &str = "release";
 /// Kinds of resources that can differ.
 const KINDS: [&str; 3] = ["image", "service", "schedule"];
-const STATUSES: [ConditionStatus; 3] =
-    [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
+const STATUSES: [ConditionStatus; 3] = [
+    ConditionStatus::True,
+    ConditionStatus::False,
+    ConditionStatus::Unknown,
+];
 
 /// Counters and gauges, fed by what happens. Cheap to clone.
 #[derive(Clone)]
@@ -103,7 +106,9 @@ impl Metrics {
         match &happening.what {
             What::Acted { .. } => {}
             What::Failed(_) => {
-                self.reconciles.with_label_values(&[CONTROLLER, "error"]).inc();
+                self.reconciles
+                    .with_label_values(&[CONTROLLER, "error"])
+                    .inc();
                 self.errors.with_label_values(&[CONTROLLER]).inc();
             }
             What::Planned(plan) => self.planned(&happening.release, plan),
@@ -115,12 +120,17 @@ impl Metrics {
             Requeue::Resync => "success",
             Requeue::After(_) => "requeue_after",
         };
-        self.reconciles.with_label_values(&[CONTROLLER, result]).inc();
+        self.reconciles
+            .with_label_values(&[CONTROLLER, result])
+            .inc();
         self.conditions(key, plan);
         for kind in KINDS {
             let differences = &plan.status.drift.differences;
             let prefix = format!("{kind}/");
-            let count = differences.iter().filter(|one| one.resource.starts_with(&prefix)).count();
+            let count = differences
+                .iter()
+                .filter(|one| one.resource.starts_with(&prefix))
+                .count();
             self.differences
                 .with_label_values(&[&key.namespace, &key.name, kind])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));

@@ -27,14 +27,20 @@ pub async fn serve(
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(|| async { "ok\n" }))
         .with_state(registry);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 async fn metrics_page(State(registry): State<Registry>) -> Response {
     let encoder = TextEncoder::new();
     let mut page = Vec::new();
     match encoder.encode(&registry.gather(), &mut page) {
-        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], page).into_response(),
+        Ok(()) => (
+            [(header::CONTENT_TYPE, encoder.format_type().to_owned())],
+            page,
+        )
+            .into_response(),
         Err(error) => {
             tracing::error!("metrics cannot be written: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

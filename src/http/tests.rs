@@ -1,6 +1,5 @@
 use super::*;
 use crate::controller::{Happening, What};
-use crate::model::plan::Plan;
 use crate::resource::meta::ReleaseKey;
 
 fn happening(what: What) -> Happening {
@@ -13,14 +12,16 @@ fn happening(what: What) -> Happening {
 
 fn page(metrics: &Metrics) -> String {
     let mut page = Vec::new();
-    TextEncoder::new().encode(&metrics.registry().gather(), &mut page).unwrap();
+    TextEncoder::new()
+        .encode(&metrics.registry().gather(), &mut page)
+        .unwrap();
     String::from_utf8(page).unwrap()
 }
 
 #[test]
 fn passes_are_counted_by_result() {
     let metrics = Metrics::new().unwrap();
-    metrics.observe(&happening(What::Planned(Box::new(Plan::default()))));
+    metrics.observe(&happening(What::Planned(Box::default())));
     metrics.observe(&happening(What::Failed("the table is away".to_owned())));
     let page = page(&metrics);
     for line in [
@@ -31,5 +32,8 @@ fn passes_are_counted_by_result() {
     ] {
         assert!(page.contains(line), "{line} is missing in\n{page}");
     }
-    assert!(!page.contains("the table is away"), "messages are no labels: {page}");
+    assert!(
+        !page.contains("the table is away"),
+        "messages are no labels: {page}"
+    );
 }

@@ -7,6 +7,7 @@ use super::html::Page;
 use super::paint::{Paint, Tone};
 use super::table::{Cell, Table};
 use super::time::age;
+use crate::model::plan::Plan;
 use crate::resource::conditions::{ConditionStatus, ConditionType, find};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::{Difference, DifferenceAction, PartState, ReleaseStatus};
@@ -69,11 +70,15 @@ impl DriftState {
 
 impl DriftItem {
     /// What a look at AWS just now led to.
-    pub fn fresh(key: &ReleaseKey, status: &ReleaseStatus) -> Self {
-        let unread = unread(status);
+    pub fn fresh(key: &ReleaseKey, plan: &Plan) -> Self {
+        let status = &plan.status;
+        let unread = not_compared(plan).or_else(|| unread(status));
         // A look changes nothing: what the plan would put right stands until a pass does so.
         let pending = |one: &Difference| match one.action {
-            DifferenceAction::Corrected => Difference { action: DifferenceAction::Pending, ..one.clone() },
+            DifferenceAction::Corrected => Difference {
+                action: DifferenceAction::Pending,
+                ..one.clone()
+            },
             DifferenceAction::Reported | DifferenceAction::Pending => one.clone(),
         };
         let differences: Vec<Difference> = status.drift.differences.iter().map(pending).collect();
@@ -105,6 +110,18 @@ impl DriftItem {
     }
 }
 
+/// Why nothing was compared at all, if so: what such a plan says of drift is from another day.
+fn not_compared(plan: &Plan) -> Option<String> {
+    let ready = find(&plan.status.conditions, ConditionType::Ready);
+    if ready.is_some_and(|ready| ready.reason == "Suspended") {
+        return Some("the release is suspended, and is not compared meanwhile".to_owned());
+    }
+    plan.waiting
+        .iter()
+        .find(|one| one.resource == "environment")
+        .map(|one| one.reason.clone())
+}
+
 /// Why something could not be read, if so.
 fn unread(status: &ReleaseStatus) -> Option<String> {
     let condition = [ConditionType::Drifted, ConditionType::Ready]
@@ -121,19 +138,26 @@ fn unread(status: &ReleaseStatus) -> Option<String> {
     condition
         .or_else(|| {
             status.services.iter().find_map(|service| {
-                part(format!("service/{}", service.name), service.state, &service.message)
+                part(
+                    format!("service/{}", service.name),
+                    service.state,
+                    &service.message,
+                )
             })
         })
         .or_else(|| {
             status.schedules.iter().find_map(|schedule| {
-                part(format!("schedule/{}", schedule.name), schedule.state, &schedule.message)
+                part(
+                    format!("schedule/{}", schedule.name),
+                    schedule.state,
+                    &schedule.message,
+                )
             })
         })
         .or_else(|| {
-            status
-                .images
-                .iter()
-                .find_map(|(name, image)| part(format!("image/{name}"), image.state, &image.message))
+            status.images.iter().find_map(|(name, image)| {
+                part(format!("image/{name}"), image.state, &image.message)
+            })
         })
 }
 
@@ -141,7 +165,11 @@ impl DriftReport {
     /// Drifted if anything is, else Unknown if anything is, else Clean; with Unknown before
     /// Drifted, because what was not read may be worse than what was.
     pub fn worst(&self) -> DriftState {
-        self.items.iter().map(|item| item.state).max().unwrap_or(DriftState::Clean)
+        self.items
+            .iter()
+            .map(|item| item.state)
+            .max()
+            .unwrap_or(DriftState::Clean)
     }
 
     /// For people.
@@ -150,7 +178,17 @@ impl DriftReport {
             return "No releases.\n".to_owned();
         }
         let mut table = Table::new(
-            ["NAMESPACE", "RELEASE", "STATE", "RESOURCE", "FIELD", "DESIRED", "ACTUAL", "SINCE", "ACTION"],
+            [
+                "NAMESPACE",
+                "RELEASE",
+                "STATE",
+                "RESOURCE",
+                "FIELD",
+                "DESIRED",
+                "ACTUAL",
+                "SINCE",
+                "ACTION",
+            ],
             paint,
         );
         for item in &self.items {
@@ -185,7 +223,10 @@ impl DriftReport {
         let mut text = table.render();
         for item in self.items.iter().filter(|item| item.message.is_some()) {
             let why = item.message.as_deref().unwrap_or_default();
-            text.push_str(&format!("\n{}/{}: not known: {why}\n", item.namespace, item.release));
+            text.push_str(&format!(
+                "\n{}/{}: not known: {why}\n",
+                item.namespace, item.release
+            ));
         }
         text
     }
@@ -212,7 +253,17 @@ impl DriftReport {
                 continue;
             }
             let rows: Vec<_> = item.differences.iter().map(|one| self.row(one)).collect();
-            page.table(["Resource", "Field", "Desired", "Actual", "First seen", "Action"], &rows);
+            page.table(
+                [
+                    "Resource",
+                    "Field",
+                    "Desired",
+                    "Actual",
+                    "First seen",
+                    "Action",
+                ],
+                &rows,
+            );
         }
         page.render()
     }

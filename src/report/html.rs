@@ -30,7 +30,10 @@ pub struct Page {
 impl Page {
     /// A page with a title.
     pub fn new(title: &str) -> Self {
-        Self { title: title.to_owned(), body: String::new() }
+        Self {
+            title: title.to_owned(),
+            body: String::new(),
+        }
     }
 
     /// A heading of the second order, with a badge.
@@ -59,7 +62,12 @@ impl Page {
         for row in rows {
             self.body.push_str("<tr>");
             for (text, tone) in row {
-                let _ = write!(self.body, "<td class=\"{}\">{}</td>", class(*tone), escape(text));
+                let _ = write!(
+                    self.body,
+                    "<td class=\"{}\">{}</td>",
+                    class(*tone),
+                    escape(text)
+                );
             }
             self.body.push_str("</tr>\n");
         }
@@ -113,7 +121,10 @@ mod tests {
     fn text_cannot_become_markup() {
         let mut page = Page::new("<script>alert(1)</script>");
         page.section("\"a\" & 'b'", "<b>", Tone::Bad);
-        page.table(["x"], &[[("<img src=x onerror=alert(1)>".to_owned(), Tone::Plain)]]);
+        page.table(
+            ["x"],
+            &[[("<img src=x onerror=alert(1)>".to_owned(), Tone::Plain)]],
+        );
         let html = page.render();
         assert!(!html.contains("<script"), "{html}");
         assert!(!html.contains("<img"), "{html}");

@@ -44,7 +44,11 @@ impl Paint {
             Tone::Strong => "1",
             Tone::Plain => return text.to_owned(),
         };
-        if self.on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.on {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -64,7 +68,9 @@ pub fn brief(text: &str) -> String {
     while let Some(at) = rest.find(MARK) {
         let (before, from) = rest.split_at(at + MARK.len());
         short.push_str(before);
-        let digits = from.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(from.len());
+        let digits = from
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(from.len());
         short.push_str(&from[..if digits == 64 { 12 } else { digits }]);
         rest = &from[digits..];
     }

@@ -47,17 +47,19 @@ pub struct PlannedWait {
 impl PlanReport {
     /// Adds a plan; `release` names it where there are several.
     pub fn add(&mut self, release: Option<String>, plan: &Plan) {
-        self.actions.extend(plan.actions.iter().map(|action| PlannedAction {
-            release: release.clone(),
-            kind: action.step.kind().to_owned(),
-            resource: action.resource.clone(),
-            reason: action.reason.clone(),
-        }));
-        self.waiting.extend(plan.waiting.iter().map(|waiting| PlannedWait {
-            release: release.clone(),
-            resource: waiting.resource.clone(),
-            reason: waiting.reason.clone(),
-        }));
+        self.actions
+            .extend(plan.actions.iter().map(|action| PlannedAction {
+                release: release.clone(),
+                kind: action.step.kind().to_owned(),
+                resource: action.resource.clone(),
+                reason: action.reason.clone(),
+            }));
+        self.waiting
+            .extend(plan.waiting.iter().map(|waiting| PlannedWait {
+                release: release.clone(),
+                resource: waiting.resource.clone(),
+                reason: waiting.reason.clone(),
+            }));
     }
 
     /// For people.
@@ -117,7 +119,9 @@ mod tests {
             actions: vec![Action {
                 resource: "schedule/nightly".to_owned(),
                 reason: "it is no longer declared".to_owned(),
-                step: Step::DeleteRule { rule: "production-rails-nightly".to_owned() },
+                step: Step::DeleteRule {
+                    rule: "production-rails-nightly".to_owned(),
+                },
             }],
             waiting: vec![Waiting {
                 resource: "service/app".to_owned(),
@@ -161,6 +165,9 @@ mod tests {
         WAITING       FOR
         service/app   migration db-migrate has not ended
         ");
-        assert_eq!(PlanReport::default().table(Paint::default()), "Nothing to do.\n");
+        assert_eq!(
+            PlanReport::default().table(Paint::default()),
+            "Nothing to do.\n"
+        );
     }
 }

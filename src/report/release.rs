@@ -27,8 +27,15 @@ pub struct Standing {
 /// How a release stands. A status of an older generation says nothing of this one.
 pub fn standing(release: &Release) -> Standing {
     let generation = release.metadata.generation;
-    let seen = release.status.as_ref().and_then(|status| status.observed_generation);
-    let Some(status) = release.status.as_ref().filter(|_| seen >= generation && seen.is_some()) else {
+    let seen = release
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    let Some(status) = release
+        .status
+        .as_ref()
+        .filter(|_| seen >= generation && seen.is_some())
+    else {
         return Standing {
             ready: "Unknown",
             reason: "NotObserved".to_owned(),
@@ -42,8 +49,12 @@ pub fn standing(release: &Release) -> Standing {
     let told = stalled.or(ready);
     Standing {
         ready: ready.map_or("Unknown", |condition| word(condition.status)),
-        reason: told.map(|condition| condition.reason.clone()).unwrap_or_default(),
-        message: told.map(|condition| condition.message.clone()).unwrap_or_default(),
+        reason: told
+            .map(|condition| condition.reason.clone())
+            .unwrap_or_default(),
+        message: told
+            .map(|condition| condition.message.clone())
+            .unwrap_or_default(),
         tone: if stalled.is_some() {
             Tone::Bad
         } else if is_true(&status.conditions, ConditionType::Ready) {
@@ -63,19 +74,37 @@ fn word(status: ConditionStatus) -> &'static str {
 }
 
 fn suspended(release: &Release) -> &'static str {
-    if release.spec.suspend == Some(true) { "true" } else { "false" }
+    if release.spec.suspend == Some(true) {
+        "true"
+    } else {
+        "false"
+    }
 }
 
 /// The list of releases.
 pub fn list(releases: &[Release], now: Timestamp, paint: Paint) -> String {
     let mut table = Table::new(
-        ["NAMESPACE", "NAME", "READY", "REASON", "REVISION", "SUSPENDED", "AGE", "MESSAGE"],
+        [
+            "NAMESPACE",
+            "NAME",
+            "READY",
+            "REASON",
+            "REVISION",
+            "SUSPENDED",
+            "AGE",
+            "MESSAGE",
+        ],
         paint,
     );
     for release in releases {
         let standing = standing(release);
         table.row([
-            release.metadata.namespace.clone().unwrap_or_default().into(),
+            release
+                .metadata
+                .namespace
+                .clone()
+                .unwrap_or_default()
+                .into(),
             Cell::new(&release.metadata.name, Tone::Strong),
             Cell::new(standing.ready, standing.tone),
             Cell::new(&standing.reason, standing.tone),
@@ -143,7 +172,10 @@ pub fn state(state: PartState) -> (&'static str, Tone) {
 
 /// One line for each part: resource, state, and what is worth knowing of it.
 pub fn lines(status: &ReleaseStatus) -> Vec<(String, PartState, String)> {
-    parts(status).into_iter().map(|part| (part.resource, part.state, part.detail)).collect()
+    parts(status)
+        .into_iter()
+        .map(|part| (part.resource, part.state, part.detail))
+        .collect()
 }
 
 fn parts(status: &ReleaseStatus) -> Vec<Part> {
@@ -161,10 +193,22 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
         state: migration.state,
         detail: joined([
             migration.exit_code.map(|code| format!("exit code {code}")),
-            migration.stop_code.clone().filter(|_| migration.state == PartState::Failed),
-            migration.stopped_reason.clone().filter(|_| migration.state == PartState::Failed),
-            migration.log_stream.as_ref().map(|stream| format!("log {stream}")),
-            migration.message.clone().filter(|_| migration.state != PartState::Done),
+            migration
+                .stop_code
+                .clone()
+                .filter(|_| migration.state == PartState::Failed),
+            migration
+                .stopped_reason
+                .clone()
+                .filter(|_| migration.state == PartState::Failed),
+            migration
+                .log_stream
+                .as_ref()
+                .map(|stream| format!("log {stream}")),
+            migration
+                .message
+                .clone()
+                .filter(|_| migration.state != PartState::Done),
         ]),
     });
     let services = status.services.iter().map(|service| Part {
@@ -183,16 +227,28 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
         resource: format!("schedule/{}", schedule.name),
         state: schedule.state,
         detail: joined([
-            schedule.rule_name.as_ref().map(|rule| format!("rule {rule}")),
+            schedule
+                .rule_name
+                .as_ref()
+                .map(|rule| format!("rule {rule}")),
             schedule.task_definition.as_deref().map(short_arn),
             schedule.message.clone(),
         ]),
     });
-    images.chain(migrations).chain(services).chain(schedules).collect()
+    images
+        .chain(migrations)
+        .chain(services)
+        .chain(schedules)
+        .collect()
 }
 
 fn joined<const N: usize>(details: [Option<String>; N]) -> String {
-    details.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+    details
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// `rails/app:9d3c2f1` of an image with the host of its registry.
@@ -211,7 +267,9 @@ pub fn short_arn(arn: &str) -> String {
 /// One release: how it stands, its conditions and its parts.
 pub fn describe(release: &Release, now: Timestamp, paint: Paint) -> String {
     let mut text = list(std::slice::from_ref(release), now, paint);
-    let Some(status) = &release.status else { return text };
+    let Some(status) = &release.status else {
+        return text;
+    };
     if !status.conditions.is_empty() {
         let mut table = Table::new(["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"], paint);
         for condition in &status.conditions {
@@ -229,7 +287,11 @@ pub fn describe(release: &Release, now: Timestamp, paint: Paint) -> String {
     let mut table = Table::new(["PART", "STATE", "DETAIL"], paint);
     for part in parts(status) {
         let (word, tone) = state(part.state);
-        table.row([part.resource.into(), Cell::new(word, tone), part.detail.into()]);
+        table.row([
+            part.resource.into(),
+            Cell::new(word, tone),
+            part.detail.into(),
+        ]);
     }
     if !table.is_empty() {
         text.push('\n');
@@ -268,14 +330,24 @@ pub fn html(releases: &[Release], now: Timestamp) -> String {
     page.paragraph(&format!("As of {now}."));
     for release in releases {
         let standing = standing(release);
-        page.section(&release.release_key().to_string(), &standing.reason, standing.tone);
+        page.section(
+            &release.release_key().to_string(),
+            &standing.reason,
+            standing.tone,
+        );
         page.paragraph(&standing.message);
-        let Some(status) = &release.status else { continue };
+        let Some(status) = &release.status else {
+            continue;
+        };
         let rows: Vec<_> = parts(status)
             .into_iter()
             .map(|part| {
                 let (word, tone) = state(part.state);
-                [(part.resource, Tone::Strong), (word.to_owned(), tone), (part.detail, Tone::Plain)]
+                [
+                    (part.resource, Tone::Strong),
+                    (word.to_owned(), tone),
+                    (part.detail, Tone::Plain),
+                ]
             })
             .collect();
         page.table(["Part", "State", "Detail"], &rows);

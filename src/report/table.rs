@@ -25,7 +25,10 @@ pub struct Cell {
 impl Cell {
     /// A cell with a tone.
     pub fn new(text: impl AsRef<str>, tone: Tone) -> Self {
-        Self { text: brief(&printable(text.as_ref())), tone }
+        Self {
+            text: brief(&printable(text.as_ref())),
+            tone,
+        }
     }
 }
 
@@ -63,7 +66,11 @@ impl Table {
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
         self.grid.add_row(cells.map(|cell| {
-            let inner = Inner::new(if cell.text.is_empty() { "-" } else { &cell.text });
+            let inner = Inner::new(if cell.text.is_empty() {
+                "-"
+            } else {
+                &cell.text
+            });
             match cell.tone {
                 Tone::Good => inner.fg(Color::DarkGreen),
                 Tone::Fair => inner.fg(Color::DarkYellow),
@@ -105,7 +112,9 @@ mod tests {
             table.row(["rails".into(), Cell::new("a long sentence", Tone::Bad)]);
             table.row(["blog".into(), Cell::new("short", Tone::Bad)]);
             for line in table.render().lines() {
-                let text = line.trim_end_matches("\u{1b}[0m").trim_end_matches("\u{1b}[39m");
+                let text = line
+                    .trim_end_matches("\u{1b}[0m")
+                    .trim_end_matches("\u{1b}[39m");
                 assert_eq!(text, text.trim_end(), "{line:?}");
             }
         }

@@ -1,6 +1,8 @@
 //! The demo tells what really happened, and fails when it did not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::run;
 
@@ -20,8 +22,15 @@ fn the_demo_tells_the_whole_story() {
         "✓ ECS's record of service app: ROLLBACK_SUCCESSFUL",
         "evenkeel sandbox --load",
     ] {
-        assert!(ended.stdout.contains(line), "{line} is missing in\n{}", ended.stdout);
+        assert!(
+            ended.stdout.contains(line),
+            "{line} is missing in\n{}",
+            ended.stdout
+        );
     }
-    assert!(!ended.stdout.contains('\u{1b}'), "no colours where nobody looks");
+    assert!(
+        !ended.stdout.contains('\u{1b}'),
+        "no colours where nobody looks"
+    );
     assert_eq!(ended.stderr, "");
 }

@@ -6,9 +6,25 @@ use evenkeel::cli::args::Cli;
 use crate::support::run;
 
 const VERBS: [&str; 19] = [
-    "init", "validate", "apply", "get", "plan", "run", "wait", "drift", "set image", "retry",
-    "migration list", "migration resolve", "suspend", "resume", "delete", "schema", "sandbox",
-    "demo", "completions",
+    "init",
+    "validate",
+    "apply",
+    "get",
+    "plan",
+    "run",
+    "wait",
+    "drift",
+    "set image",
+    "retry",
+    "migration list",
+    "migration resolve",
+    "suspend",
+    "resume",
+    "delete",
+    "schema",
+    "sandbox",
+    "demo",
+    "completions",
 ];
 
 #[test]
@@ -24,10 +40,15 @@ fn help_of_every_verb() {
         let ended = run(&args);
         let shown = ended.shown();
         // The options of every verb are in the program's own help.
-        let (own, rest) = shown.split_once("\nGlobal options:").expect("every verb has them");
+        let (own, rest) = shown
+            .split_once("\nGlobal options:")
+            .expect("every verb has them");
         let (_, after) = rest.split_once("\n\n").expect("something follows them");
         insta::assert_snapshot!(verb.replace(' ', "_"), format!("{own}\n{after}"));
-        assert!(shown.contains("Examples:"), "{verb} has no examples: {shown}");
+        assert!(
+            shown.contains("Examples:"),
+            "{verb} has no examples: {shown}"
+        );
     }
 }
 
@@ -35,12 +56,22 @@ fn help_of_every_verb() {
 fn every_verb_is_looked_at() {
     let mut all = Vec::new();
     for verb in Cli::command().get_subcommands() {
-        let below: Vec<_> = verb.get_subcommands().map(|one| format!("{} {}", verb.get_name(), one.get_name())).collect();
-        if below.is_empty() { all.push(verb.get_name().to_owned()) } else { all.extend(below) }
+        let below: Vec<_> = verb
+            .get_subcommands()
+            .map(|one| format!("{} {}", verb.get_name(), one.get_name()))
+            .collect();
+        if below.is_empty() {
+            all.push(verb.get_name().to_owned())
+        } else {
+            all.extend(below)
+        }
     }
     // These look just like another one.
     let alike = ["version", "migration retry", "migration stop", "help"];
-    let missing: Vec<_> = all.iter().filter(|verb| !VERBS.contains(&verb.as_str()) && !alike.contains(&verb.as_str())).collect();
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|verb| !VERBS.contains(&verb.as_str()) && !alike.contains(&verb.as_str()))
+        .collect();
     assert!(missing.is_empty(), "no help snapshot: {missing:?}");
 }
 
@@ -52,12 +83,16 @@ fn every_option_has_an_environment_variable() {
             if ["help", "version"].contains(&long) {
                 continue;
             }
-            let name = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+            let name = arg
+                .get_env()
+                .map(|name| name.to_string_lossy().into_owned());
             if !name.is_some_and(|name| name.starts_with("EVENKEEL_")) {
                 found.push(format!("{} --{long}", command.get_name()));
             }
         }
-        command.get_subcommands().for_each(|command| look(command, found));
+        command
+            .get_subcommands()
+            .for_each(|command| look(command, found));
     }
     let mut command = Cli::command();
     command.build();

@@ -22,7 +22,12 @@ impl Ended {
 
     /// Both outputs, as a snapshot shows them.
     pub fn shown(&self) -> String {
-        format!("exit {}\n{}{}", self.code.unwrap_or(-1), self.stdout, self.stderr)
+        format!(
+            "exit {}\n{}{}",
+            self.code.unwrap_or(-1),
+            self.stdout,
+            self.stderr
+        )
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -62,13 +67,17 @@ pub fn run_fed(args: &[&str], input: &str) -> Ended {
         .spawn()
         .expect("evenkeel starts");
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all(input.as_bytes()).expect("evenkeel reads its input");
+    stdin
+        .write_all(input.as_bytes())
+        .expect("evenkeel reads its input");
     drop(stdin);
     Ended::of(child.wait_with_output().expect("evenkeel ends"))
 }
 
 pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/examples").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/examples")
+        .join(path)
 }
 
 pub fn path(path: &Path) -> &str {
@@ -103,8 +112,14 @@ impl Sandbox {
             .expect("the sandbox starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut first = String::new();
-        BufReader::new(stdout).read_line(&mut first).expect("the sandbox says where it listens");
-        let endpoint = first.trim().strip_prefix("listening on ").expect(&first).to_owned();
+        BufReader::new(stdout)
+            .read_line(&mut first)
+            .expect("the sandbox says where it listens");
+        let endpoint = first
+            .trim()
+            .strip_prefix("listening on ")
+            .expect(&first)
+            .to_owned();
         Self { child, endpoint }
     }
 
@@ -125,7 +140,12 @@ impl Sandbox {
     #[track_caller]
     pub fn expect(&self, code: i32, args: &[&str]) -> Ended {
         let ended = self.run(args);
-        assert_eq!(ended.code, Some(code), "evenkeel {args:?}: {}", ended.shown());
+        assert_eq!(
+            ended.code,
+            Some(code),
+            "evenkeel {args:?}: {}",
+            ended.shown()
+        );
         ended
     }
 
@@ -134,12 +154,17 @@ impl Sandbox {
         self.expect(0, &["init"]);
         let environment = fixture(example).join("environment.yaml");
         let release = fixture(example).join("release.yaml");
-        self.expect(0, &["apply", "-f", path(&environment), "-f", path(&release)]);
+        self.expect(
+            0,
+            &["apply", "-f", path(&environment), "-f", path(&release)],
+        );
     }
 
     /// Calls AWS as somebody with the console would.
     pub fn aws(&self, service: &str, target: &str, body: &str) -> String {
-        let scope = format!("AWS4-HMAC-SHA256 Credential=someone/20260101/ap-northeast-1/{service}/aws4_request, SignedHeaders=host, Signature=0");
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential=someone/20260101/ap-northeast-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        );
         self.http("POST", "/", &format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1\r\nAuthorization: {scope}\r\n"), body)
     }
 
@@ -149,18 +174,31 @@ impl Sandbox {
     }
 
     fn http(&self, method: &str, page: &str, headers: &str, body: &str) -> String {
-        let address = self.endpoint.strip_prefix("http://").expect("an HTTP endpoint");
-        let mut stream = std::net::TcpStream::connect(address).expect("the sandbox listens");
-        let request = format!(
-            "{method} {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("the sandbox reads");
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut answer).expect("the sandbox answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+        let address = self
+            .endpoint
+            .strip_prefix("http://")
+            .expect("an HTTP endpoint");
+        http(address, method, page, headers, body)
     }
+}
+
+/// One HTTP call; the answer's body.
+pub fn http(address: &str, method: &str, page: &str, headers: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("the sandbox listens");
+    let request = format!(
+        "{method} {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream
+        .write_all(request.as_bytes())
+        .expect("the sandbox reads");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("the sandbox answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
+        .unwrap_or_default()
 }
 
 impl Drop for Sandbox {

@@ -31,7 +31,9 @@ impl Account {
     /// The account before the release.
     pub fn load(sandbox: Sandbox) -> Result<Self, CliError> {
         let calls = parse_account(ACCOUNT).map_err(|error| CliError::from_error(&error))?;
-        sandbox.load_account(&calls, REGION).map_err(|error| CliError::from_error(&error))?;
+        sandbox
+            .load_account(&calls, REGION)
+            .map_err(|error| CliError::from_error(&error))?;
         // The services of the account have been up for long when the story begins.
         sandbox.skip(Duration::from_secs(600));
         Ok(Self { sandbox })
@@ -56,18 +58,26 @@ impl Account {
 
     /// A service as DescribeServices has it.
     pub fn service(&self, name: &str) -> Result<Value, CliError> {
-        let answer =
-            self.ecs("DescribeServices", json!({ "cluster": CLUSTER, "services": [name] }))?;
+        let answer = self.ecs(
+            "DescribeServices",
+            json!({ "cluster": CLUSTER, "services": [name] }),
+        )?;
         answer["services"].get(0).cloned().ok_or_else(|| {
-            CliError::new(format!("the sandbox has no service {name} in cluster {CLUSTER}"))
+            CliError::new(format!(
+                "the sandbox has no service {name} in cluster {CLUSTER}"
+            ))
         })
     }
 
     /// The images of a task definition, container by container.
     pub fn images(&self, task_definition: &str) -> Result<Vec<String>, CliError> {
-        let answer = self
-            .ecs("DescribeTaskDefinition", json!({ "taskDefinition": task_definition }))?;
-        let containers = answer["taskDefinition"]["containerDefinitions"].as_array().cloned();
+        let answer = self.ecs(
+            "DescribeTaskDefinition",
+            json!({ "taskDefinition": task_definition }),
+        )?;
+        let containers = answer["taskDefinition"]["containerDefinitions"]
+            .as_array()
+            .cloned();
         Ok(containers
             .unwrap_or_default()
             .iter()
@@ -93,24 +103,33 @@ impl Account {
     /// The task definition that a rule's target runs.
     pub fn target(&self, rule: &str) -> Result<String, CliError> {
         let answer = self.call("events", "ListTargetsByRule", json!({ "Rule": rule }))?;
-        Ok(text(&answer["Targets"][0]["EcsParameters"]["TaskDefinitionArn"]))
+        Ok(text(
+            &answer["Targets"][0]["EcsParameters"]["TaskDefinitionArn"],
+        ))
     }
 
     /// Tasks that evenkeel started by itself, running or stopped, newest last.
     pub fn one_off_tasks(&self) -> Result<Vec<Value>, CliError> {
         let mut arns = Vec::new();
         for status in ["RUNNING", "STOPPED"] {
-            let input = json!({ "cluster": CLUSTER, "family": "rails-oneoff", "desiredStatus": status });
+            let input =
+                json!({ "cluster": CLUSTER, "family": "rails-oneoff", "desiredStatus": status });
             let answer = self.ecs("ListTasks", input)?;
             arns.extend(answer["taskArns"].as_array().cloned().unwrap_or_default());
         }
         if arns.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = self.ecs("DescribeTasks", json!({ "cluster": CLUSTER, "tasks": arns }))?;
+        let answer = self.ecs(
+            "DescribeTasks",
+            json!({ "cluster": CLUSTER, "tasks": arns }),
+        )?;
         let mut tasks = answer["tasks"].as_array().cloned().unwrap_or_default();
         tasks.sort_by(|a, b| {
-            a["createdAt"].as_f64().unwrap_or_default().total_cmp(&b["createdAt"].as_f64().unwrap_or_default())
+            a["createdAt"]
+                .as_f64()
+                .unwrap_or_default()
+                .total_cmp(&b["createdAt"].as_f64().unwrap_or_default())
         });
         Ok(tasks)
     }
@@ -130,9 +149,18 @@ impl Account {
 
     /// How often evenkeel wrote into the table.
     pub fn table_writes(&self) -> u64 {
-        let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
+        let writes = [
+            "PutItem",
+            "UpdateItem",
+            "DeleteItem",
+            "BatchWriteItem",
+            "TransactWriteItems",
+        ];
         let calls = self.sandbox.calls();
-        writes.iter().filter_map(|name| calls.get(&format!("dynamodb.{name}"))).sum()
+        writes
+            .iter()
+            .filter_map(|name| calls.get(&format!("dynamodb.{name}")))
+            .sum()
     }
 
     /// How often evenkeel called one operation.
@@ -142,7 +170,9 @@ impl Account {
 }
 
 fn told(service: &str, operation: &str, error: &CallError) -> CliError {
-    CliError::new(format!("the sandbox refused {service}:{operation}: {error}"))
+    CliError::new(format!(
+        "the sandbox refused {service}:{operation}: {error}"
+    ))
 }
 
 /// The text of a member; empty where there is none.

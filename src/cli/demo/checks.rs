@@ -20,7 +20,9 @@ pub fn ensure(so: bool, what: &str, found: impl std::fmt::Display) -> Result<(),
     if so {
         return Ok(());
     }
-    Err(CliError::new(format!("the demo went wrong: {what}; found {found}")))
+    Err(CliError::new(format!(
+        "the demo went wrong: {what}; found {found}"
+    )))
 }
 
 impl Checks<'_> {
@@ -35,7 +37,11 @@ impl Checks<'_> {
         let status = release.status.unwrap_or_default();
         let current = status.observed_generation == release.metadata.generation;
         let ready = is_true(&status.conditions, ConditionType::Ready);
-        ensure(current && ready, "the release should be Ready", conditions(&status.conditions))?;
+        ensure(
+            current && ready,
+            "the release should be Ready",
+            conditions(&status.conditions),
+        )?;
         Ok(format!(
             "the table says Ready: generation {}, revision {}",
             release.metadata.generation.unwrap_or_default(),
@@ -48,15 +54,24 @@ impl Checks<'_> {
         let status = self.release().await?.status.unwrap_or_default();
         let stalled = find(&status.conditions, ConditionType::Stalled);
         let failed = stalled.is_some_and(|condition| condition.reason == "RolloutFailed");
-        ensure(failed, "the release should be Stalled/RolloutFailed", conditions(&status.conditions))?;
-        Ok(stalled.map(|condition| condition.message.clone()).unwrap_or_default())
+        ensure(
+            failed,
+            "the release should be Stalled/RolloutFailed",
+            conditions(&status.conditions),
+        )?;
+        Ok(stalled
+            .map(|condition| condition.message.clone())
+            .unwrap_or_default())
     }
 
     /// The tag was resolved to the digest that ECR has for it.
     pub async fn resolved(&self, tag: &str) -> Result<String, CliError> {
         let digest = self.account.digest("rails/app", tag)?;
         let status = self.release().await?.status.unwrap_or_default();
-        let recorded = status.images.get("app").and_then(|image| image.digest.clone());
+        let recorded = status
+            .images
+            .get("app")
+            .and_then(|image| image.digest.clone());
         ensure(
             recorded.as_ref() == Some(&digest),
             "the image should be recorded with the digest that ECR has",
@@ -68,23 +83,42 @@ impl Checks<'_> {
     /// So many migration tasks ran in all, and the newest exited 0.
     pub fn migrated(&self, runs: usize) -> Result<String, CliError> {
         let tasks = self.account.one_off_tasks()?;
-        ensure(tasks.len() == runs, "the migration should have run once for each image", tasks.len())?;
+        ensure(
+            tasks.len() == runs,
+            "the migration should have run once for each image",
+            tasks.len(),
+        )?;
         let newest = tasks.last().cloned().unwrap_or_default();
         let code = newest["containers"][0]["exitCode"].as_i64();
-        ensure(code == Some(0), "the migration should have exited 0", &newest["containers"])?;
-        let command = newest["overrides"]["containerOverrides"][0]["command"].as_array().cloned();
+        ensure(
+            code == Some(0),
+            "the migration should have exited 0",
+            &newest["containers"],
+        )?;
+        let command = newest["overrides"]["containerOverrides"][0]["command"]
+            .as_array()
+            .cloned();
         let command: Vec<String> = command.unwrap_or_default().iter().map(text).collect();
-        let which = if runs == 1 { "one task".to_owned() } else { format!("migration task {runs}") };
+        let which = if runs == 1 {
+            "one task".to_owned()
+        } else {
+            format!("migration task {runs}")
+        };
         Ok(format!("{which} ran `{}` and exited 0", command.join(" ")))
     }
 
     /// The newest migration ended before the deployments of the services began.
     pub fn migrated_first(&self) -> Result<String, CliError> {
         let tasks = self.account.one_off_tasks()?;
-        let ended = tasks.last().and_then(|task| task["stoppedAt"].as_f64()).unwrap_or(f64::MAX);
+        let ended = tasks
+            .last()
+            .and_then(|task| task["stoppedAt"].as_f64())
+            .unwrap_or(f64::MAX);
         for name in ["app", "shoryuken"] {
             let service = self.account.service(name)?;
-            let began = service["deployments"][0]["createdAt"].as_f64().unwrap_or_default();
+            let began = service["deployments"][0]["createdAt"]
+                .as_f64()
+                .unwrap_or_default();
             ensure(
                 ended <= began,
                 "the migration should have ended before any service moved",
@@ -99,7 +133,9 @@ impl Checks<'_> {
         for name in ["app", "shoryuken"] {
             self.service_runs(name, tag)?;
         }
-        Ok(format!("services app and shoryuken run the digest of {tag}"))
+        Ok(format!(
+            "services app and shoryuken run the digest of {tag}"
+        ))
     }
 
     /// One service runs the digest of this tag.
@@ -108,11 +144,22 @@ impl Checks<'_> {
         let service = self.account.service(name)?;
         let images = self.account.images(&text(&service["taskDefinition"]))?;
         let right = images.iter().any(|image| image.ends_with(&digest));
-        ensure(right, &format!("service {name} should run {digest}"), images.join(", "))?;
+        ensure(
+            right,
+            &format!("service {name} should run {digest}"),
+            images.join(", "),
+        )?;
         let alone = service["deployments"].as_array().map_or(0, Vec::len) == 1;
         let whole = service["runningCount"] == service["desiredCount"];
-        ensure(alone && whole, &format!("service {name} should be steady"), &service["deployments"])?;
-        Ok(format!("service {name} runs the digest of {tag}, {} tasks", service["runningCount"]))
+        ensure(
+            alone && whole,
+            &format!("service {name} should be steady"),
+            &service["deployments"],
+        )?;
+        Ok(format!(
+            "service {name} runs the digest of {tag}, {} tasks",
+            service["runningCount"]
+        ))
     }
 
     /// Both rules fire with the digest of this tag.
@@ -122,7 +169,11 @@ impl Checks<'_> {
             let rule = rule(&self.key, name);
             let images = self.account.images(&self.account.target(&rule)?)?;
             let right = images.iter().any(|image| image.ends_with(&digest));
-            ensure(right, &format!("rule {rule} should run {digest}"), images.join(", "))?;
+            ensure(
+                right,
+                &format!("rule {rule} should run {digest}"),
+                images.join(", "),
+            )?;
         }
         Ok(format!("both rules run the digest of {tag}"))
     }
@@ -130,7 +181,11 @@ impl Checks<'_> {
     /// A stranger's rule is what it was.
     pub fn untouched(&self, name: &str, before: &Value) -> Result<String, CliError> {
         let after = self.account.rule(name)?;
-        ensure(&after == before, &format!("rule {name} should be as it was"), &after)?;
+        ensure(
+            &after == before,
+            &format!("rule {name} should be as it was"),
+            &after,
+        )?;
         Ok(format!("{name}, which nobody declared, is as it was"))
     }
 
@@ -156,7 +211,19 @@ pub fn rule(key: &ReleaseKey, schedule: &str) -> String {
 fn conditions(conditions: &[Condition]) -> String {
     let all: Vec<String> = conditions
         .iter()
-        .map(|one| format!("{} {:?} {}: {}", one.kind.as_str(), one.status, one.reason, one.message))
+        .map(|one| {
+            format!(
+                "{} {:?} {}: {}",
+                one.kind.as_str(),
+                one.status,
+                one.reason,
+                one.message
+            )
+        })
         .collect();
-    if all.is_empty() { "no conditions".to_owned() } else { all.join("; ") }
+    if all.is_empty() {
+        "no conditions".to_owned()
+    } else {
+        all.join("; ")
+    }
 }

@@ -44,7 +44,11 @@ pub fn run(args: &DemoArgs, settings: &Settings) -> Result<Exit, CliError> {
         .start_paused(true)
         .build()
         .map_err(|error| CliError::new(format!("the demo could not be started: {error}")))?;
-    let pace = if args.fast || !settings.out.terminal { Duration::ZERO } else { LINE };
+    let pace = if args.fast || !settings.out.terminal {
+        Duration::ZERO
+    } else {
+        LINE
+    };
     let stage = Stage::new(settings.out, pace);
     runtime.block_on(story::tell(&stage, settings))
 }

@@ -14,8 +14,8 @@ use crate::model::plan::Plan;
 use crate::report::paint::{Tone, brief, printable};
 use crate::report::plan::without_name;
 use crate::report::release;
-use crate::resource::status::PartState;
 use crate::resource::conditions::{ConditionStatus, ConditionType, find};
+use crate::resource::status::PartState;
 
 /// Steps that only write into the table: worth a log line, not a line of the story.
 const TABLE_ONLY: [&str; 11] = [
@@ -58,7 +58,11 @@ struct Told {
 
 impl Stage {
     pub fn new(out: Out, pace: Duration) -> Self {
-        Self { out, pace, told: Arc::default() }
+        Self {
+            out,
+            pace,
+            told: Arc::default(),
+        }
     }
 
     /// From when on time is counted.
@@ -73,7 +77,10 @@ impl Stage {
     /// The first lines.
     pub fn title(&self, title: &str, below: &str) -> Result<(), CliError> {
         let title = self.out.paint.tone(Tone::Strong, title);
-        self.out.text(&format!("\n{title}\n{}\n", self.out.paint.tone(Tone::Dim, below)))
+        self.out.text(&format!(
+            "\n{title}\n{}\n",
+            self.out.paint.tone(Tone::Dim, below)
+        ))
     }
 
     /// A heading, after a breath.
@@ -102,14 +109,21 @@ impl Stage {
     /// Something that somebody does by hand.
     pub fn hand(&self, text: &str) -> Result<(), CliError> {
         self.rest(2);
-        self.out.line(&format!("  {} {text}", self.out.paint.tone(Tone::Fair, "$")))
+        self.out.line(&format!(
+            "  {} {text}",
+            self.out.paint.tone(Tone::Fair, "$")
+        ))
     }
 
     /// Text as a verb prints it, set in.
     pub fn block(&self, text: &str) -> Result<(), CliError> {
         for line in text.lines() {
             self.rest(1);
-            let line = if line.is_empty() { String::new() } else { format!("  {line}") };
+            let line = if line.is_empty() {
+                String::new()
+            } else {
+                format!("  {line}")
+            };
             self.out.line(&line)?;
         }
         Ok(())
@@ -118,7 +132,10 @@ impl Stage {
     /// Something that was asked of the account or the table, and is so.
     pub fn proved(&self, what: &str) -> Result<(), CliError> {
         self.rest(1);
-        self.out.line(&format!("  {} {what}", self.out.paint.tone(Tone::Good, "✓")))
+        self.out.line(&format!(
+            "  {} {what}",
+            self.out.paint.tone(Tone::Good, "✓")
+        ))
     }
 
     /// An observer that tells what the controller does.
@@ -129,7 +146,11 @@ impl Stage {
 
     fn happens(&self, happening: &Happening) {
         match &happening.what {
-            What::Acted { step, resource, reason } if !TABLE_ONLY.contains(step) => {
+            What::Acted {
+                step,
+                resource,
+                reason,
+            } if !TABLE_ONLY.contains(step) => {
                 let step = self.out.paint.tone(Tone::Strong, &format!("{step:<22}"));
                 let reason = brief(without_name(reason, resource));
                 self.line(happening.at, &format!("→ {step} {resource:<24} {reason}"));
@@ -159,10 +180,13 @@ impl Stage {
             let quiet = idle || acted && state == PartState::Progressing;
             self.changed(at, &resource, word, tone, told, quiet);
         }
-        let settled = [(ConditionType::Ready, Tone::Good), (ConditionType::Stalled, Tone::Bad)]
-            .into_iter()
-            .filter_map(|(kind, tone)| Some((find(&plan.status.conditions, kind)?, tone)))
-            .find(|(condition, _)| condition.status == ConditionStatus::True);
+        let settled = [
+            (ConditionType::Ready, Tone::Good),
+            (ConditionType::Stalled, Tone::Bad),
+        ]
+        .into_iter()
+        .filter_map(|(kind, tone)| Some((find(&plan.status.conditions, kind)?, tone)))
+        .find(|(condition, _)| condition.status == ConditionStatus::True);
         match settled {
             Some((condition, tone)) => {
                 let detail = format!("{} ({})", condition.message, condition.reason);
@@ -185,12 +209,18 @@ impl Stage {
         quiet: bool,
     ) {
         let content = format!("{word} {detail}");
-        let before = self.told().parts.insert(resource.to_owned(), content.clone());
+        let before = self
+            .told()
+            .parts
+            .insert(resource.to_owned(), content.clone());
         if before.as_deref() == Some(&content) || quiet {
             return;
         }
         let word = self.out.paint.tone(tone, &format!("{word:<22}"));
-        self.line(at, &format!("  {word} {resource:<24} {}", brief(&printable(detail))));
+        self.line(
+            at,
+            &format!("  {word} {resource:<24} {}", brief(&printable(detail))),
+        );
     }
 
     fn line(&self, at: Timestamp, text: &str) {
@@ -200,11 +230,16 @@ impl Stage {
         let elapsed = format!("+{}:{:02}", seconds / 60, seconds % 60);
         let elapsed = self.out.paint.tone(Tone::Dim, &format!("{elapsed:>7}"));
         // A reader who went away is noticed at the next sentence.
-        let _ = self.out.line(&format!("{elapsed} {}", text.trim_end().replace(HOST, "")));
+        let _ = self
+            .out
+            .line(&format!("{elapsed} {}", text.trim_end().replace(HOST, "")));
     }
 
     /// Real time for a person to read; the story's own time stands still meanwhile.
-    #[expect(clippy::disallowed_methods, reason = "tokio's clock is virtual here, the reader's is not")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tokio's clock is virtual here, the reader's is not"
+    )]
     fn rest(&self, lines: u32) {
         if !self.pace.is_zero() {
             std::thread::sleep(self.pace * lines);

@@ -78,8 +78,14 @@ fn options_of(stage: &Stage) -> ControllerOptions {
 
 fn migration_succeeds() -> Result<Rule, CliError> {
     Ok(Rule {
-        when: Match { command: Some(glob("*db:migrate*")?), ..Match::default() },
-        then: Behavior::Exit { after: Duration::from_secs(8), exit_code: 0 },
+        when: Match {
+            command: Some(glob("*db:migrate*")?),
+            ..Match::default()
+        },
+        then: Behavior::Exit {
+            after: Duration::from_secs(8),
+            exit_code: 0,
+        },
     })
 }
 
@@ -89,7 +95,11 @@ fn glob(pattern: &str) -> Result<Glob, CliError> {
 
 impl Cast<'_> {
     fn checks(&self) -> Checks<'_> {
-        Checks { account: &self.account, connection: &self.connection, key: self.key.clone() }
+        Checks {
+            account: &self.account,
+            connection: &self.connection,
+            key: self.key.clone(),
+        }
     }
 
     fn before(&self) -> Result<(), CliError> {
@@ -104,15 +114,23 @@ impl Cast<'_> {
                 service["desiredCount"], images
             ))?;
         }
-        self.stage.block(&format!("rule    {STRANGER}   somebody else's; nobody will declare it"))
+        self.stage.block(&format!(
+            "rule    {STRANGER}   somebody else's; nobody will declare it"
+        ))
     }
 
     async fn apply(&self) -> Result<(), CliError> {
         self.stage.chapter("What is wanted goes into the table")?;
         self.connection.store.init().await?;
-        self.stage.hand("evenkeel init && evenkeel apply -f environment.yaml -f release.yaml")?;
+        self.stage
+            .hand("evenkeel init && evenkeel apply -f environment.yaml -f release.yaml")?;
         let manifests = example()?;
-        let applied = apply::apply(&self.connection, &manifests, &Options::by("demo")).await?;
+        let options = Options {
+            applier: "demo".to_owned(),
+            source: None,
+            force: false,
+        };
+        let applied = apply::apply(&self.connection, &manifests, &options).await?;
         self.stage.block(&apply::table(&applied, self.paint))
     }
 
@@ -123,7 +141,8 @@ impl Cast<'_> {
 
     async fn converge(&self) -> Result<(), CliError> {
         let stranger = self.account.rule(STRANGER)?;
-        self.stage.chapter("The controller moves the account there")?;
+        self.stage
+            .chapter("The controller moves the account there")?;
         self.stage.hand("evenkeel run --once")?;
         self.run().await?;
         self.stage.say("\nAsked of the account and the table:")?;
@@ -138,24 +157,35 @@ impl Cast<'_> {
         self.account.sandbox.reset_calls();
         self.run().await?;
         let (aws, table) = (self.account.writes(), self.account.table_writes());
-        ensure(aws == 0 && table == 0, "the next pass should write nothing", format!("{:?}", self.account.sandbox.calls()))?;
-        self.stage.proved("the next pass wrote nothing: 0 AWS write calls, 0 table writes")
+        ensure(
+            aws == 0 && table == 0,
+            "the next pass should write nothing",
+            format!("{:?}", self.account.sandbox.calls()),
+        )?;
+        self.stage
+            .proved("the next pass wrote nothing: 0 AWS write calls, 0 table writes")
     }
 
     async fn drift(&self) -> Result<(), CliError> {
         self.stage.chapter("Somebody changes things by hand")?;
         let sweep = rule(&self.key, "sweep-carts");
         let declared = text(&self.account.rule(&sweep)?["ScheduleExpression"]);
-        self.stage.hand(&format!("aws events put-rule --name {sweep} --schedule-expression 'rate(1 minute)'"))?;
-        let input = json!({ "Name": sweep, "ScheduleExpression": "rate(1 minute)", "State": "ENABLED" });
+        self.stage.hand(&format!(
+            "aws events put-rule --name {sweep} --schedule-expression 'rate(1 minute)'"
+        ))?;
+        let input =
+            json!({ "Name": sweep, "ScheduleExpression": "rate(1 minute)", "State": "ENABLED" });
         self.account.call("events", "PutRule", input)?;
-        self.stage.hand("aws ecs update-service --service shoryuken --task-definition rails-shoryuken:1")?;
+        self.stage.hand(
+            "aws ecs update-service --service shoryuken --task-definition rails-shoryuken:1",
+        )?;
         let input = json!({ "cluster": CLUSTER, "service": "shoryuken", "taskDefinition": "rails-shoryuken:1" });
         self.account.ecs("UpdateService", input)?;
         self.stage.say("Ten minutes later:")?;
         tokio::time::sleep(Duration::from_secs(600)).await;
         self.find_drift().await?;
-        self.stage.say("\nThe controller puts it right, by the same steps as everything else:")?;
+        self.stage
+            .say("\nThe controller puts it right, by the same steps as everything else:")?;
         self.run().await?;
         self.corrected(&sweep, &declared).await
     }
@@ -165,13 +195,21 @@ impl Cast<'_> {
         let release = self.checks().release().await?;
         let mut report = look(&self.connection, &[release]).await;
         // Without the registry the lines fit a terminal.
-        for one in report.items.iter_mut().flat_map(|item| &mut item.differences) {
+        for one in report
+            .items
+            .iter_mut()
+            .flat_map(|item| &mut item.differences)
+        {
             one.desired = one.desired.replace(HOST, "");
             one.actual = one.actual.replace(HOST, "");
         }
         self.stage.block(&report.table(self.paint))?;
         let differs = |resource: &str| {
-            report.items.iter().flat_map(|item| &item.differences).any(|one| one.resource == resource)
+            report
+                .items
+                .iter()
+                .flat_map(|item| &item.differences)
+                .any(|one| one.resource == resource)
         };
         let found = differs("service/shoryuken") && differs("schedule/sweep-carts");
         ensure(
@@ -185,14 +223,24 @@ impl Cast<'_> {
         let checks = self.checks();
         self.stage.say("\nAsked of the account and the table:")?;
         let expression = text(&self.account.rule(sweep)?["ScheduleExpression"]);
-        ensure(expression == declared, "the rule should be as declared", &expression)?;
-        self.stage.proved(&format!("rule {sweep} says {expression} again"))?;
-        self.stage.proved(&checks.service_runs("shoryuken", GOOD)?)?;
+        ensure(
+            expression == declared,
+            "the rule should be as declared",
+            &expression,
+        )?;
+        self.stage
+            .proved(&format!("rule {sweep} says {expression} again"))?;
+        self.stage
+            .proved(&checks.service_runs("shoryuken", GOOD)?)?;
         checks.migrated(1)?;
         self.stage.proved("no migration ran for it")?;
         let release = checks.release().await?;
         let report = look(&self.connection, &[release]).await;
-        ensure(report.worst() == DriftState::Clean, "nothing should differ any more", format!("{:?}", report.items))?;
+        ensure(
+            report.worst() == DriftState::Clean,
+            "nothing should differ any more",
+            format!("{:?}", report.items),
+        )?;
         self.stage.proved("nothing differs any more")?;
         self.stage.proved(&checks.ready().await?)
     }
@@ -200,16 +248,24 @@ impl Cast<'_> {
     async fn bad_image(&self) -> Result<(), CliError> {
         self.stage.chapter("A bad image is released")?;
         self.push_bad_image()?;
-        self.stage.hand(&format!("evenkeel set image rails app={BAD}"))?;
+        self.stage
+            .hand(&format!("evenkeel set image rails app={BAD}"))?;
         let tags = [("app".to_owned(), set::parse_tag(BAD)?)].into();
         let applied = set::set_images(&self.connection, &self.key, &tags, "demo").await?;
         self.stage.block(&apply::table(&[applied], self.paint))?;
         self.stage.hand("evenkeel run --once")?;
         let summary = self.run().await?;
-        ensure(summary.stalled.len() == 1, "the release should be Stalled", format!("{summary:?}"))?;
+        ensure(
+            summary.stalled.len() == 1,
+            "the release should be Stalled",
+            format!("{summary:?}"),
+        )?;
         self.stage.say("\nAsked of the account and the table:")?;
         let checks = self.checks();
-        self.stage.proved(&format!("the table says Stalled: {}", checks.stalled().await?))?;
+        self.stage.proved(&format!(
+            "the table says Stalled: {}",
+            checks.stalled().await?
+        ))?;
         self.stage.proved(&checks.migrated(2)?)?;
         self.stage.proved(&checks.rolled_back("app")?)?;
         self.stage.proved(&checks.service_runs("app", GOOD)?)?;
@@ -218,14 +274,22 @@ impl Cast<'_> {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         self.run().await?;
         let again = self.account.count("ecs.UpdateService");
-        ensure(again == 0, "a rejected revision should not be tried again", again)?;
-        self.stage.proved("an hour later the bad image has not been tried again")?;
-        self.stage.proved(&format!("and {}", checks.services_run(GOOD)?))
+        ensure(
+            again == 0,
+            "a rejected revision should not be tried again",
+            again,
+        )?;
+        self.stage
+            .proved("an hour later the bad image has not been tried again")?;
+        self.stage
+            .proved(&format!("and {}", checks.services_run(GOOD)?))
     }
 
     /// A new build whose web processes end as soon as they start; its migrations are in order.
     fn push_bad_image(&self) -> Result<(), CliError> {
-        self.stage.hand(&format!("docker push .../rails/app:{BAD}        # crashes at boot"))?;
+        self.stage.hand(&format!(
+            "docker push .../rails/app:{BAD}        # crashes at boot"
+        ))?;
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -248,9 +312,14 @@ impl Cast<'_> {
                 group: Some(glob("service:*")?),
                 ..Match::default()
             },
-            then: Behavior::Crash { after: Duration::from_secs(5), exit_code: 1 },
+            then: Behavior::Crash {
+                after: Duration::from_secs(5),
+                exit_code: 1,
+            },
         };
-        self.account.sandbox.set_rules(Rules(vec![crash, migration_succeeds()?]));
+        self.account
+            .sandbox
+            .set_rules(Rules(vec![crash, migration_succeeds()?]));
         Ok(())
     }
 
@@ -280,5 +349,9 @@ fn example() -> Result<Vec<Manifest>, CliError> {
         manifests.extend(read);
         problems.extend(wrong);
     }
-    if problems.is_empty() { Ok(manifests) } else { Err(CliError::from_error(&Problems(problems))) }
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        Err(CliError::from_error(&Problems(problems)))
+    }
 }

@@ -17,7 +17,10 @@ fn release() -> Release {
             ..ObjectMeta::default()
         },
         spec: ReleaseSpec {
-            migrations: vec![Migration { name: "db".to_owned(), ..Migration::default() }],
+            migrations: vec![Migration {
+                name: "db".to_owned(),
+                ..Migration::default()
+            }],
             ..ReleaseSpec::default()
         },
         status: Some(ReleaseStatus {
@@ -60,7 +63,10 @@ fn run(key: &str, state: RunState) -> MigrationRun {
 }
 
 fn ledger(runs: Vec<MigrationRun>) -> Ledger {
-    Ledger { migrations: runs, ..Ledger::default() }
+    Ledger {
+        migrations: runs,
+        ..Ledger::default()
+    }
 }
 
 fn answer(state: RunState, ask: Ask) -> Result<(), String> {
@@ -99,21 +105,35 @@ fn what_makes_sense_is_asked() {
 #[test]
 fn an_old_failure_is_not_what_is_retried() {
     let old = ledger(vec![run("k0", RunState::Failed)]);
-    let error = sensible(&release(), &old, "db", Ask::Retry).unwrap_err().render();
+    let error = sensible(&release(), &old, "db", Ask::Retry)
+        .unwrap_err()
+        .render();
     assert!(error.contains("has not run yet"), "{error}");
 }
 
 #[test]
 fn a_wrong_name_is_told_with_the_right_ones() {
-    let error = sensible(&release(), &Ledger::default(), "dbb", Ask::Retry).unwrap_err().render();
-    assert!(error.contains("no migration `dbb`") && error.contains("its migrations are: db"), "{error}");
+    let error = sensible(&release(), &Ledger::default(), "dbb", Ask::Retry)
+        .unwrap_err()
+        .render();
+    assert!(
+        error.contains("no migration `dbb`") && error.contains("its migrations are: db"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_table_shows_how_each_run_ended() {
     let (failed, good) = (run("k1", RunState::Failed), run("k0", RunState::Succeeded));
-    let row = |run| Row { namespace: "production", release: "rails", run };
-    let good = MigrationRun { exit_code: Some(0), ..good };
+    let row = |run| Row {
+        namespace: "production",
+        release: "rails",
+        run,
+    };
+    let good = MigrationRun {
+        exit_code: Some(0),
+        ..good
+    };
     insta::assert_snapshot!(table(&[row(&good), row(&failed)], at("2026-03-01T10:05:00Z"), Paint::default()), @r"
     NAMESPACE    RELEASE   MIGRATION   STATE       REVISION   ATTEMPT   EXIT   STARTED     TOOK   RUN KEY   DETAIL
     production   rails     db          Succeeded   3          1         0      4m59s ago   30s    k0        -

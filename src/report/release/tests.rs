@@ -7,7 +7,12 @@ fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-fn condition(kind: ConditionType, status: ConditionStatus, reason: &str, message: &str) -> Condition {
+fn condition(
+    kind: ConditionType,
+    status: ConditionStatus,
+    reason: &str,
+    message: &str,
+) -> Condition {
     Condition {
         kind,
         status,
@@ -39,7 +44,12 @@ fn failed() -> ReleaseStatus {
         observed_generation: Some(2),
         revision: Some(3),
         conditions: vec![
-            condition(ConditionType::Ready, ConditionStatus::False, "Stalled", "see Stalled"),
+            condition(
+                ConditionType::Ready,
+                ConditionStatus::False,
+                "Stalled",
+                "see Stalled",
+            ),
             condition(
                 ConditionType::Stalled,
                 ConditionStatus::True,
@@ -74,16 +84,29 @@ fn a_stalled_release_is_told_with_its_reason() {
 fn a_status_of_an_older_generation_says_nothing_of_this_one() {
     let mut status = failed();
     status.observed_generation = Some(1);
-    status.conditions = vec![condition(ConditionType::Ready, ConditionStatus::True, "Ready", "")];
+    status.conditions = vec![condition(
+        ConditionType::Ready,
+        ConditionStatus::True,
+        "Ready",
+        "",
+    )];
     let standing = standing(&release(Some(status)));
-    assert_eq!((standing.ready, standing.reason.as_str()), ("Unknown", "NotObserved"));
+    assert_eq!(
+        (standing.ready, standing.reason.as_str()),
+        ("Unknown", "NotObserved")
+    );
     assert_eq!(super::standing(&release(None)), standing);
 }
 
 #[test]
 fn the_page_names_every_part() {
     let html = html(&[release(Some(failed()))], now());
-    for part in ["migration/db-migrate", "service/app", "MigrationFailed", "exit code 3"] {
+    for part in [
+        "migration/db-migrate",
+        "service/app",
+        "MigrationFailed",
+        "exit code 3",
+    ] {
         assert!(html.contains(part), "{part} is missing in {html}");
     }
 }
