@@ -62,7 +62,9 @@ impl What {
                     .help("there are releases and environments"));
             }
             _ => {
-                return Err(CliError::new("too many names").help("name one object, or none for all"));
+                return Err(
+                    CliError::new("too many names").help("name one object, or none for all")
+                );
             }
         })
     }
