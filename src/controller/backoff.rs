@@ -40,6 +40,9 @@ mod tests {
         let first = pauses.next();
         let last = (0..20).map(|_| pauses.next()).last().unwrap_or_default();
         assert!(first < Duration::from_secs(1), "{first:?}");
-        assert!(last > Duration::from_secs(25) && last < Duration::from_secs(95), "{last:?}");
+        assert!(
+            last > Duration::from_secs(25) && last < Duration::from_secs(95),
+            "{last:?}"
+        );
     }
 }

@@ -14,7 +14,7 @@ use crate::model::plan::{Action, Plan, Requeue};
 use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
-use crate::resource::status::ReleaseStatus;
+use crate::resource::status::{PartState, ReleaseStatus};
 use queue::Queue;
 
 /// How often the table is asked for what changed.
@@ -97,7 +97,10 @@ enum Standing {
 impl Controller {
     /// A loop over what `reconciler` reaches.
     pub fn new(reconciler: Reconciler, options: ControllerOptions) -> Self {
-        Self { reconciler, options }
+        Self {
+            reconciler,
+            options,
+        }
     }
 
     /// Works until every Release is Ready, Stalled or suspended.
@@ -128,7 +131,9 @@ impl Controller {
                     }
                     Standing::Ready => summary.ready.push(key),
                     Standing::Suspended => summary.suspended.push(key),
-                    Standing::Stalled(reason, message) => summary.stalled.push((key, reason, message)),
+                    Standing::Stalled(reason, message) => {
+                        summary.stalled.push((key, reason, message))
+                    }
                     Standing::Gone => {}
                     Standing::Moving => {
                         failures.remove(&key);
@@ -232,14 +237,23 @@ impl Controller {
         let mut keys = BTreeMap::new();
         for environment in store.environments().await? {
             let namespace = &environment.metadata.name;
-            if self.options.namespace.as_ref().is_some_and(|only| only != namespace) {
+            if self
+                .options
+                .namespace
+                .as_ref()
+                .is_some_and(|only| only != namespace)
+            {
                 continue;
             }
             let requested = store.requested(namespace).await?;
             for stored in store.releases(namespace).await? {
                 let metadata = &stored.release.metadata;
                 let version = metadata.resource_version.clone().unwrap_or_default();
-                let environment = environment.metadata.resource_version.clone().unwrap_or_default();
+                let environment = environment
+                    .metadata
+                    .resource_version
+                    .clone()
+                    .unwrap_or_default();
                 let asked = requested.contains(&metadata.name);
                 keys.insert(stored.key(), format!("{version}/{environment}/{asked}"));
             }
@@ -271,7 +285,10 @@ impl Controller {
         if let Some((action, error)) = &pass.failed {
             let step = action.step.kind();
             tracing::warn!(release = %key, resource = action.resource, action = step, %error, "not done");
-            self.tell(key, What::Failed(format!("{} {step}: {error}", action.resource)));
+            self.tell(
+                key,
+                What::Failed(format!("{} {step}: {error}", action.resource)),
+            );
         }
         self.tell(key, What::Planned(Box::new(pass.plan.clone())));
         Ok(pass)
@@ -279,7 +296,11 @@ impl Controller {
 
     fn tell(&self, key: &ReleaseKey, what: What) {
         if let Some(observer) = &self.options.observer {
-            observer(&Happening { at: self.reconciler.now(), release: key.clone(), what });
+            observer(&Happening {
+                at: self.reconciler.now(),
+                release: key.clone(),
+                what,
+            });
         }
     }
 }
@@ -288,7 +309,9 @@ impl Controller {
 fn due(plan: &Plan, otherwise: Duration) -> Instant {
     let pause = match plan.requeue {
         Requeue::Resync => otherwise,
-        Requeue::After(delay) => Duration::try_from(delay).unwrap_or(Duration::ZERO).min(otherwise),
+        Requeue::After(delay) => Duration::try_from(delay)
+            .unwrap_or(Duration::ZERO)
+            .min(otherwise),
     };
     Instant::now() + pause
 }
@@ -301,22 +324,41 @@ fn standing(pass: &Pass) -> Standing {
     let ready = find(&status.conditions, ConditionType::Ready);
     if let Some(stalled) = find(&status.conditions, ConditionType::Stalled)
         && is_true(&status.conditions, ConditionType::Stalled)
-        // Something else may still be under way, and is followed to its end.
-        && (pass.plan.actions.is_empty() || pass.failed.is_some())
+        && (pass.failed.is_some() || !is_under_way(&pass.plan))
     {
         return Standing::Stalled(stalled.reason.clone(), stalled.message.clone());
     }
     match ready {
-        Some(ready) if ready.reason == "Suspended" && pass.plan.actions.is_empty() => Standing::Suspended,
+        Some(ready) if ready.reason == "Suspended" && pass.plan.actions.is_empty() => {
+            Standing::Suspended
+        }
         Some(ready) if ready.status == ConditionStatus::True && pass.plan.actions.is_empty() => {
             Standing::Ready
         }
-        Some(ready) if ready.status == ConditionStatus::Unknown => Standing::Unknown(ready.message.clone()),
+        Some(ready) if ready.status == ConditionStatus::Unknown => {
+            Standing::Unknown(ready.message.clone())
+        }
         _ => Standing::Moving,
     }
 }
 
+/// Whether something goes on beside what is stalled; it is followed to its end, which its timeout
+/// bounds.
+fn is_under_way(plan: &Plan) -> bool {
+    let status = &plan.status;
+    let services = status.services.iter().map(|part| part.state);
+    let migrations = status.migrations.iter().map(|part| part.state);
+    !plan.actions.is_empty()
+        || services
+            .chain(migrations)
+            .any(|state| state == PartState::Progressing)
+}
+
 fn given_up(key: &ReleaseKey, pass: &Pass) -> ReconcileError {
-    let why = pass.failed.as_ref().map(|(_, error)| error.to_string()).unwrap_or_default();
+    let why = pass
+        .failed
+        .as_ref()
+        .map(|(_, error)| error.to_string())
+        .unwrap_or_default();
     ReconcileError::Invalid(format!("release {key}: {why}"))
 }

@@ -12,7 +12,15 @@ const UNORDERED: [(&str, &[&str]); 15] = [
     ("containerDefinitions", &["name"]),
     ("environment", &["name"]),
     ("secrets", &["name"]),
-    ("portMappings", &["containerPort", "protocol", "hostPort", "containerPortRange"]),
+    (
+        "portMappings",
+        &[
+            "containerPort",
+            "protocol",
+            "hostPort",
+            "containerPortRange",
+        ],
+    ),
     ("mountPoints", &["containerPath", "sourceVolume"]),
     ("volumes", &["name"]),
     ("volumesFrom", &["sourceContainer"]),
@@ -57,7 +65,12 @@ fn normalize_container(container: &mut Map<String, Value>, awsvpc: bool) {
     drop_if(container, "essential", &Value::Bool(true));
     drop_if(container, "cpu", &Value::from(0));
     if let Some(Value::Object(check)) = container.get_mut("healthCheck") {
-        for (member, default) in [("interval", 30), ("timeout", 5), ("retries", 3), ("startPeriod", 0)] {
+        for (member, default) in [
+            ("interval", 30),
+            ("timeout", 5),
+            ("retries", 3),
+            ("startPeriod", 0),
+        ] {
             drop_if(check, member, &Value::from(default));
         }
     }

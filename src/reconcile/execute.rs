@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::Clients;
 use crate::aws::ecs::RunTaskAnswer;
+use crate::aws::error::{AwsError, ErrorClass};
 use crate::model::ledger::{
     Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout, RolloutState, RunState,
 };
@@ -34,7 +34,10 @@ pub enum StepError {
 
 /// Whether AWS certainly did not do it, and will not until a person changes something.
 pub fn is_refusal(error: &AwsError) -> bool {
-    matches!(error.class, ErrorClass::Denied | ErrorClass::Refused | ErrorClass::NotFound)
+    matches!(
+        error.class,
+        ErrorClass::Denied | ErrorClass::Refused | ErrorClass::NotFound
+    )
 }
 
 /// Carries out steps of one Release.
@@ -58,21 +61,26 @@ impl Executor<'_> {
     /// When it was not done, or nobody knows; the record tells the next pass.
     pub async fn carry_out(&self, step: &Step) -> Result<(), StepError> {
         match step {
-            Step::RecordRevision { revision, contents } => self.record_revision(revision, contents).await,
+            Step::RecordRevision { revision, contents } => {
+                self.record_revision(revision, contents).await
+            }
             Step::UpdateRevision(revision) => {
                 self.writer.put_revision(self.key, revision).await?;
                 Ok(())
             }
-            Step::DeleteRevision(revision) => Ok(self.writer.delete_revision(self.key, revision).await?),
+            Step::DeleteRevision(revision) => {
+                Ok(self.writer.delete_revision(self.key, revision).await?)
+            }
             Step::Claim(claim) => self.claim(claim).await,
             Step::Unclaim(claim) => Ok(self.writer.unclaim(claim).await?),
             Step::RecordRegistration(registration) => {
                 self.writer.put_registration(registration).await?;
                 Ok(())
             }
-            Step::RegisterTaskDefinition { registration, content } => {
-                self.register(registration, content).await
-            }
+            Step::RegisterTaskDefinition {
+                registration,
+                content,
+            } => self.register(registration, content).await,
             Step::DeregisterTaskDefinition { registration, arn } => {
                 self.deregister(registration, arn).await
             }
@@ -81,13 +89,24 @@ impl Executor<'_> {
                 self.writer.put_migration(self.key, run).await?;
                 Ok(())
             }
-            Step::StopTask { run, cluster, task, reason } => {
+            Step::StopTask {
+                run,
+                cluster,
+                task,
+                reason,
+            } => {
                 self.writer.put_migration(self.key, run).await?;
                 self.may_write().await?;
                 Ok(self.clients.ecs.stop_task(cluster, task, reason).await?)
             }
-            Step::UpdateService { rollout, cluster, service, task_definition } => {
-                self.update_service(rollout, cluster, service, task_definition).await
+            Step::UpdateService {
+                rollout,
+                cluster,
+                service,
+                task_definition,
+            } => {
+                self.update_service(rollout, cluster, service, task_definition)
+                    .await
             }
             Step::RecordRollout(rollout) => {
                 self.writer.put_rollout(self.key, rollout).await?;
@@ -110,7 +129,9 @@ impl Executor<'_> {
             return Ok(());
         }
         // The next fenced write says so with both epochs.
-        Err(StepError::Store(StoreError::LostLease { held: self.writer.take_lease().await? }))
+        Err(StepError::Store(StoreError::LostLease {
+            held: self.writer.take_lease().await?,
+        }))
     }
 
     async fn record_revision(
@@ -119,7 +140,9 @@ impl Executor<'_> {
         contents: &[DefinitionContent],
     ) -> Result<(), StepError> {
         for content in contents {
-            self.writer.put_definition(&content.hash, &content.content).await?;
+            self.writer
+                .put_definition(&content.hash, &content.content)
+                .await?;
         }
         self.writer.put_revision(self.key, revision).await?;
         Ok(())
@@ -138,13 +161,19 @@ impl Executor<'_> {
         self.may_write().await?;
         match self.clients.ecs.register_task_definition(content).await {
             Ok(arn) => {
-                let done = Registration { arn: Some(arn), ..intended };
+                let done = Registration {
+                    arn: Some(arn),
+                    ..intended
+                };
                 self.writer.put_registration(&done).await?;
                 Ok(())
             }
             Err(error) => {
                 if certainly_not_done(&error) {
-                    let refused = Registration { refused: true, ..intended };
+                    let refused = Registration {
+                        refused: true,
+                        ..intended
+                    };
                     self.writer.put_registration(&refused).await?;
                 }
                 Err(error.into())
@@ -155,7 +184,10 @@ impl Executor<'_> {
     async fn deregister(&self, registration: &Registration, arn: &str) -> Result<(), StepError> {
         self.may_write().await?;
         self.clients.ecs.deregister_task_definition(arn).await?;
-        let done = Registration { deregistered: true, ..registration.clone() };
+        let done = Registration {
+            deregistered: true,
+            ..registration.clone()
+        };
         self.writer.put_registration(&done).await?;
         Ok(())
     }
@@ -183,7 +215,11 @@ impl Executor<'_> {
         }
     }
 
-    async fn started(&self, intended: MigrationRun, answer: RunTaskAnswer) -> Result<(), StepError> {
+    async fn started(
+        &self,
+        intended: MigrationRun,
+        answer: RunTaskAnswer,
+    ) -> Result<(), StepError> {
         if let Some(task) = answer.tasks.into_iter().next() {
             return self.runs(intended, task.arn, task.created_at).await;
         }
@@ -231,11 +267,19 @@ impl Executor<'_> {
     ) -> Result<(), StepError> {
         let asked = self.writer.put_rollout(self.key, intent).await?;
         self.may_write().await?;
-        match self.clients.ecs.update_service(cluster, service, task_definition).await {
+        match self
+            .clients
+            .ecs
+            .update_service(cluster, service, task_definition)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) => {
                 if certainly_not_done(&error) {
-                    let taken_back = Rollout { state: RolloutState::Superseded, ..asked };
+                    let taken_back = Rollout {
+                        state: RolloutState::Superseded,
+                        ..asked
+                    };
                     self.writer.put_rollout(self.key, &taken_back).await?;
                 }
                 Err(error.into())

@@ -131,9 +131,15 @@ impl Reconciler {
     /// # Errors
     /// When the table cannot be read or written, or there are no credentials. A step that failed
     /// is told in the [`Pass`].
-    pub async fn reconcile(&self, key: &ReleaseKey, on_step: OnStep<'_>) -> Result<Pass, ReconcileError> {
+    pub async fn reconcile(
+        &self,
+        key: &ReleaseKey,
+        on_step: OnStep<'_>,
+    ) -> Result<Pass, ReconcileError> {
         // 1. Load what people want, and what was last said of it.
-        let Some(stored) = self.store.release(key).await? else { return Ok(gone()) };
+        let Some(stored) = self.store.release(key).await? else {
+            return Ok(gone());
+        };
         let environment = self.environment(&key.namespace).await?;
         let previous = stored.release.status.clone().unwrap_or_default();
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
@@ -145,8 +151,12 @@ impl Reconciler {
         let observed = self.look(&desired).await?;
 
         // 3. Decide. From here on nothing is decided any more.
-        let input =
-            plan::Input { desired: &desired, observed: &observed, previous: &previous, now: self.now() };
+        let input = plan::Input {
+            desired: &desired,
+            observed: &observed,
+            previous: &previous,
+            now: self.now(),
+        };
         let mut plan = plan::plan(input);
 
         // 4. Carry it out, in order; the first step that fails ends the pass.
@@ -160,17 +170,28 @@ impl Reconciler {
             plan::stall(&mut plan.status, &previous, &why, self.now());
             plan.requeue = Requeue::Resync;
         }
-        let finished = plan.actions.iter().any(|action| {
-            matches!(action.step, crate::model::plan::Step::FinishDeletion)
-        });
+        let finished = plan
+            .actions
+            .iter()
+            .any(|action| matches!(action.step, crate::model::plan::Step::FinishDeletion));
         if finished && failed.is_none() {
-            return Ok(Pass { plan, failed: None, gone: true });
+            return Ok(Pass {
+                plan,
+                failed: None,
+                gone: true,
+            });
         }
         if plan.status != previous {
             let version = stored.status_version;
-            self.writer.put_status(key, stored.uid(), &plan.status, version).await?;
+            self.writer
+                .put_status(key, stored.uid(), &plan.status, version)
+                .await?;
         }
-        Ok(Pass { plan, failed, gone: false })
+        Ok(Pass {
+            plan,
+            failed,
+            gone: false,
+        })
     }
 
     /// What the next pass would do. Writes nothing.
@@ -181,7 +202,8 @@ impl Reconciler {
         let stored = self.store.release(key).await?;
         let stored = stored.ok_or_else(|| ReconcileError::NotFound(key.clone()))?;
         let environment = self.environment(&key.namespace).await?;
-        self.decide(&stored.release, &environment, provenance(&stored)).await
+        self.decide(&stored.release, &environment, provenance(&stored))
+            .await
     }
 
     /// What the first pass would do if this manifest were applied. Writes nothing.
@@ -198,18 +220,27 @@ impl Reconciler {
             Some(environment) => {
                 // What was recorded at first use counts for a changed file too.
                 let stored = self.store.environment(&key.namespace).await?;
-                Environment { status: stored.and_then(|found| found.status), ..environment.clone() }
+                Environment {
+                    status: stored.and_then(|found| found.status),
+                    ..environment.clone()
+                }
             }
             None => self.environment(&key.namespace).await?,
         };
         let stored = self.store.release(&key).await?;
         let mut release = release.clone();
-        let metadata = stored.as_ref().map(|found| found.release.metadata.clone()).unwrap_or_default();
-        let same = stored.as_ref().is_some_and(|found| found.release.spec == release.spec);
+        let metadata = stored
+            .as_ref()
+            .map(|found| found.release.metadata.clone())
+            .unwrap_or_default();
+        let same = stored
+            .as_ref()
+            .is_some_and(|found| found.release.spec == release.spec);
         release.status = stored.and_then(|found| found.release.status);
         release.metadata.uid = metadata.uid;
         release.metadata.generation = Some(metadata.generation.unwrap_or(0) + u64::from(!same));
-        self.decide(&release, &environment, Provenance::default()).await
+        self.decide(&release, &environment, Provenance::default())
+            .await
     }
 
     async fn decide(
@@ -223,13 +254,25 @@ impl Reconciler {
         let observed = self.look(&desired).await?;
         let previous = release.status.clone().unwrap_or_default();
         let now = self.now();
-        Ok(plan::plan(plan::Input { desired: &desired, observed: &observed, previous: &previous, now }))
+        Ok(plan::plan(plan::Input {
+            desired: &desired,
+            observed: &observed,
+            previous: &previous,
+            now,
+        }))
     }
 
-    async fn look(&self, desired: &Desired) -> Result<crate::model::observed::Observed, ReconcileError> {
+    async fn look(
+        &self,
+        desired: &Desired,
+    ) -> Result<crate::model::observed::Observed, ReconcileError> {
         let orphaned = desired.deleting == Some(Deletion { orphan: true });
         // A deletion that leaves everything must end also when the account refuses us.
-        let account = if orphaned { String::new() } else { self.account().await? };
+        let account = if orphaned {
+            String::new()
+        } else {
+            self.account().await?
+        };
         let installation = self.installation().await?;
         Ok(observe(&self.aws, &self.store, desired, &account, &installation).await?)
     }
@@ -242,7 +285,9 @@ impl Reconciler {
     }
 
     async fn installation(&self) -> Result<String, ReconcileError> {
-        let read = self.installation.get_or_try_init(|| self.store.installation());
+        let read = self
+            .installation
+            .get_or_try_init(|| self.store.installation());
         Ok(read.await?.clone())
     }
 
@@ -252,7 +297,11 @@ impl Reconciler {
     }
 
     /// Records where an Environment's Releases go, at the first step of the first of them.
-    async fn bind(&self, desired: &Desired, environment: &Environment) -> Result<(), ReconcileError> {
+    async fn bind(
+        &self,
+        desired: &Desired,
+        environment: &Environment,
+    ) -> Result<(), ReconcileError> {
         if desired.environment.recorded.is_some() || desired.deleting.is_some() {
             return Ok(());
         }
@@ -261,7 +310,10 @@ impl Reconciler {
             region: desired.environment.region.clone(),
             cluster: desired.environment.cluster.clone(),
         };
-        Ok(self.writer.bind_environment(&environment.metadata.name, &binding).await?)
+        Ok(self
+            .writer
+            .bind_environment(&environment.metadata.name, &binding)
+            .await?)
     }
 
     async fn execute(
@@ -281,7 +333,9 @@ impl Reconciler {
             let before = tokio::time::Instant::now();
             match executor.carry_out(&action.step).await {
                 Ok(()) => on_step(action, Some(before.elapsed())),
-                Err(StepError::Store(error @ StoreError::LostLease { .. })) => return Err(error.into()),
+                Err(StepError::Store(error @ StoreError::LostLease { .. })) => {
+                    return Err(error.into());
+                }
                 Err(error) => {
                     on_step(action, None);
                     return Ok(Some((action.clone(), error)));
@@ -298,20 +352,36 @@ impl Reconciler {
         previous: &ReleaseStatus,
         message: &str,
     ) -> Result<Pass, ReconcileError> {
-        let why = Explanation { reason: "InvalidSpec".to_owned(), message: message.to_owned() };
+        let why = Explanation {
+            reason: "InvalidSpec".to_owned(),
+            message: message.to_owned(),
+        };
         let mut status = previous.clone();
         status.observed_generation = Some(stored.generation());
         plan::stall(&mut status, previous, &why, self.now());
         if status != *previous {
             let version = stored.status_version;
-            self.writer.put_status(&stored.key(), stored.uid(), &status, version).await?;
+            self.writer
+                .put_status(&stored.key(), stored.uid(), &status, version)
+                .await?;
         }
-        Ok(Pass { plan: Plan { status, ..Plan::default() }, failed: None, gone: false })
+        Ok(Pass {
+            plan: Plan {
+                status,
+                ..Plan::default()
+            },
+            failed: None,
+            gone: false,
+        })
     }
 }
 
 fn gone() -> Pass {
-    Pass { plan: Plan::default(), failed: None, gone: true }
+    Pass {
+        plan: Plan::default(),
+        failed: None,
+        gone: true,
+    }
 }
 
 fn provenance(stored: &StoredRelease) -> Provenance {
@@ -323,17 +393,26 @@ fn provenance(stored: &StoredRelease) -> Provenance {
 }
 
 fn sentences(errors: &[crate::resource::problem::FieldError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// What a refused step means for the Release: only a person can go on.
 fn refusal((action, error): &(Action, StepError)) -> Option<Explanation> {
-    let StepError::Aws(error) = error else { return None };
+    let StepError::Aws(error) = error else {
+        return None;
+    };
     let reason = match error.class {
         ErrorClass::Denied => "AccessDenied",
         ErrorClass::Refused => "Refused",
         ErrorClass::NotFound => "NotFound",
         _ => return None,
     };
-    Some(Explanation { reason: reason.to_owned(), message: format!("{}: {error}", action.resource) })
+    Some(Explanation {
+        reason: reason.to_owned(),
+        message: format!("{}: {error}", action.resource),
+    })
 }

@@ -5,22 +5,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::check;
 use super::merge::{diff, merge};
 use super::objects::BindingRecord;
 use super::record::{LastApplied, Record, document, from_item, still, to_item};
 use super::{
     Applied, ApplyOutcome, FieldChange, KeptField, ObjectRef, SetBy, Store, StoreError, keys,
 };
-use crate::aws::dynamodb::{Write, WriteError, normalize};
+use crate::aws::dynamodb::{Write, WriteError};
 use crate::resource::environment::EnvironmentSpec;
 use crate::resource::meta::{Environment, ObjectMeta, Release};
 use crate::resource::release::ReleaseSpec;
 
 /// How often a write that met another one is merged anew.
 pub(super) const ATTEMPTS: usize = 10;
-
-/// Room for `applied#<name>#<applier>` in a sort key of 1,024 bytes.
-const MAX_APPLIER_BYTES: usize = 512;
 
 /// How a manifest is applied.
 #[derive(Clone, Debug)]
@@ -58,7 +56,10 @@ impl Store {
             metadata: &manifest.metadata,
             spec: &manifest.spec,
             options,
-            guard: &|_: &ReleaseSpec| Ok(Vec::new()),
+            guard: &|spec: &ReleaseSpec| {
+                check::valid(&object, &check::release(&manifest.metadata, spec))?;
+                Ok(Vec::new())
+            },
         };
         apply.run().await
     }
@@ -81,9 +82,12 @@ impl Store {
                 .table
                 .any(&keys::specs(name), keys::RELEASE_PREFIX)
                 .await?;
-        let guard = |spec: &EnvironmentSpec| match &binding {
-            Some(binding) => leave(&object, binding, spec, in_use),
-            None => Ok(Vec::new()),
+        let guard = |spec: &EnvironmentSpec| {
+            check::valid(&object, &check::environment(&manifest.metadata, spec))?;
+            match &binding {
+                Some(binding) => leave(&object, binding, spec, in_use),
+                None => Ok(Vec::new()),
+            }
         };
         let apply = Apply {
             store: self,
@@ -154,13 +158,12 @@ struct Apply<'a, Spec> {
 
 impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
     async fn run(&self) -> Result<Applied, StoreError> {
-        self.check()?;
+        check::names(self.object)?;
+        check::applier(&self.options.applier)?;
         let file = document(
             &self.metadata.labels,
             &self.metadata.annotations,
-            &self.canonical(serde_json::to_value(self.spec).map_err(|error| {
-                StoreError::Refused(format!("{} cannot be written down: {error}", self.object))
-            })?)?,
+            &check::written(self.object, self.spec)?,
         );
         for _ in 0..ATTEMPTS {
             if let Some(applied) = self.attempt(&file).await? {
@@ -168,16 +171,6 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
             }
         }
         Err(StoreError::Conflict(self.object.to_string()))
-    }
-
-    /// What would make keys that are somebody else's.
-    fn check(&self) -> Result<(), StoreError> {
-        let object = self.object;
-        check_name(object, "name", &object.name)?;
-        if let Some(namespace) = &object.namespace {
-            check_name(object, "namespace", namespace)?;
-        }
-        check_applier(&self.options.applier)
     }
 
     /// Reads, merges and writes once; `None` when somebody else wrote in between.
@@ -216,7 +209,8 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         } else {
             merge(&base, file, &table)
         };
-        merged["spec"] = self.canonical(merged["spec"].take())?;
+        merged["spec"] = check::canonical::<Spec>(self.object, merged["spec"].take())
+            .map_err(|error| self.explain(error))?;
         let changes = diff(&table, &merged);
         let kept = kept(file, &merged, &record);
         let mut writes = Vec::new();
@@ -240,7 +234,11 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
                 condition: still(read),
             });
         } else {
-            writes.extend(self.guard(&merged["spec"])?);
+            let guard = self.guard(&merged["spec"]);
+            writes.extend(guard.map_err(|error| match kept.is_empty() {
+                true => error,
+                false => self.explain(error),
+            })?);
             self.advance(&mut record, &merged, &changes)?;
             let item = to_item(&key, &record)?;
             writes.push(Write::Put {
@@ -381,6 +379,18 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         Ok(())
     }
 
+    /// Why a file that is valid by itself may not be: the fields that others set.
+    fn explain(&self, error: StoreError) -> StoreError {
+        let StoreError::Refused(sentence) = error else {
+            return error;
+        };
+        StoreError::Refused(format!(
+            "{sentence}. Fields that others set since are kept: look at them with `get {} -o \
+             yaml`, or apply with --force to write the file as it is",
+            self.object.name
+        ))
+    }
+
     fn last_applied(&self, uid: &str, file: &Value, version: u64) -> LastApplied {
         LastApplied {
             uid: uid.to_owned(),
@@ -391,11 +401,7 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
     }
 
     fn guard(&self, spec: &Value) -> Result<Vec<Write>, StoreError> {
-        (self.guard)(&typed(self.object, spec.clone())?)
-    }
-
-    fn canonical(&self, spec: Value) -> Result<Value, StoreError> {
-        canonical::<Spec>(self.object, spec)
+        (self.guard)(&check::typed(self.object, spec.clone())?)
     }
 
     /// Writes; says whether nobody had written in between.
@@ -406,48 +412,6 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
             Err(WriteError::Table(error)) => Err(error.into()),
         }
     }
-}
-
-fn check_name(object: &ObjectRef, field: &str, name: &str) -> Result<(), StoreError> {
-    if name.is_empty() || name.contains(['#', '/']) {
-        return Err(StoreError::Refused(format!(
-            "{object}: metadata.{field} must not be empty nor contain `#` or `/`"
-        )));
-    }
-    Ok(())
-}
-
-pub(super) fn check_applier(applier: &str) -> Result<(), StoreError> {
-    if applier.is_empty() || applier.len() > MAX_APPLIER_BYTES {
-        return Err(StoreError::Refused(format!(
-            "the applier must have 1 to {MAX_APPLIER_BYTES} bytes: name another with --applier"
-        )));
-    }
-    Ok(())
-}
-
-fn typed<Spec: DeserializeOwned>(object: &ObjectRef, spec: Value) -> Result<Spec, StoreError> {
-    serde_json::from_value(spec).map_err(|error| {
-        StoreError::Refused(format!(
-            "{object}: what the file says and what others set since do not go together ({error}): \
-             look at the object with `get {} -o yaml`, and apply with --force to write the file as \
-             it is",
-            object.name
-        ))
-    })
-}
-
-/// A spec as the wire types write it, with numbers as the table gives them back: two specs that
-/// mean the same are then equal.
-pub(super) fn canonical<Spec: Serialize + DeserializeOwned>(
-    object: &ObjectRef,
-    spec: Value,
-) -> Result<Value, StoreError> {
-    let spec: Spec = typed(object, spec)?;
-    let spec = serde_json::to_value(spec).map_err(|error| {
-        StoreError::Refused(format!("{object} cannot be written down: {error}"))
-    })?;
-    Ok(normalize(spec))
 }
 
 fn unchanged(record: &Record, kept: Vec<KeptField>) -> Applied {

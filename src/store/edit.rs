@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::apply::{ATTEMPTS, canonical, check_applier};
+use super::apply::ATTEMPTS;
+use super::check;
 use super::merge::diff;
 use super::record::{Record, from_item, still, to_item};
 use super::{Applied, ApplyOutcome, FieldChange, ObjectRef, Store, StoreError, keys};
 use crate::aws::dynamodb::{Write, WriteError};
-use crate::resource::meta::ReleaseKey;
+use crate::resource::meta::{ObjectMeta, ReleaseKey};
 use crate::resource::release::ReleaseSpec;
+use crate::resource::validate::FieldError;
 
 /// What an image is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Store {
         now: Timestamp,
         change: &(dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync),
     ) -> Result<Applied, StoreError> {
-        check_applier(applier)?;
+        check::applier(applier)?;
         for _ in 0..ATTEMPTS {
             let mut record = self.record(object).await?;
             refuse_deleted(object, &record)?;
@@ -95,11 +97,12 @@ impl Store {
             if let Some(spec) = after["spec"].as_object_mut() {
                 change(spec)?;
             }
-            after["spec"] = canonical::<ReleaseSpec>(object, after["spec"].take())?;
+            after["spec"] = check::canonical::<ReleaseSpec>(object, after["spec"].take())?;
             let changes = diff(&before, &after);
             let outcome = if changes.is_empty() {
                 ApplyOutcome::Unchanged
             } else {
+                introduces_no_errors(object, &before["spec"], &after["spec"])?;
                 let read = record.version;
                 record.version += 1;
                 record.generation += 1;
@@ -150,6 +153,30 @@ impl Store {
             Err(WriteError::Table(error)) => Err(error.into()),
         }
     }
+}
+
+/// Refuses an edit that makes the Release invalid. What was wrong before is not the edit's fault:
+/// such a Release can still be suspended.
+fn introduces_no_errors(
+    object: &ObjectRef,
+    before: &Value,
+    after: &Value,
+) -> Result<(), StoreError> {
+    let metadata = ObjectMeta {
+        name: object.name.clone(),
+        namespace: object.namespace.clone(),
+        ..ObjectMeta::default()
+    };
+    let errors = |spec: &Value| -> Result<Vec<FieldError>, StoreError> {
+        Ok(check::release(
+            &metadata,
+            &check::typed(object, spec.clone())?,
+        ))
+    };
+    let there = errors(before)?;
+    let mut new = errors(after)?;
+    new.retain(|error| !there.contains(error));
+    check::valid(object, &new)
 }
 
 fn refuse_deleted(object: &ObjectRef, record: &Record) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 //! is fenced: a controller that was replaced can change nothing any more.
 
 mod apply;
+mod check;
 mod controller;
 mod delete;
 mod edit;

@@ -1,1 +1,116 @@
+mod apply;
+mod controller;
+mod deletion;
+mod edit;
+mod objects;
+mod setup;
 
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Applied, ApplyOptions, ApplyOutcome, ControllerStore, Store, StoreError};
+use crate::aws::dynamodb::local::Local;
+use crate::resource::meta::{API_VERSION, Environment, Release, ReleaseKey};
+
+/// A store in a new table with the Environment `production`; calls so far are forgotten.
+async fn store() -> (Local, Store) {
+    let (local, table) = Local::with_table().await;
+    let store = Store::new(table);
+    store
+        .apply_environment(&environment("production"), &by("admin"))
+        .await
+        .unwrap();
+    local.forget();
+    (local, store)
+}
+
+fn environment(name: &str) -> Environment {
+    serde_json::from_value(json!({
+        "apiVersion": API_VERSION, "kind": "Environment", "metadata": { "name": name },
+        "spec": { "cluster": "main", "region": "eu-central-1" },
+    }))
+    .unwrap()
+}
+
+const REPOSITORY: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/app";
+
+/// A spec with one service and one migration that run `tag`.
+fn spec(tag: &str) -> Value {
+    json!({
+        "images": { "app": { "repository": REPOSITORY, "tag": tag } },
+        "migrations": [{
+            "name": "db", "taskDefinition": { "family": "oneoff" }, "images": { "app": "app" },
+        }],
+        "services": [{ "name": "web", "images": { "app": "app" } }],
+    })
+}
+
+fn named(name: &str, spec: &Value) -> Release {
+    serde_json::from_value(json!({
+        "apiVersion": API_VERSION, "kind": "Release",
+        "metadata": { "name": name, "namespace": "production" }, "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn release(spec: &Value) -> Release {
+    named("shop", spec)
+}
+
+fn key() -> ReleaseKey {
+    ReleaseKey::new("production", "shop")
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).unwrap()
+}
+
+fn by(applier: &str) -> ApplyOptions {
+    ApplyOptions {
+        applier: applier.to_owned(),
+        source: None,
+        force: false,
+        now: at(0),
+    }
+}
+
+async fn apply(store: &Store, spec: &Value, applier: &str) -> Applied {
+    store
+        .apply_release(&release(spec), &by(applier))
+        .await
+        .unwrap()
+}
+
+/// The spec as the table has it.
+async fn stored_spec(store: &Store) -> Value {
+    let stored = store.release(&key()).await.unwrap().unwrap();
+    serde_json::to_value(stored.release.spec).unwrap()
+}
+
+async fn uid(store: &Store) -> String {
+    store
+        .release(&key())
+        .await
+        .unwrap()
+        .unwrap()
+        .uid()
+        .to_owned()
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+    match result {
+        Err(StoreError::Refused(sentence)) => sentence,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Walks along `path` (object keys, and names of list elements) and returns what is there.
+fn field<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().fold(value, |value, step| match value {
+        Value::Array(items) => items
+            .iter()
+            .find(|item| item["name"] == *step)
+            .unwrap_or(&Value::Null),
+        other => &other[*step],
+    })
+}

@@ -63,7 +63,11 @@ struct Account {
 fn account(world: &World) -> Account {
     let mut registrations = BTreeMap::new();
     for family in ["rails-app", "rails-shoryuken", "rails-oneoff"] {
-        let active = world.aws("ecs", "ListTaskDefinitions", json!({"familyPrefix": family}));
+        let active = world.aws(
+            "ecs",
+            "ListTaskDefinitions",
+            json!({"familyPrefix": family}),
+        );
         let inactive = json!({"familyPrefix": family, "status": "INACTIVE"});
         let inactive = world.aws("ecs", "ListTaskDefinitions", inactive);
         let count = |answer: &Value| answer["taskDefinitionArns"].as_array().map_or(0, Vec::len);
@@ -79,13 +83,22 @@ fn account(world: &World) -> Account {
     let services = ["app", "shoryuken"]
         .map(|name| (name.to_owned(), world.runs("rails-production", name)))
         .into();
-    Account { registrations, tasks: world.tasks_of("rails-production", "rails-oneoff").len(), rules, services }
+    Account {
+        registrations,
+        tasks: world.tasks_of("rails-production", "rails-oneoff").len(),
+        rules,
+        services,
+    }
 }
 
 /// Runs the controller with a death at one call; false once there is no such call any more.
 async fn die_at(world: &World, at: u64, moment: Moment) -> bool {
     let dead = Arc::new(Notify::new());
-    world.sandbox.set_tap(Some(Arc::new(Killer { at, moment, dead: dead.clone() })));
+    world.sandbox.set_tap(Some(Arc::new(Killer {
+        at,
+        moment,
+        dead: dead.clone(),
+    })));
     let controller = world.controller();
     let died = tokio::select! {
         biased;
@@ -116,7 +129,10 @@ async fn die_at_every(remainder: u64, of: u64) {
                 continue;
             }
             let world = applied().await;
-            assert!(die_at(&world, at, moment).await, "{moment:?} call {at} was not made");
+            assert!(
+                die_at(&world, at, moment).await,
+                "{moment:?} call {at} was not made"
+            );
             let summary = world.run_once().await;
             let summary = summary.unwrap_or_else(|error| panic!("{moment:?} {at}: {error}"));
             assert_eq!(summary.ready, [key()], "{moment:?} call {at}: {summary:?}");

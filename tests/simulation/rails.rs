@@ -24,7 +24,12 @@ async fn it_converges_and_the_next_run_does_nothing() {
     let world = applied().await;
     let summary = world.run_once().await.expect("runs");
     let status = world.status(&key()).await;
-    assert_eq!(summary.ready, [key()], "{summary:?} {status:#?} {:#?}", world.writes());
+    assert_eq!(
+        summary.ready,
+        [key()],
+        "{summary:?} {status:#?} {:#?}",
+        world.writes()
+    );
 
     world.sandbox.reset_calls();
     let summary = world.run_once().await.expect("runs");

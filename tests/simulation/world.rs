@@ -49,23 +49,36 @@ impl World {
         let aws = Aws::for_test(sandbox.http_client(), REGION);
         let store = Store::new(Table::new(&aws, "evenkeel"));
         store.init().await.expect("init");
-        Self { sandbox, store, aws }
+        Self {
+            sandbox,
+            store,
+            aws,
+        }
     }
 
     pub fn load(&self, calls: &[AccountCall]) {
-        self.sandbox.load_account(calls, REGION).expect("the account loads");
+        self.sandbox
+            .load_account(calls, REGION)
+            .expect("the account loads");
     }
 
     /// A controller of its own, as a freshly started process has it.
     pub fn controller(&self) -> Controller {
-        let options =
-            ControllerOptions { namespace: None, resync: SignedDuration::from_mins(5), observer: None };
+        let options = ControllerOptions {
+            namespace: None,
+            resync: SignedDuration::from_mins(5),
+            observer: None,
+        };
         Controller::new(self.reconciler(), options)
     }
 
     pub fn reconciler(&self) -> Reconciler {
         let sandbox = self.sandbox.clone();
-        Reconciler::new(self.aws.clone(), self.store.clone(), Arc::new(move || sandbox.now()))
+        Reconciler::new(
+            self.aws.clone(),
+            self.store.clone(),
+            Arc::new(move || sandbox.now()),
+        )
     }
 
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
@@ -85,22 +98,38 @@ impl World {
         for manifest in manifests {
             match manifest.object {
                 Declared::Environment(environment) => {
-                    self.store.apply_environment(&environment, &options).await.expect("applies");
+                    self.store
+                        .apply_environment(&environment, &options)
+                        .await
+                        .expect("applies");
                 }
                 Declared::Release(release) => {
-                    self.store.apply_release(&release, &options).await.expect("applies");
+                    self.store
+                        .apply_release(&release, &options)
+                        .await
+                        .expect("applies");
                 }
             }
         }
     }
 
     pub async fn status(&self, key: &ReleaseKey) -> ReleaseStatus {
-        let stored = self.store.release(key).await.expect("reads").expect("is there");
+        let stored = self
+            .store
+            .release(key)
+            .await
+            .expect("reads")
+            .expect("is there");
         stored.release.status.unwrap_or_default()
     }
 
     pub async fn ledger(&self, key: &ReleaseKey) -> Ledger {
-        let stored = self.store.release(key).await.expect("reads").expect("is there");
+        let stored = self
+            .store
+            .release(key)
+            .await
+            .expect("reads")
+            .expect("is there");
         self.store.ledger(key, stored.uid()).await.expect("reads")
     }
 
@@ -113,8 +142,15 @@ impl World {
 
     /// The definition a service runs, as its ARN's last part.
     pub fn runs(&self, cluster: &str, service: &str) -> String {
-        let answer = self.aws("ecs", "DescribeServices", json!({"cluster": cluster, "services": [service]}));
-        let arn = answer["services"][0]["taskDefinition"].as_str().expect("a definition").to_owned();
+        let answer = self.aws(
+            "ecs",
+            "DescribeServices",
+            json!({"cluster": cluster, "services": [service]}),
+        );
+        let arn = answer["services"][0]["taskDefinition"]
+            .as_str()
+            .expect("a definition")
+            .to_owned();
         arn.rsplit('/').next().expect("a name").to_owned()
     }
 
@@ -129,7 +165,9 @@ impl World {
         self.sandbox
             .log()
             .iter()
-            .filter(|call| call.client && evenkeel::sandbox::is_write(&call.service, &call.operation))
+            .filter(|call| {
+                call.client && evenkeel::sandbox::is_write(&call.service, &call.operation)
+            })
             .map(|call| format!("{}.{}", call.service, call.operation))
             .collect()
     }

@@ -3,6 +3,7 @@
 use super::{ControllerStore, Refusal};
 use crate::aws::dynamodb::{Condition, Item, Key, Write, size_of};
 use crate::resource::meta::ReleaseKey;
+use crate::store::record::{Record, from_item};
 use crate::store::{ObjectRef, StoreError, keys};
 
 /// Room in a transaction, beside the checks: its items count with their size.
@@ -20,9 +21,15 @@ impl ControllerStore {
     /// gone already.
     pub async fn finish_deletion(&self, key: &ReleaseKey, uid: &str) -> Result<(), StoreError> {
         let object = ObjectRef::release(key);
-        let there = self.store.table().get(&keys::release(key)).await?;
-        if there.is_none_or(|item| item.get("uid").and_then(|uid| uid.as_str()) != Some(uid)) {
+        let Some(item) = self.store.table().get(&keys::release(key)).await? else {
             return Ok(());
+        };
+        let record: Record = from_item(item)?;
+        if record.uid != uid {
+            return Ok(());
+        }
+        if record.deletion_timestamp.is_none() {
+            return Err(StoreError::Conflict(object.to_string()));
         }
         self.give_claims_back(key).await?;
         for batch in batches(self.leftovers(key, &object).await?) {
@@ -64,8 +71,7 @@ impl ControllerStore {
     async fn give_claims_back(&self, key: &ReleaseKey) -> Result<(), StoreError> {
         let pk = keys::ledger(key);
         for item in self.store.table().query(&pk, keys::CLAIM_PREFIX).await? {
-            self.unclaim(&crate::store::record::from_item(item)?)
-                .await?;
+            self.unclaim(&from_item(item)?).await?;
         }
         Ok(())
     }
