@@ -216,7 +216,7 @@ impl View {
                 jiff::SignedDuration::try_from(self.started.elapsed()).unwrap_or_default();
             return self
                 .out
-                .line(&format!("{:>6}  {resource:<28}  {text}", short(elapsed)));
+                .remark(&format!("{:>6}  {resource:<28}  {text}", short(elapsed)));
         };
         let bar = self.bars.entry(resource.to_owned()).or_insert_with(|| {
             let bar = live.add(ProgressBar::new_spinner());
