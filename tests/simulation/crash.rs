@@ -117,10 +117,10 @@ async fn die_at(world: &World, at: u64, moment: Moment) -> bool {
 async fn die_at_every(remainder: u64, of: u64) {
     let world = applied().await;
     world.run_once().await.expect("runs");
+    let writes: Vec<bool> = calls(&world);
     let installation = world.store.installation().await.expect("reads");
     let expected = account(&world);
     assert_eq!(expected.tasks, 1);
-    let writes: Vec<bool> = calls(&world);
     assert!(writes.len() > 150, "only {} calls to die at", writes.len());
 
     for (at, write) in (0..).zip(&writes).filter(|(at, _)| at % of == remainder) {
