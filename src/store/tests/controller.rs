@@ -84,6 +84,7 @@ fn registration(hash: &str) -> Registration {
         arn: None,
         former: Vec::new(),
         intended_at: at(0),
+        refused: false,
         releases: vec![key()],
         deregistered: false,
     }
