@@ -1,1 +1,7 @@
-fn main() {}
+//! The `evenkeel` command. Everything is in the library; see `evenkeel::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    evenkeel::cli::main()
+}

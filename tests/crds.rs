@@ -1,5 +1,11 @@
 //! The generated files in `crds/` are what the types say, and are what Kubernetes takes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall fail"
+)]
+
 use std::path::{Path, PathBuf};
 
 use evenkeel::resource::crd;
@@ -59,17 +65,35 @@ fn the_definitions_have_what_kubectl_shows() {
     let [environment, release] = KINDS.map(crd::crd);
     assert_eq!(environment.spec.scope, "Cluster");
     assert_eq!(release.spec.scope, "Namespaced");
-    assert_eq!(release.metadata.name.as_deref(), Some("releases.evenkeel.dev"));
-    assert_eq!(environment.metadata.name.as_deref(), Some("environments.evenkeel.dev"));
+    assert_eq!(
+        release.metadata.name.as_deref(),
+        Some("releases.evenkeel.dev")
+    );
+    assert_eq!(
+        environment.metadata.name.as_deref(),
+        Some("environments.evenkeel.dev")
+    );
     assert_eq!(release.spec.names.short_names, Some(vec!["rel".to_owned()]));
-    assert_eq!(environment.spec.names.short_names, Some(vec!["ekenv".to_owned()]));
+    assert_eq!(
+        environment.spec.names.short_names,
+        Some(vec!["ekenv".to_owned()])
+    );
     let columns = |version: &Value| -> Vec<String> {
-        let columns = version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default();
-        columns.iter().map(|column| column["name"].as_str().unwrap_or_default().to_owned()).collect()
+        let columns = version["additionalPrinterColumns"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        columns
+            .iter()
+            .map(|column| column["name"].as_str().unwrap_or_default().to_owned())
+            .collect()
     };
     for (definition, wanted) in [
         (environment, vec!["Cluster", "Region", "Age"]),
-        (release, vec!["Ready", "Reason", "Revision", "Drifted", "Suspended", "Age"]),
+        (
+            release,
+            vec!["Ready", "Reason", "Revision", "Drifted", "Suspended", "Age"],
+        ),
     ] {
         let versions = serde_json::to_value(&definition.spec.versions).expect("JSON");
         let version = &versions[0];
@@ -105,18 +129,44 @@ fn the_schemas_are_structural() {
 }
 
 fn structural(schema: &Value, path: &str, open: &mut Vec<String>) {
-    let members = schema.as_object().unwrap_or_else(|| panic!("{path}: not an object: {schema}"));
+    let members = schema
+        .as_object()
+        .unwrap_or_else(|| panic!("{path}: not an object: {schema}"));
     let known = [
-        "title", "type", "properties", "items", "additionalProperties", "required", "description", "enum",
-        "nullable", "format", "minimum", "maximum", "minLength", "x-kubernetes-preserve-unknown-fields",
+        "title",
+        "type",
+        "properties",
+        "items",
+        "additionalProperties",
+        "required",
+        "description",
+        "enum",
+        "nullable",
+        "format",
+        "minimum",
+        "maximum",
+        "minLength",
+        "example",
+        "x-kubernetes-preserve-unknown-fields",
     ];
     for name in members.keys() {
-        assert!(known.contains(&name.as_str()), "{path}: {name} is not expected in a structural schema");
+        assert!(
+            known.contains(&name.as_str()),
+            "{path}: {name} is not expected in a structural schema"
+        );
     }
-    let kind = schema["type"].as_str().unwrap_or_else(|| panic!("{path}: no type: {schema}"));
-    assert!(["object", "array", "string", "integer", "boolean"].contains(&kind), "{path}: {kind}");
+    let kind = schema["type"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{path}: no type: {schema}"));
+    assert!(
+        ["object", "array", "string", "integer", "boolean"].contains(&kind),
+        "{path}: {kind}"
+    );
     if let Some(format) = schema.get("format") {
-        assert!(["int32", "int64"].contains(&format.as_str().unwrap_or_default()), "{path}: {format}");
+        assert!(
+            ["int32", "int64"].contains(&format.as_str().unwrap_or_default()),
+            "{path}: {format}"
+        );
     }
     if schema.get("x-kubernetes-preserve-unknown-fields").is_some() {
         assert_eq!(kind, "object", "{path}");
@@ -124,7 +174,10 @@ fn structural(schema: &Value, path: &str, open: &mut Vec<String>) {
     }
     let properties = members.get("properties").and_then(Value::as_object);
     let others = members.get("additionalProperties");
-    assert!(properties.is_none() || others.is_none(), "{path}: properties and additionalProperties");
+    assert!(
+        properties.is_none() || others.is_none(),
+        "{path}: properties and additionalProperties"
+    );
     for (name, property) in properties.into_iter().flatten() {
         let here = format!("{path}.{name}");
         if here.ends_with(".metadata") && path.split('.').count() == 1 {
@@ -132,9 +185,17 @@ fn structural(schema: &Value, path: &str, open: &mut Vec<String>) {
         }
         structural(property, &here, open);
     }
-    for name in members.get("required").and_then(Value::as_array).into_iter().flatten() {
+    for name in members
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let name = name.as_str().unwrap_or_default();
-        assert!(properties.is_some_and(|p| p.contains_key(name)), "{path}: {name} is required and unknown");
+        assert!(
+            properties.is_some_and(|p| p.contains_key(name)),
+            "{path}: {name} is required and unknown"
+        );
     }
     match others {
         Some(others) => structural(others, &format!("{path}[*]"), open),
@@ -156,9 +217,15 @@ fn the_json_schemas_are_closed_and_name_their_kind() {
     for kind in KINDS {
         let schema = crd::json_schema(Some(kind));
         assert_eq!(schema["properties"]["kind"]["const"], kind.as_str());
-        assert_eq!(schema["properties"]["apiVersion"]["const"], "evenkeel.dev/v1alpha1");
+        assert_eq!(
+            schema["properties"]["apiVersion"]["const"],
+            "evenkeel.dev/v1alpha1"
+        );
         assert_eq!(schema["properties"]["spec"]["additionalProperties"], false);
-        assert!(!schema.to_string().contains("\"$ref\""), "every editor reads it");
+        assert!(
+            !schema.to_string().contains("\"$ref\""),
+            "every editor reads it"
+        );
     }
     let both = crd::json_schema(None);
     assert_eq!(both["oneOf"].as_array().map(Vec::len), Some(2));

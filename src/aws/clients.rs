@@ -110,6 +110,14 @@ impl Aws {
         Self::new(self.config, Some(metrics))
     }
 
+    /// The same without the SDK's own retries, which wait in real time.
+    #[cfg(test)]
+    pub(super) fn without_retries(self) -> Self {
+        let disabled = aws_config::retry::RetryConfig::disabled();
+        let config = self.config.into_builder().retry_config(disabled).build();
+        Self::new(config, self.metrics)
+    }
+
     fn new(config: SdkConfig, metrics: Option<AwsMetrics>) -> Self {
         Self {
             config,

@@ -94,6 +94,21 @@ impl Call {
         }))
     }
 
+    /// The token of the next page, if there is one. A server that answers the token it was asked
+    /// with would be asked for ever.
+    pub(super) fn next_page(
+        &self,
+        asked: Option<&String>,
+        answered: Option<String>,
+    ) -> Result<Option<String>, AwsError> {
+        let next = answered.filter(|token| !token.is_empty());
+        if next.is_some() && next.as_ref() == asked {
+            let message = "the same page is answered again and again";
+            return Err(self.unexpected(ErrorClass::Refused, message));
+        }
+        Ok(next)
+    }
+
     /// The class of a call whose answer is not known.
     pub(super) fn lost(&self) -> ErrorClass {
         if self.writes {

@@ -61,9 +61,9 @@ impl Events {
         let what = format!("rules whose names begin with {prefix}");
         let call = Call::read(SERVICE, "ListRules", what);
         let mut rules = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
-            let body = page(json!({ "NamePrefix": prefix }), token);
+            let body = page(json!({ "NamePrefix": prefix }), token.clone());
             let mut answer = send!(self.client.list_rules(), &call, &body)?;
             rules.extend(
                 objects(&mut answer, "Rules")
@@ -71,7 +71,7 @@ impl Events {
                     // Some servers do not filter.
                     .filter(|rule| string(rule, "Name").is_some_and(|it| it.starts_with(prefix))),
             );
-            token = string(&answer, "NextToken").filter(|token| !token.is_empty());
+            token = call.next_page(token.as_ref(), string(&answer, "NextToken"))?;
             if token.is_none() {
                 return Ok(rules);
             }
@@ -82,12 +82,12 @@ impl Events {
     pub async fn targets(&self, rule: &str) -> Result<Vec<Map<String, Value>>, AwsError> {
         let call = Call::read(SERVICE, "ListTargetsByRule", format!("rule {rule}"));
         let mut targets = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
-            let body = page(json!({ "Rule": rule }), token);
+            let body = page(json!({ "Rule": rule }), token.clone());
             let mut answer = send!(self.client.list_targets_by_rule(), &call, &body)?;
             targets.extend(objects(&mut answer, "Targets"));
-            token = string(&answer, "NextToken").filter(|token| !token.is_empty());
+            token = call.next_page(token.as_ref(), string(&answer, "NextToken"))?;
             if token.is_none() {
                 return Ok(targets);
             }

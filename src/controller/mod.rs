@@ -1,12 +1,27 @@
 //! Which Release is looked at when: the loop around [`crate::reconcile`].
 
+mod backoff;
+mod queue;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
-use crate::model::plan::Plan;
+use crate::model::plan::{Action, Plan, Requeue};
 use crate::reconcile::{Pass, ReconcileError, Reconciler};
+use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
+use crate::resource::status::{PartState, ReleaseStatus};
+use queue::Queue;
+
+/// How often the table is asked for what changed.
+const POLL: Duration = Duration::from_secs(5);
+
+/// `run --once` gives up on a Release that failed, or could not be observed, so often in a row.
+const PATIENCE: u32 = 15;
 
 /// How the loop runs.
 #[derive(Clone)]
@@ -68,28 +83,282 @@ pub struct Controller {
     options: ControllerOptions,
 }
 
+/// How a Release stands after a pass.
+enum Standing {
+    Ready,
+    Stalled(String, String),
+    Suspended,
+    Gone,
+    Moving,
+    /// It could not be found out.
+    Unknown(String),
+}
+
 impl Controller {
     /// A loop over what `reconciler` reaches.
     pub fn new(reconciler: Reconciler, options: ControllerOptions) -> Self {
-        Self { reconciler, options }
+        Self {
+            reconciler,
+            options,
+        }
     }
 
     /// Works until every Release is Ready, Stalled or suspended.
     ///
     /// # Errors
-    /// When the table cannot be read or written.
+    /// When the table cannot be read or written, credentials are missing, or a Release could not
+    /// be observed for a long time.
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
-        let _ = (&self.reconciler, &self.options);
-        Ok(Summary::default())
+        let mut queue = Queue::default();
+        for key in self.keys().await?.into_keys() {
+            queue.add(key, Instant::now());
+        }
+        let mut summary = Summary::default();
+        let mut failures: BTreeMap<ReleaseKey, u32> = BTreeMap::new();
+        while let Some(key) = queue.next().await {
+            let patient = |failures: &mut BTreeMap<ReleaseKey, u32>| {
+                let count = failures.entry(key.clone()).or_default();
+                *count += 1;
+                *count < PATIENCE
+            };
+            match self.pass(&key).await {
+                Ok(pass) => match standing(&pass) {
+                    _ if pass.is_retryable() => {
+                        if !patient(&mut failures) {
+                            return Err(given_up(&key, &pass));
+                        }
+                        queue.retry(key);
+                    }
+                    Standing::Ready => summary.ready.push(key),
+                    Standing::Suspended => summary.suspended.push(key),
+                    Standing::Stalled(reason, message) => {
+                        summary.stalled.push((key, reason, message))
+                    }
+                    Standing::Gone => {}
+                    Standing::Moving => {
+                        failures.remove(&key);
+                        queue.settle(&key);
+                        queue.add(key, due(&pass.plan, POLL));
+                    }
+                    Standing::Unknown(why) => {
+                        if !patient(&mut failures) {
+                            return Err(ReconcileError::Invalid(format!(
+                                "release {key} could not be observed: {why}"
+                            )));
+                        }
+                        queue.add(key, due(&pass.plan, POLL));
+                    }
+                },
+                Err(error) if error.is_final() || !patient(&mut failures) => return Err(error),
+                Err(error) => {
+                    self.tell(&key, What::Failed(error.to_string()));
+                    queue.retry(key);
+                }
+            }
+        }
+        Ok(summary)
     }
 
-    /// Works until `shutdown` resolves.
+    /// Works until `shutdown` resolves; the pass that is under way then is finished.
     ///
     /// # Errors
-    /// When another controller took over.
+    /// When another controller took over, or there are no credentials.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
-        shutdown.await;
-        let _: Option<Pass> = None;
+        tokio::pin!(shutdown);
+        let mut queue = Queue::default();
+        let mut known: BTreeMap<ReleaseKey, String> = BTreeMap::new();
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return Ok(()),
+                _ = poll.tick() => self.watch(&mut queue, &mut known).await?,
+                Some(key) = queue.next() => self.work(&mut queue, &mut known, key).await?,
+            }
+        }
+    }
+
+    /// Finds what changed in the table since the last look.
+    async fn watch(
+        &self,
+        queue: &mut Queue,
+        known: &mut BTreeMap<ReleaseKey, String>,
+    ) -> Result<(), ReconcileError> {
+        let keys = match self.keys().await {
+            Ok(keys) => keys,
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the list of releases could not be read");
+                return Ok(());
+            }
+        };
+        for (key, version) in &keys {
+            if known.get(key) != Some(version) {
+                queue.add(key.clone(), Instant::now());
+            }
+        }
+        known.retain(|key, _| keys.contains_key(key));
+        known.extend(keys);
         Ok(())
     }
+
+    async fn work(
+        &self,
+        queue: &mut Queue,
+        known: &mut BTreeMap<ReleaseKey, String>,
+        key: ReleaseKey,
+    ) -> Result<(), ReconcileError> {
+        let resync = Duration::try_from(self.options.resync).unwrap_or(Duration::from_secs(300));
+        match self.pass(&key).await {
+            Ok(pass) if pass.is_retryable() => queue.retry(key),
+            Ok(pass) if pass.gone => {
+                queue.settle(&key);
+                known.remove(&key);
+            }
+            Ok(pass) => {
+                queue.settle(&key);
+                queue.add(key, due(&pass.plan, resync));
+            }
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                tracing::warn!(release = %key, %error, "the pass could not be made");
+                self.tell(&key, What::Failed(error.to_string()));
+                queue.retry(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every Release with what tells whether it changed: its resourceVersion, and whether somebody
+    /// asks something.
+    async fn keys(&self) -> Result<BTreeMap<ReleaseKey, String>, ReconcileError> {
+        let store = self.reconciler.store();
+        let mut keys = BTreeMap::new();
+        for environment in store.environments().await? {
+            let namespace = &environment.metadata.name;
+            if self
+                .options
+                .namespace
+                .as_ref()
+                .is_some_and(|only| only != namespace)
+            {
+                continue;
+            }
+            let requested = store.requested(namespace).await?;
+            for stored in store.releases(namespace).await? {
+                let metadata = &stored.release.metadata;
+                let version = metadata.resource_version.clone().unwrap_or_default();
+                let environment = environment
+                    .metadata
+                    .resource_version
+                    .clone()
+                    .unwrap_or_default();
+                let asked = requested.contains(&metadata.name);
+                keys.insert(stored.key(), format!("{version}/{environment}/{asked}"));
+            }
+        }
+        Ok(keys)
+    }
+
+    async fn pass(&self, key: &ReleaseKey) -> Result<Pass, ReconcileError> {
+        let on_step = |action: &Action, took: Option<Duration>| {
+            let Some(took) = took else { return };
+            tracing::info!(
+                release = %key,
+                resource = action.resource,
+                action = action.step.kind(),
+                reason = action.reason,
+                millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "done"
+            );
+            self.tell(
+                key,
+                What::Acted {
+                    step: action.step.kind(),
+                    resource: action.resource.clone(),
+                    reason: action.reason.clone(),
+                },
+            );
+        };
+        let pass = self.reconciler.reconcile(key, &on_step).await?;
+        if let Some((action, error)) = &pass.failed {
+            let step = action.step.kind();
+            tracing::warn!(release = %key, resource = action.resource, action = step, %error, "not done");
+            self.tell(
+                key,
+                What::Failed(format!("{} {step}: {error}", action.resource)),
+            );
+        }
+        self.tell(key, What::Planned(Box::new(pass.plan.clone())));
+        Ok(pass)
+    }
+
+    fn tell(&self, key: &ReleaseKey, what: What) {
+        if let Some(observer) = &self.options.observer {
+            observer(&Happening {
+                at: self.reconciler.now(),
+                release: key.clone(),
+                what,
+            });
+        }
+    }
+}
+
+/// When a Release is looked at again.
+fn due(plan: &Plan, otherwise: Duration) -> Instant {
+    let pause = match plan.requeue {
+        Requeue::Resync => otherwise,
+        Requeue::After(delay) => Duration::try_from(delay)
+            .unwrap_or(Duration::ZERO)
+            .min(otherwise),
+    };
+    Instant::now() + pause
+}
+
+fn standing(pass: &Pass) -> Standing {
+    if pass.gone {
+        return Standing::Gone;
+    }
+    let status: &ReleaseStatus = &pass.plan.status;
+    let ready = find(&status.conditions, ConditionType::Ready);
+    if let Some(stalled) = find(&status.conditions, ConditionType::Stalled)
+        && is_true(&status.conditions, ConditionType::Stalled)
+        && (pass.failed.is_some() || !is_under_way(&pass.plan))
+    {
+        return Standing::Stalled(stalled.reason.clone(), stalled.message.clone());
+    }
+    match ready {
+        Some(ready) if ready.reason == "Suspended" && pass.plan.actions.is_empty() => {
+            Standing::Suspended
+        }
+        Some(ready) if ready.status == ConditionStatus::True && pass.plan.actions.is_empty() => {
+            Standing::Ready
+        }
+        Some(ready) if ready.status == ConditionStatus::Unknown => {
+            Standing::Unknown(ready.message.clone())
+        }
+        _ => Standing::Moving,
+    }
+}
+
+/// Whether something goes on beside what is stalled; it is followed to its end, which its timeout
+/// bounds.
+fn is_under_way(plan: &Plan) -> bool {
+    let status = &plan.status;
+    let services = status.services.iter().map(|part| part.state);
+    let migrations = status.migrations.iter().map(|part| part.state);
+    !plan.actions.is_empty()
+        || services
+            .chain(migrations)
+            .any(|state| state == PartState::Progressing)
+}
+
+fn given_up(key: &ReleaseKey, pass: &Pass) -> ReconcileError {
+    let why = pass
+        .failed
+        .as_ref()
+        .map(|(_, error)| error.to_string())
+        .unwrap_or_default();
+    ReconcileError::Invalid(format!("release {key}: {why}"))
 }

@@ -46,7 +46,11 @@ pub fn desired(
     errors.extend(validate::environment(environment));
     let spec = &release.spec;
     let defaults = environment.spec.tasks.clone().unwrap_or_default();
-    let migrations = spec.migrations.iter().map(|found| migration(found, &defaults)).collect();
+    let migrations = spec
+        .migrations
+        .iter()
+        .map(|found| migration(found, &defaults))
+        .collect();
     let services = spec.services.iter().map(service).collect();
     let schedules: Vec<Schedule> = spec
         .schedules
@@ -67,17 +71,26 @@ pub fn desired(
         deleting: provenance.deleting,
         environment: place(environment),
         spec: spec.clone(),
-        images: spec.images.iter().map(|(name, found)| (name.clone(), image(found))).collect(),
+        images: spec
+            .images
+            .iter()
+            .map(|(name, found)| (name.clone(), image(found)))
+            .collect(),
         image_timeout: length(spec.image_timeout.as_ref(), IMAGE_TIMEOUT),
         migrations,
         services,
         schedules,
         prune: spec.prune.unwrap_or(true),
         suspend: spec.suspend.unwrap_or(false),
-        history_limit: spec.revision_history_limit.map_or(HISTORY_LIMIT, |limit| limit as usize),
+        history_limit: spec
+            .revision_history_limit
+            .map_or(HISTORY_LIMIT, |limit| limit as usize),
         deletion_policy: spec.deletion_policy.unwrap_or(DeletionPolicy::Orphan),
         correct_drift: drift.and_then(|drift| drift.policy) != Some(DriftAction::Report),
-        drift_grace: length(drift.and_then(|drift| drift.after.as_ref()), SignedDuration::ZERO),
+        drift_grace: length(
+            drift.and_then(|drift| drift.after.as_ref()),
+            SignedDuration::ZERO,
+        ),
     })
 }
 
@@ -120,7 +133,10 @@ fn allow(spec: &EnvironmentSpec) -> Allow {
 /// allow less, never more.
 fn globs(patterns: Option<Vec<String>>) -> Option<GlobSet> {
     let mut builder = GlobSetBuilder::new();
-    for glob in patterns?.iter().filter_map(|pattern| Glob::new(pattern).ok()) {
+    for glob in patterns?
+        .iter()
+        .filter_map(|pattern| Glob::new(pattern).ok())
+    {
         builder.add(glob);
     }
     Some(builder.build().unwrap_or_else(|_| GlobSet::empty()))
@@ -133,14 +149,27 @@ fn image(image: &release::Image) -> Image {
         (None, tag) => Wanted::Tag(tag.clone().unwrap_or_default()),
     };
     let pinnable = ecr.is_some() || matches!(wanted, Wanted::Digest(_));
-    let pin = image.pin.unwrap_or(if pinnable { Pin::Digest } else { Pin::Tag });
-    Image { repository: image.repository.clone(), wanted, pin, ecr }
+    let pin = image
+        .pin
+        .unwrap_or(if pinnable { Pin::Digest } else { Pin::Tag });
+    Image {
+        repository: image.repository.clone(),
+        wanted,
+        pin,
+        ecr,
+    }
 }
 
 fn source(source: &TaskDefinitionSource) -> Source {
     if let Some(content) = &source.inline {
-        let family = content.get("family").and_then(Value::as_str).unwrap_or_default();
-        return Source::Inline { family: family.to_owned(), content: Value::Object(content.clone()) };
+        let family = content
+            .get("family")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        return Source::Inline {
+            family: family.to_owned(),
+            content: Value::Object(content.clone()),
+        };
     }
     if let Some(family) = &source.family {
         let pattern = source.registered_by.as_ref();
@@ -174,7 +203,10 @@ fn service(service: &release::Service) -> Service {
         images: service.images.clone(),
         depends_on: service.depends_on.clone(),
         timeout: length(
-            service.rollout.as_ref().and_then(|rollout| rollout.timeout.as_ref()),
+            service
+                .rollout
+                .as_ref()
+                .and_then(|rollout| rollout.timeout.as_ref()),
             ROLLOUT_TIMEOUT,
         ),
     }
@@ -186,7 +218,10 @@ fn schedule(
     environment: &EnvironmentSpec,
     defaults: &TaskSettings,
 ) -> Schedule {
-    let default_role = environment.schedules.as_ref().and_then(|found| found.role_arn.clone());
+    let default_role = environment
+        .schedules
+        .as_ref()
+        .and_then(|found| found.role_arn.clone());
     Schedule {
         name: schedule.name.clone(),
         rule: validate::rule_name(release, schedule),
@@ -207,7 +242,11 @@ fn schedule(
 fn roles_of_schedules(schedules: &[Schedule], errors: &mut Vec<FieldError>) {
     for (index, schedule) in schedules.iter().enumerate() {
         if schedule.role_arn.is_none() {
-            let path = FieldPath::root().key("spec").key("schedules").index(index).key("roleArn");
+            let path = FieldPath::root()
+                .key("spec")
+                .key("schedules")
+                .index(index)
+                .key("roleArn");
             let message = "is needed: neither the schedule nor its environment names a role";
             errors.push(
                 FieldError::new(path, message)
@@ -220,16 +259,25 @@ fn roles_of_schedules(schedules: &[Schedule], errors: &mut Vec<FieldError>) {
 /// The part's own settings over the Environment's. A launch type and a capacity provider strategy
 /// exclude each other, so that naming one takes the other's default away.
 fn merged(own: Option<&TaskSettings>, defaults: &TaskSettings) -> TaskSettings {
-    let Some(own) = own else { return defaults.clone() };
+    let Some(own) = own else {
+        return defaults.clone();
+    };
     let placed = own.launch_type.is_some() || own.capacity_provider_strategy.is_some();
     let mut settings = defaults.clone();
     if placed {
         settings.launch_type = own.launch_type;
-        settings.capacity_provider_strategy.clone_from(&own.capacity_provider_strategy);
+        settings
+            .capacity_provider_strategy
+            .clone_from(&own.capacity_provider_strategy);
     }
-    settings.network_configuration = own.network_configuration.clone().or(settings.network_configuration);
+    settings.network_configuration = own
+        .network_configuration
+        .clone()
+        .or(settings.network_configuration);
     settings.platform_version = own.platform_version.clone().or(settings.platform_version);
     settings.propagate_tags = own.propagate_tags.or(settings.propagate_tags);
-    settings.enable_execute_command = own.enable_execute_command.or(settings.enable_execute_command);
+    settings.enable_execute_command = own
+        .enable_execute_command
+        .or(settings.enable_execute_command);
     settings
 }

@@ -136,6 +136,9 @@ pub struct Registration {
     pub former: Vec<String>,
     /// When it was intended.
     pub intended_at: Timestamp,
+    /// Whether AWS answered the last intent that it does not register it: certainly not done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// The Releases that use it; the last to let go of it deregisters it.
     #[serde(default)]
     pub releases: Vec<ReleaseKey>,

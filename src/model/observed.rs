@@ -75,7 +75,9 @@ pub struct Service {
 impl Service {
     /// The PRIMARY deployment.
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.status == "PRIMARY")
     }
 }
 

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::ledger::{
-    Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout,
-};
+use super::ledger::{Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout};
 use crate::resource::status::ReleaseStatus;
 
 /// The whole decision about one Release in one pass.

@@ -38,7 +38,10 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
             family: family.clone(),
             content: content.clone(),
         }),
-        Source::Family { family, registered_by } => {
+        Source::Family {
+            family,
+            registered_by,
+        } => {
             let matcher = registered_by.as_ref();
             let arn = match newest_foreign(draft, part, family, |by| {
                 matcher.is_none_or(|glob| by.is_some_and(|by| glob.is_match(by)))
@@ -138,13 +141,16 @@ fn newest_foreign(
             return None;
         }
     };
-    let found = active.iter().filter(|arn| !is_ours(draft, arn)).find(|arn| {
-        match observed.definitions.get(*arn) {
-            Some(Known::Present(definition)) => wanted(definition.registered_by.as_deref()),
-            // Not described: unchanged since it was recorded, so it was wanted then.
-            _ => true,
-        }
-    });
+    let found = active
+        .iter()
+        .filter(|arn| !is_ours(draft, arn))
+        .find(|arn| {
+            match observed.definitions.get(*arn) {
+                Some(Known::Present(definition)) => wanted(definition.registered_by.as_deref()),
+                // Not described: unchanged since it was recorded, so it was wanted then.
+                _ => true,
+            }
+        });
     Some(found.cloned())
 }
 
@@ -165,11 +171,13 @@ pub fn is_answer(
     definition: Option<&Known<crate::model::observed::Definition>>,
     intent: &Registration,
 ) -> bool {
-    definition.and_then(Known::present).is_some_and(|definition| {
-        definition.family == intent.family
-            && definition.status == "ACTIVE"
-            && normalize::definition_hash(&definition.content) == intent.definition
-    })
+    definition
+        .and_then(Known::present)
+        .is_some_and(|definition| {
+            definition.family == intent.family
+                && definition.status == "ACTIVE"
+                && normalize::definition_hash(&definition.content) == intent.definition
+        })
 }
 
 /// Task definition of a service's newest successful deployment; else what it runs now.
@@ -186,7 +194,10 @@ fn of_service(draft: &mut Draft<'_>, part: &Part<'_>, name: &str) -> Option<Stri
             None
         }
         None => {
-            draft.doubt(&part.resource(), format!("service {name} was not described"));
+            draft.doubt(
+                &part.resource(),
+                format!("service {name} was not described"),
+            );
             None
         }
     }
@@ -225,8 +236,13 @@ pub enum Registered {
 
 /// Makes sure that a target is registered, once; `reason` says what for.
 pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Registered {
-    let arn = target.arn.clone().or_else(|| registration(draft, target)?.arn.clone());
-    let Some(arn) = arn else { return register(draft, resource, target) };
+    let arn = target
+        .arn
+        .clone()
+        .or_else(|| registration(draft, target)?.arn.clone());
+    let Some(arn) = arn else {
+        return register(draft, resource, target);
+    };
     match activity(draft, target, &arn) {
         Activity::Active => {
             share(draft, resource, target);
@@ -236,6 +252,15 @@ pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Reg
         Activity::Settling => Registered::Pending,
         Activity::Doubt(why) => Registered::Doubt(why),
     }
+}
+
+/// Where a target stands, without doing anything about it.
+pub fn registered(draft: &Draft<'_>, target: &PartTarget) -> Registered {
+    let arn = target
+        .arn
+        .clone()
+        .or_else(|| registration(draft, target)?.arn.clone());
+    arn.map_or(Registered::Pending, Registered::Active)
 }
 
 enum Activity {
@@ -265,7 +290,11 @@ fn activity(draft: &Draft<'_>, target: &PartTarget, arn: &str) -> Activity {
                 let young = entry.is_some_and(|found| {
                     draft.input.now.duration_since(found.intended_at) < SETTLING
                 });
-                if young { Activity::Settling } else { Activity::Inactive }
+                if young {
+                    Activity::Settling
+                } else {
+                    Activity::Inactive
+                }
             }
         },
     }
@@ -274,7 +303,9 @@ fn activity(draft: &Draft<'_>, target: &PartTarget, arn: &str) -> Activity {
 /// Notes that this Release uses a registration that another one made.
 fn share(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) {
     let key = &draft.input.desired.key;
-    let Some(entry) = registration(draft, target) else { return };
+    let Some(entry) = registration(draft, target) else {
+        return;
+    };
     if entry.releases.contains(key) || planned(draft, target) {
         return;
     }
@@ -287,7 +318,8 @@ fn share(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) {
 /// Whether this plan registers or records a target already.
 fn planned(draft: &Draft<'_>, target: &PartTarget) -> bool {
     draft.actions.iter().any(|action| match &action.step {
-        Step::RegisterTaskDefinition { registration, .. } | Step::RecordRegistration(registration) => {
+        Step::RegisterTaskDefinition { registration, .. }
+        | Step::RecordRegistration(registration) => {
             registration.family == target.family && registration.definition == target.definition
         }
         _ => false,
@@ -300,10 +332,16 @@ fn register(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Regis
     }
     let input = draft.input;
     let Some(content) = draft.contents.get(&target.definition).cloned() else {
-        return Registered::Doubt(format!("the recorded content of {} was not read", target.family));
+        return Registered::Doubt(format!(
+            "the recorded content of {} was not read",
+            target.family
+        ));
     };
     let entry = registration(draft, target).cloned();
-    if let Some(intent) = entry.as_ref().filter(|found| found.arn.is_none() && !found.deregistered) {
+    if let Some(intent) = entry
+        .as_ref()
+        .filter(|found| found.arn.is_none() && !found.deregistered)
+    {
         let answer = input
             .observed
             .definitions
@@ -315,24 +353,33 @@ fn register(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Regis
             .next_back();
         if let Some(arn) = answer {
             let reason = format!("{} was registered and its answer was lost", short(&arn));
-            let found = Registration { arn: Some(arn), ..intent.clone() };
+            let found = Registration {
+                arn: Some(arn),
+                ..intent.clone()
+            };
             draft.act(resource, reason, Step::RecordRegistration(found));
             return Registered::Pending;
         }
-        if input.now.duration_since(intent.intended_at) < SETTLING {
+        if !intent.refused && input.now.duration_since(intent.intended_at) < SETTLING {
             draft.wake_after(SETTLING);
             return Registered::Pending;
         }
     }
     let intent = intent_of(draft, target, entry);
     let reason = match intent.former.last() {
-        Some(former) => format!("{} is not ACTIVE any more: registering its content again", short(former)),
+        Some(former) => format!(
+            "{} is not ACTIVE any more: registering its content again",
+            short(former)
+        ),
         None => format!("{resource} shall run it: {}", summary(&content)),
     };
     draft.act(
         resource,
         reason,
-        Step::RegisterTaskDefinition { registration: intent, content },
+        Step::RegisterTaskDefinition {
+            registration: intent,
+            content,
+        },
     );
     Registered::Pending
 }
@@ -348,14 +395,20 @@ fn intent_of(draft: &Draft<'_>, target: &PartTarget, entry: Option<Registration>
         arn: None,
         former: Vec::new(),
         intended_at: draft.input.now,
+        refused: false,
         releases: Vec::new(),
         deregistered: false,
     });
     intent.former.extend(intent.arn.take());
-    if let Some(arn) = target.arn.clone().filter(|arn| !intent.former.contains(arn)) {
+    if let Some(arn) = target
+        .arn
+        .clone()
+        .filter(|arn| !intent.former.contains(arn))
+    {
         intent.former.push(arn);
     }
     intent.intended_at = draft.input.now;
+    intent.refused = false;
     intent.deregistered = false;
     if !intent.releases.contains(&desired.key) {
         intent.releases.push(desired.key.clone());
@@ -377,7 +430,10 @@ fn summary(content: &Value) -> String {
 
 /// `repository@sha256:0123456789ab` of an image, without its host.
 pub fn short_image(image: &str) -> String {
-    let name = image.split_once('/').filter(|(host, _)| host.contains('.')).map_or(image, |(_, rest)| rest);
+    let name = image
+        .split_once('/')
+        .filter(|(host, _)| host.contains('.'))
+        .map_or(image, |(_, rest)| rest);
     match name.split_once("@sha256:") {
         Some((repository, digest)) => {
             format!("{repository}@sha256:{}", digest.get(..12).unwrap_or(digest))

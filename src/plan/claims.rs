@@ -42,7 +42,11 @@ pub fn settle(draft: &mut Draft<'_>) -> bool {
             part: part.clone(),
             release: draft.input.desired.key.clone(),
         };
-        draft.act(part, format!("{arn} is this release's from now on"), Step::Claim(claim));
+        draft.act(
+            part,
+            format!("{arn} is this release's from now on"),
+            Step::Claim(claim),
+        );
     }
     give_back(draft, &wanted);
     free
@@ -72,24 +76,38 @@ pub fn rule_arn(observed: &Observed, desired: &Desired, name: &str) -> Option<St
     }
     let account = observed.account.as_deref()?;
     let region = &desired.environment.region;
-    Some(format!("arn:{}:events:{region}:{account}:rule/{name}", partition(region)))
+    Some(format!(
+        "arn:{}:events:{region}:{account}:rule/{name}",
+        partition(region)
+    ))
 }
 
 /// A rule's claim is kept until the rule is gone: pruning looks for rules by their claims.
 fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
     let observed = draft.input.observed;
-    let declared: Vec<String> = draft.input.desired.parts().map(|part| part.resource()).collect();
+    let declared: Vec<String> = draft
+        .input
+        .desired
+        .parts()
+        .map(|part| part.resource())
+        .collect();
     for (arn, claim) in &observed.ledger.claims {
         if wanted.contains_key(arn) {
             continue;
         }
         let gone = match arn.rsplit_once(":rule/") {
-            Some((_, name)) => matches!(observed.rules.get(name), Some(Known::Absent))
-                || matches!(observed.rules.get(name), Some(Known::Present(rule)) if !super::schedules::is_owned(draft, rule)),
+            Some((_, name)) => {
+                matches!(observed.rules.get(name), Some(Known::Absent))
+                    || matches!(observed.rules.get(name), Some(Known::Present(rule)) if !super::schedules::is_owned(draft, rule))
+            }
             None => !declared.contains(&claim.part),
         };
         if gone {
-            draft.act(&claim.part, "no longer declared", Step::Unclaim(claim.clone()));
+            draft.act(
+                &claim.part,
+                "no longer declared",
+                Step::Unclaim(claim.clone()),
+            );
         }
     }
 }

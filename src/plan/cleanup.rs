@@ -11,11 +11,18 @@ use crate::model::plan::Step;
 pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
     let kept = kept(draft, current);
     let revisions = &draft.input.observed.ledger.revisions;
-    for revision in revisions.values().filter(|found| !kept.contains(&found.number)) {
+    for revision in revisions
+        .values()
+        .filter(|found| !kept.contains(&found.number))
+    {
         let limit = draft.input.desired.history_limit;
         let reason = format!("beyond the {limit} revisions that are kept");
         let resource = format!("revision/{}", revision.number);
-        draft.act(resource, reason, Step::DeleteRevision(Box::new(revision.clone())));
+        draft.act(
+            resource,
+            reason,
+            Step::DeleteRevision(Box::new(revision.clone())),
+        );
     }
     let needed: BTreeSet<&String> = revisions
         .values()
@@ -27,8 +34,13 @@ pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
     let used = used(draft);
     let key = &draft.input.desired.key;
     for registration in draft.input.observed.ledger.registrations.values() {
-        let ours = registration.releases.contains(key) && !needed.contains(&registration.definition);
-        let Some(arn) = registration.arn.as_ref().filter(|_| ours && !registration.deregistered) else {
+        let ours =
+            registration.releases.contains(key) && !needed.contains(&registration.definition);
+        let Some(arn) = registration
+            .arn
+            .as_ref()
+            .filter(|_| ours && !registration.deregistered)
+        else {
             continue;
         };
         if used.contains(arn) {
@@ -45,10 +57,21 @@ fn let_go(draft: &mut Draft<'_>, registration: &Registration, arn: &str) {
     left.releases.retain(|release| release != key);
     let resource = format!("family/{}", registration.family);
     if left.releases.is_empty() {
-        let step = Step::DeregisterTaskDefinition { registration: left, arn: arn.to_owned() };
-        draft.act(resource, "no kept revision, service or schedule uses it", step);
+        let step = Step::DeregisterTaskDefinition {
+            registration: left,
+            arn: arn.to_owned(),
+        };
+        draft.act(
+            resource,
+            "no kept revision, service or schedule uses it",
+            step,
+        );
     } else {
-        draft.act(resource, "not used by this release any more", Step::RecordRegistration(left));
+        draft.act(
+            resource,
+            "not used by this release any more",
+            Step::RecordRegistration(left),
+        );
     }
 }
 
@@ -56,10 +79,18 @@ fn let_go(draft: &mut Draft<'_>, registration: &Registration, arn: &str) {
 fn kept(draft: &Draft<'_>, current: &Revision) -> BTreeSet<u64> {
     let revisions = &draft.input.observed.ledger.revisions;
     let limit = draft.input.desired.history_limit;
-    let mut kept: BTreeSet<u64> =
-        revisions.keys().rev().copied().filter(|number| *number > 0).take(limit).collect();
+    let mut kept: BTreeSet<u64> = revisions
+        .keys()
+        .rev()
+        .copied()
+        .filter(|number| *number > 0)
+        .take(limit)
+        .collect();
     kept.extend([0, current.number]);
-    let ready = revisions.values().rev().find(|found| found.outcome == RevisionOutcome::Ready && found.number > 0);
+    let ready = revisions
+        .values()
+        .rev()
+        .find(|found| found.outcome == RevisionOutcome::Ready && found.number > 0);
     kept.extend(ready.map(|found| found.number));
     kept
 }
@@ -67,16 +98,30 @@ fn kept(draft: &Draft<'_>, current: &Revision) -> BTreeSet<u64> {
 /// Definitions that something observed runs.
 fn used(draft: &Draft<'_>) -> BTreeSet<String> {
     let observed = draft.input.observed;
-    let services = observed.services.values().filter_map(Known::present).flat_map(|service| {
-        let deployments = service.deployments.iter().map(|deployment| deployment.task_definition.clone());
-        deployments.chain([service.task_definition.clone()])
-    });
-    let rules = observed.rules.values().filter_map(Known::present).flat_map(|rule| {
-        rule.targets.iter().filter_map(|target| {
-            let arn = target.get("EcsParameters")?.get("TaskDefinitionArn")?.as_str()?;
-            Some(arn.to_owned())
-        })
-    });
+    let services = observed
+        .services
+        .values()
+        .filter_map(Known::present)
+        .flat_map(|service| {
+            let deployments = service
+                .deployments
+                .iter()
+                .map(|deployment| deployment.task_definition.clone());
+            deployments.chain([service.task_definition.clone()])
+        });
+    let rules = observed
+        .rules
+        .values()
+        .filter_map(Known::present)
+        .flat_map(|rule| {
+            rule.targets.iter().filter_map(|target| {
+                let arn = target
+                    .get("EcsParameters")?
+                    .get("TaskDefinitionArn")?
+                    .as_str()?;
+                Some(arn.to_owned())
+            })
+        });
     let tasks = observed.tasks.values().filter_map(Known::present).flatten();
     let tasks = tasks.map(|task| task.task_definition.clone());
     services.chain(rules).chain(tasks).collect()

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::draft::Draft;
 use crate::model::ledger::Explanation;
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find};
-use crate::resource::status::DifferenceAction;
+use crate::resource::status::{DifferenceAction, ReleaseStatus};
 
 /// Writes Ready, Reconciling, Stalled and Drifted.
 pub fn write(draft: &mut Draft<'_>) {
@@ -31,7 +31,11 @@ fn standing(
         return (ConditionStatus::False, None, told("Suspended", message));
     }
     if let Some(why) = draft.stalled.first() {
-        return (ConditionStatus::False, Some(ConditionType::Stalled), why.clone());
+        return (
+            ConditionStatus::False,
+            Some(ConditionType::Stalled),
+            why.clone(),
+        );
     }
     if let Some(why) = draft.unknown.first() {
         return (ConditionStatus::Unknown, reconciling, why.clone());
@@ -40,7 +44,11 @@ fn standing(
         return (ConditionStatus::False, reconciling, why.clone());
     }
     if let Some(action) = draft.actions.first() {
-        return (ConditionStatus::False, reconciling, told("Progressing", &action.reason));
+        return (
+            ConditionStatus::False,
+            reconciling,
+            told("Progressing", &action.reason),
+        );
     }
     let revision = draft.status.revision.unwrap_or_default();
     let message = format!("revision {revision}: everything declared is so");
@@ -57,18 +65,31 @@ fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
         .filter(|difference| difference.action != DifferenceAction::Corrected)
         .collect();
     let open = draft.status.drift.differences.len();
-    if let Some(first) = standing.first().copied().or(draft.status.drift.differences.first()) {
-        let message = format!("{}: {} differs ({open} in all)", first.resource, first.field);
+    if let Some(first) = standing
+        .first()
+        .copied()
+        .or(draft.status.drift.differences.first())
+    {
+        let message = format!(
+            "{}: {} differs ({open} in all)",
+            first.resource, first.field
+        );
         return Some((ConditionStatus::True, told("Differences", &message)));
     }
     if let Some(why) = draft.unknown.first() {
         return Some((ConditionStatus::Unknown, why.clone()));
     }
-    Some((ConditionStatus::False, told("NoDifferences", "nothing differs from what was declared")))
+    Some((
+        ConditionStatus::False,
+        told("NoDifferences", "nothing differs from what was declared"),
+    ))
 }
 
 fn told(reason: &str, message: &str) -> Explanation {
-    Explanation { reason: reason.to_owned(), message: message.to_owned() }
+    Explanation {
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    }
 }
 
 fn condition(
@@ -77,15 +98,56 @@ fn condition(
     status: ConditionStatus,
     why: &Explanation,
 ) -> Condition {
-    let since: Timestamp = find(&draft.input.previous.conditions, kind)
+    let generation = Some(draft.input.desired.generation);
+    carried(
+        &draft.input.previous.conditions,
+        kind,
+        status,
+        why,
+        generation,
+        draft.input.now,
+    )
+}
+
+/// A condition that has its moment from before, if its status is the same.
+fn carried(
+    before: &[Condition],
+    kind: ConditionType,
+    status: ConditionStatus,
+    why: &Explanation,
+    generation: Option<u64>,
+    now: Timestamp,
+) -> Condition {
+    let since = find(before, kind)
         .filter(|before| before.status == status)
-        .map_or(draft.input.now, |before| before.last_transition_time);
+        .map_or(now, |before| before.last_transition_time);
     Condition {
         kind,
         status,
         reason: why.reason.clone(),
         message: why.message.clone(),
         last_transition_time: since,
-        observed_generation: Some(draft.input.desired.generation),
+        observed_generation: generation,
     }
+}
+
+/// Turns a status into that of a Release which only a person can bring on: a step was refused, or
+/// its spec cannot be read.
+pub fn stall(
+    status: &mut ReleaseStatus,
+    before: &ReleaseStatus,
+    why: &Explanation,
+    now: Timestamp,
+) {
+    let generation = status.observed_generation;
+    let make = |kind, value| carried(&before.conditions, kind, value, why, generation, now);
+    status
+        .conditions
+        .retain(|condition| condition.kind == ConditionType::Drifted);
+    status
+        .conditions
+        .insert(0, make(ConditionType::Ready, ConditionStatus::False));
+    status
+        .conditions
+        .insert(1, make(ConditionType::Stalled, ConditionStatus::True));
 }

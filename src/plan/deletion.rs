@@ -14,9 +14,17 @@ pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
         return;
     }
     for claim in draft.input.observed.ledger.claims.values() {
-        draft.act(&claim.part, "the release is being deleted", Step::Unclaim(claim.clone()));
+        draft.act(
+            &claim.part,
+            "the release is being deleted",
+            Step::Unclaim(claim.clone()),
+        );
     }
-    draft.act("release", "everything it held is given back", Step::FinishDeletion);
+    draft.act(
+        "release",
+        "everything it held is given back",
+        Step::FinishDeletion,
+    );
 }
 
 /// Deletes owned rules; true once none is left.
@@ -24,11 +32,17 @@ fn remove_rules(draft: &mut Draft<'_>) -> bool {
     let observed = draft.input.observed;
     let problems = observed.problems.clone();
     for problem in &problems {
-        let message = format!("{}; `evenkeel delete --orphan` leaves the rules and ends", problem.message);
+        let message = format!(
+            "{}; `evenkeel delete --orphan` leaves the rules and ends",
+            problem.message
+        );
         draft.stall("release", &problem.reason, message);
     }
     if observed.rules_listed != Some(true) {
-        draft.doubt("release", "the list of rules could not be read: no rule is deleted");
+        draft.doubt(
+            "release",
+            "the list of rules could not be read: no rule is deleted",
+        );
         return false;
     }
     let mut clean = problems.is_empty();

@@ -32,7 +32,13 @@ pub fn definitions(desired: &Value, actual: &Value) -> Vec<FieldDifference> {
     found
 }
 
-fn compare(path: &str, desired: &Value, actual: &Value, secret: bool, found: &mut Vec<FieldDifference>) {
+fn compare(
+    path: &str,
+    desired: &Value,
+    actual: &Value,
+    secret: bool,
+    found: &mut Vec<FieldDifference>,
+) {
     match (desired, actual) {
         (Value::Object(desired), Value::Object(actual)) => {
             compare_objects(path, desired, actual, secret, found);
@@ -67,9 +73,15 @@ fn one_sided(
     secret: bool,
 ) -> FieldDifference {
     let side = |value: Option<&Value>| {
-        value.map_or(ABSENT.to_owned(), |value| show(&field, value, secret, HIDDEN))
+        value.map_or(ABSENT.to_owned(), |value| {
+            show(&field, value, secret, HIDDEN)
+        })
     };
-    FieldDifference { desired: side(desired), actual: side(actual), field }
+    FieldDifference {
+        desired: side(desired),
+        actual: side(actual),
+        field,
+    }
 }
 
 fn compare_objects(
@@ -83,7 +95,11 @@ fn compare_objects(
     names.sort();
     names.dedup();
     for name in names {
-        let field = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let field = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
         let secret = secret || is_secret(path, name);
         match (desired.get(name), actual.get(name)) {
             (Some(desired), Some(actual)) => compare(&field, desired, actual, secret, found),
@@ -94,7 +110,12 @@ fn compare_objects(
 
 type Keyed<'a> = Vec<(String, &'a Value)>;
 
-fn compare_keyed(path: &str, desired: &Keyed<'_>, actual: &Keyed<'_>, found: &mut Vec<FieldDifference>) {
+fn compare_keyed(
+    path: &str,
+    desired: &Keyed<'_>,
+    actual: &Keyed<'_>,
+    found: &mut Vec<FieldDifference>,
+) {
     let environment = path.ends_with(".environment");
     let mut keys: Vec<&String> = desired.iter().chain(actual).map(|(key, _)| key).collect();
     keys.sort();
@@ -109,16 +130,25 @@ fn compare_keyed(path: &str, desired: &Keyed<'_>, actual: &Keyed<'_>, found: &mu
 }
 
 fn find<'a>(items: &Keyed<'a>, key: &str) -> Option<&'a Value> {
-    items.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
+    items
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| *value)
 }
 
 /// Items by their name, where every one has its own.
 fn keyed(items: &[Value]) -> Option<Keyed<'_>> {
     let mut found: Keyed<'_> = Vec::with_capacity(items.len());
     for item in items {
-        let key = ["name", "key", "containerName", "containerPath", "containerPort"]
-            .iter()
-            .find_map(|member| item.get(member))?;
+        let key = [
+            "name",
+            "key",
+            "containerName",
+            "containerPath",
+            "containerPort",
+        ]
+        .iter()
+        .find_map(|member| item.get(member))?;
         let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
         if found.iter().any(|(name, _)| *name == key) {
             return None;
@@ -132,7 +162,9 @@ fn keyed(items: &[Value]) -> Option<Keyed<'_>> {
 fn is_secret(path: &str, name: &str) -> bool {
     let named = || {
         let name = name.to_ascii_lowercase();
-        ["token", "secret", "password", "apikey", "api_key"].iter().any(|word| name.contains(word))
+        ["token", "secret", "password", "apikey", "api_key"]
+            .iter()
+            .any(|word| name.contains(word))
     };
     (path.contains(".environment[") && name == "value") || (path.ends_with(".options") && named())
 }
@@ -158,13 +190,18 @@ fn redacted(path: &str, value: &Value) -> Value {
                 })
                 .collect(),
         ),
-        Value::Array(items) => Value::Array(items.iter().map(|item| redacted(path, item)).collect()),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| redacted(path, item)).collect())
+        }
         other => other.clone(),
     }
 }
 
 fn names_only(items: &[Value]) -> Value {
-    items.iter().filter_map(|item| item.get("name").cloned()).collect()
+    items
+        .iter()
+        .filter_map(|item| item.get("name").cloned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -199,22 +236,29 @@ mod tests {
     #[test]
     fn no_environment_value_is_ever_shown() {
         let secret = "s3cr3t";
-        let with = |environment: Value| {
-            json!({"containerDefinitions": [{"name": "app", "environment": environment}]})
-        };
+        let with = |environment: Value| json!({"containerDefinitions": [{"name": "app", "environment": environment}]});
         let set = with(json!([{"name": "K", "value": secret}]));
         let cases = [
             (set.clone(), with(json!([{"name": "K", "value": "other"}]))),
             (set.clone(), with(json!([]))),
             (with(json!([{"name": "L", "value": "1"}])), set.clone()),
-            (set.clone(), with(json!([{"name": "K", "value": "1"}, {"name": "K", "value": "2"}]))),
+            (
+                set.clone(),
+                with(json!([{"name": "K", "value": "1"}, {"name": "K", "value": "2"}])),
+            ),
             (set.clone(), json!({"containerDefinitions": []})),
             (set, json!({})),
         ];
         for (desired, actual) in cases {
             let found = format!("{:?}", definitions(&desired, &actual));
-            assert!(!found.contains(secret) && !found.contains("other"), "{found}");
-            assert!(found.contains("containerDefinitions"), "a difference is told: {found}");
+            assert!(
+                !found.contains(secret) && !found.contains("other"),
+                "{found}"
+            );
+            assert!(
+                found.contains("containerDefinitions"),
+                "a difference is told: {found}"
+            );
         }
     }
 }

@@ -80,19 +80,29 @@ impl<'a> Draft<'a> {
 
     /// Decides a step.
     pub fn act(&mut self, resource: impl Into<String>, reason: impl Into<String>, step: Step) {
-        self.actions.push(Action { resource: resource.into(), reason: reason.into(), step });
+        self.actions.push(Action {
+            resource: resource.into(),
+            reason: reason.into(),
+            step,
+        });
     }
 
     /// Something waits for something else of this release.
     pub fn wait(&mut self, resource: impl Into<String>, reason: impl Into<String>) {
-        self.waiting.push(Waiting { resource: resource.into(), reason: reason.into() });
+        self.waiting.push(Waiting {
+            resource: resource.into(),
+            reason: reason.into(),
+        });
     }
 
     /// Something is under way: tells it and looks again soon.
     pub fn progress(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
         let message = message.into();
         self.wait(resource, message.clone());
-        self.progressing.push(Explanation { reason: reason.to_owned(), message });
+        self.progressing.push(Explanation {
+            reason: reason.to_owned(),
+            message,
+        });
         self.wake_after(SOON);
     }
 
@@ -100,14 +110,20 @@ impl<'a> Draft<'a> {
     pub fn stall(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
         let message = message.into();
         self.wait(resource, message.clone());
-        self.stalled.push(Explanation { reason: reason.to_owned(), message });
+        self.stalled.push(Explanation {
+            reason: reason.to_owned(),
+            message,
+        });
     }
 
     /// Nobody knows: nothing is written on account of it, and it is looked at again.
     pub fn doubt(&mut self, resource: &str, message: impl Into<String>) {
         let message = message.into();
         self.wait(resource, message.clone());
-        self.unknown.push(Explanation { reason: "ObservationFailed".to_owned(), message });
+        self.unknown.push(Explanation {
+            reason: "ObservationFailed".to_owned(),
+            message,
+        });
         self.wake_after(SignedDuration::from_secs(15));
     }
 
@@ -124,13 +140,19 @@ impl<'a> Draft<'a> {
     /// The finished plan.
     pub fn finish(mut self) -> Plan {
         super::conditions::write(&mut self);
-        let requeue = if self.actions.is_empty() && !self.stalled.is_empty() && self.wake.is_none() {
+        let requeue = if self.actions.is_empty() && !self.stalled.is_empty() && self.wake.is_none()
+        {
             Requeue::Resync
         } else if !self.actions.is_empty() {
             Requeue::After(SignedDuration::ZERO)
         } else {
             self.wake.map_or(Requeue::Resync, Requeue::After)
         };
-        Plan { actions: self.actions, waiting: self.waiting, status: self.status, requeue }
+        Plan {
+            actions: self.actions,
+            waiting: self.waiting,
+            status: self.status,
+            requeue,
+        }
     }
 }

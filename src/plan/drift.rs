@@ -59,7 +59,10 @@ pub fn judge(draft: &mut Draft<'_>, resource: &str) -> Verdict {
         Verdict::Report => DifferenceAction::Reported,
         Verdict::Wait(_) | Verdict::Fight(_) => DifferenceAction::Pending,
     };
-    let of_resource = draft.differences.iter_mut().filter(|found| found.resource == resource);
+    let of_resource = draft
+        .differences
+        .iter_mut()
+        .filter(|found| found.resource == resource);
     of_resource.for_each(|found| found.action = action);
     match verdict {
         Verdict::Correct => draft.corrected.push(resource.to_owned()),
@@ -86,12 +89,20 @@ fn verdict(draft: &Draft<'_>, resource: &str) -> Verdict {
         .min()
         .unwrap_or(draft.input.now);
     let left = desired.drift_grace - draft.input.now.duration_since(since);
-    if left > SignedDuration::ZERO { Verdict::Wait(left) } else { Verdict::Correct }
+    if left > SignedDuration::ZERO {
+        Verdict::Wait(left)
+    } else {
+        Verdict::Correct
+    }
 }
 
 fn recent(draft: &Draft<'_>, resource: &str) -> usize {
     let previous = draft.input.previous;
-    let Some(found) = previous.drift.corrections.iter().find(|found| found.resource == resource)
+    let Some(found) = previous
+        .drift
+        .corrections
+        .iter()
+        .find(|found| found.resource == resource)
     else {
         return 0;
     };
@@ -99,7 +110,11 @@ fn recent(draft: &Draft<'_>, resource: &str) -> usize {
     let fighting = find(&previous.conditions, ConditionType::Stalled)
         .is_some_and(|stalled| stalled.reason == "DriftFight");
     let now = draft.input.now;
-    found.at.iter().filter(|at| fighting || now.duration_since(**at) <= WINDOW).count()
+    found
+        .at
+        .iter()
+        .filter(|at| fighting || now.duration_since(**at) <= WINDOW)
+        .count()
 }
 
 /// Writes the drift part of the status. What happens to be old is left until something is put
@@ -108,14 +123,24 @@ pub fn write(draft: &mut Draft<'_>) {
     let now = draft.input.now;
     let previous = draft.input.previous;
     let same = previous.observed_generation == Some(draft.input.desired.generation);
-    let mut corrections = if same { previous.drift.corrections.clone() } else { Vec::new() };
+    let mut corrections = if same {
+        previous.drift.corrections.clone()
+    } else {
+        Vec::new()
+    };
     for resource in std::mem::take(&mut draft.corrected) {
-        match corrections.iter_mut().find(|found| found.resource == resource) {
+        match corrections
+            .iter_mut()
+            .find(|found| found.resource == resource)
+        {
             Some(found) => {
                 found.at.retain(|at| now.duration_since(*at) <= WINDOW);
                 found.at.push(now);
             }
-            None => corrections.push(Correction { resource, at: vec![now] }),
+            None => corrections.push(Correction {
+                resource,
+                at: vec![now],
+            }),
         }
     }
     draft.status.drift.corrections = corrections;

@@ -10,7 +10,10 @@ use crate::resource::release::Pin;
 use crate::resource::status::{DifferenceAction, ImageStatus, PartState};
 
 /// Digests of every image; `None` while one is missing or unknown, which is told in the draft.
-pub fn resolve(draft: &mut Draft<'_>, recorded: Option<&Revision>) -> Option<BTreeMap<String, ResolvedImage>> {
+pub fn resolve(
+    draft: &mut Draft<'_>,
+    recorded: Option<&Revision>,
+) -> Option<BTreeMap<String, ResolvedImage>> {
     let desired = draft.input.desired;
     if let Some(revision) = recorded {
         for (name, image) in &revision.images {
@@ -126,7 +129,9 @@ fn missing(draft: &mut Draft<'_>, name: &str, image: &Image) {
 /// A tag that moved, or a pinned image that is gone: told, never followed.
 pub fn drift(draft: &mut Draft<'_>, revision: &Revision) {
     for (name, recorded) in &revision.images {
-        let Some(digest) = &recorded.digest else { continue };
+        let Some(digest) = &recorded.digest else {
+            continue;
+        };
         let observed = draft.input.observed;
         if let Some(Known::Present(now)) = observed.images.get(name)
             && now != digest

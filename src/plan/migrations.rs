@@ -42,12 +42,21 @@ pub fn run(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) ->
 /// Runs of other revisions that have not ended: a newer revision waits for them.
 fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
     let desired = draft.input.desired;
-    let keys: Vec<String> =
-        desired.migrations.iter().map(|migration| run_key(draft, revision, migration)).collect();
+    let keys: Vec<String> = desired
+        .migrations
+        .iter()
+        .map(|migration| run_key(draft, revision, migration))
+        .collect();
     let mut open = false;
-    for run in runs.iter().filter(|run| run.state.is_open() && !keys.contains(&run.run_key)) {
+    for run in runs
+        .iter()
+        .filter(|run| run.state.is_open() && !keys.contains(&run.run_key))
+    {
         let resource = format!("migration/{}", run.migration);
-        let message = format!("{resource} of revision {} is still running and ends first", run.revision);
+        let message = format!(
+            "{resource} of revision {} is still running and ends first",
+            run.revision
+        );
         draft.progress(&resource, "MigrationRunning", message);
         open = true;
     }
@@ -103,7 +112,10 @@ fn advance(
         Some((_, RunState::Succeeded)) => PartState::Done,
         Some((run, RunState::Started)) => {
             let limit = SignedDuration::from_secs(run.timeout_seconds);
-            let message = format!("{resource} is running (attempt {}, at most {limit:#})", run.attempt);
+            let message = format!(
+                "{resource} is running (attempt {}, at most {limit:#})",
+                run.attempt
+            );
             draft.progress(&resource, "MigrationRunning", message);
             PartState::Progressing
         }
@@ -118,7 +130,9 @@ fn advance(
         Some((run, RunState::Unknown)) if !migration.idempotent => {
             let message = format!(
                 "{resource}: {}; look at its work, then `evenkeel migration resolve {name} --succeeded` or `--retry`",
-                run.message.as_deref().unwrap_or("nobody knows how it ended")
+                run.message
+                    .as_deref()
+                    .unwrap_or("nobody knows how it ended")
             );
             draft.stall(&resource, "MigrationUnknown", message);
             PartState::Unknown
@@ -146,7 +160,11 @@ fn not_started(
     run: &MigrationRun,
 ) -> PartState {
     let resource = format!("migration/{}", migration.name);
-    let why = run.message.as_deref().unwrap_or("RunTask started nothing").to_owned();
+    let why = run
+        .message
+        .as_deref()
+        .unwrap_or("RunTask started nothing")
+        .to_owned();
     if run.refusals >= REFUSALS {
         let name = format!("{}/{}", draft.input.desired.key.name, migration.name);
         let message = format!(
@@ -159,7 +177,11 @@ fn not_started(
     let next_try = run.intended_at + pause(run.refusals);
     let left = next_try.duration_since(draft.input.now);
     if left > SignedDuration::ZERO {
-        draft.progress(&resource, "MigrationPending", format!("{resource} waits to be started again: {why}"));
+        draft.progress(
+            &resource,
+            "MigrationPending",
+            format!("{resource} waits to be started again: {why}"),
+        );
         draft.wake_after(left);
         return PartState::Pending;
     }
@@ -181,7 +203,10 @@ fn attempt(
     before: Option<&MigrationRun>,
     number: u32,
 ) -> MigrationRun {
-    let overridden = migration.overrides.iter().flat_map(|overrides| &overrides.container_overrides);
+    let overridden = migration
+        .overrides
+        .iter()
+        .flat_map(|overrides| &overrides.container_overrides);
     let mut containers: Vec<String> = migration
         .images
         .keys()
@@ -227,7 +252,9 @@ fn start(
     run: MigrationRun,
 ) -> PartState {
     let resource = format!("migration/{}", migration.name);
-    let Some(target) = revision.parts.get(&resource) else { return PartState::Pending };
+    let Some(target) = revision.parts.get(&resource) else {
+        return PartState::Pending;
+    };
     let definition = match base::ensure(draft, &resource, target) {
         Registered::Active(arn) => arn,
         Registered::Pending => {
@@ -243,12 +270,30 @@ fn start(
     let input = run_task(migration, &run, &definition);
     let repeated = run.version > 0 && run.attempt == 1;
     let reason = if repeated || run.attempt > 1 {
-        format!("attempt {} of {}", run.attempt, super::rollout::short(&definition))
+        format!(
+            "attempt {} of {}",
+            run.attempt,
+            super::rollout::short(&definition)
+        )
     } else {
-        format!("run {} before any service moves", super::rollout::short(&definition))
+        format!(
+            "run {} before any service moves",
+            super::rollout::short(&definition)
+        )
     };
-    draft.progress(&resource, "MigrationRunning", format!("{resource} is being started"));
-    draft.act(resource, reason, Step::RunMigration { run: Box::new(run), input });
+    draft.progress(
+        &resource,
+        "MigrationRunning",
+        format!("{resource} is being started"),
+    );
+    draft.act(
+        resource,
+        reason,
+        Step::RunMigration {
+            run: Box::new(run),
+            input,
+        },
+    );
     PartState::Progressing
 }
 
@@ -275,7 +320,10 @@ fn run_task(migration: &Migration, run: &MigrationRun, definition: &str) -> Valu
 
 /// What is known of an end, in a sentence.
 pub fn explain(run: &MigrationRun) -> String {
-    let mut text = run.message.clone().unwrap_or_else(|| "it failed".to_owned());
+    let mut text = run
+        .message
+        .clone()
+        .unwrap_or_else(|| "it failed".to_owned());
     for more in [&run.stop_code, &run.stopped_reason].into_iter().flatten() {
         text = format!("{text}; {more}");
     }
@@ -285,7 +333,12 @@ pub fn explain(run: &MigrationRun) -> String {
     text
 }
 
-fn status(migration: &Migration, key: &str, state: PartState, run: Option<&MigrationRun>) -> MigrationStatus {
+fn status(
+    migration: &Migration,
+    key: &str,
+    state: PartState,
+    run: Option<&MigrationRun>,
+) -> MigrationStatus {
     let known = |at: fn(&MigrationRun) -> Option<Timestamp>| run.and_then(at);
     MigrationStatus {
         name: migration.name.clone(),

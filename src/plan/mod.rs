@@ -26,6 +26,7 @@ pub mod taskdef;
 
 pub use base::{is_answer, newest_successful};
 pub use claims::rule_arn;
+pub use conditions::stall;
 pub use draft::Input;
 pub use revision::newest as newest_revision;
 
@@ -66,7 +67,9 @@ fn decide(draft: &mut Draft<'_>) {
     safety::check(draft);
 
     // 2. What exactly: images resolved, bases frozen, recorded before anything else.
-    let Some(revision) = revision::settle(draft) else { return carry_over_parts(draft) };
+    let Some(revision) = revision::settle(draft) else {
+        return carry_over_parts(draft);
+    };
     if revision.outcome == RevisionOutcome::Rejected {
         return rejected(draft, &revision);
     }
@@ -76,7 +79,11 @@ fn decide(draft: &mut Draft<'_>) {
 
     // 3. Migrations, each to exit code 0, before any service moves.
     let migrated = migrations::run(draft, &revision, &runs);
-    let gate = if migrated { services::Gate::Open } else { services::Gate::Migrations };
+    let gate = if migrated {
+        services::Gate::Open
+    } else {
+        services::Gate::Migrations
+    };
 
     // 4. Services, wave by wave.
     let rolled = match services::roll(draft, &revision, gate) {
@@ -87,7 +94,11 @@ fn decide(draft: &mut Draft<'_>) {
     // 5. Schedules, then those that are no longer declared.
     let open = migrated && rolled && draft.stalled.is_empty();
     let scheduled = schedules::write(draft, &revision, open);
-    let pruned = if open && scheduled { schedules::prune(draft) } else { false };
+    let pruned = if open && scheduled {
+        schedules::prune(draft)
+    } else {
+        false
+    };
 
     // 6. Ready.
     images::drift(draft, &revision);
@@ -114,7 +125,11 @@ fn settle(draft: &mut Draft<'_>, revision: &Revision) {
         ..revision.clone()
     };
     let resource = format!("revision/{}", revision.number);
-    draft.act(resource, "everything declared is so", Step::UpdateRevision(Box::new(ready)));
+    draft.act(
+        resource,
+        "everything declared is so",
+        Step::UpdateRevision(Box::new(ready)),
+    );
 }
 
 /// A rollout failed: the revision is not tried again by itself.
@@ -127,10 +142,17 @@ fn reject(draft: &mut Draft<'_>, revision: &Revision, why: &Explanation) {
             ..revision.clone()
         };
         let resource = format!("revision/{}", revision.number);
-        draft.act(resource, why.message.clone(), Step::UpdateRevision(Box::new(rejected)));
+        draft.act(
+            resource,
+            why.message.clone(),
+            Step::UpdateRevision(Box::new(rejected)),
+        );
     }
     stall_rejected(draft, why);
-    draft.status.schedules.clone_from(&draft.input.previous.schedules);
+    draft
+        .status
+        .schedules
+        .clone_from(&draft.input.previous.schedules);
 }
 
 /// The revision was rejected before: told, and left.
@@ -141,33 +163,48 @@ fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
     });
     draft.status.revision = Some(revision.number);
     stall_rejected(draft, &why);
+    // The other services of the revision may still be under way: where they end is told.
+    let _still_rejected = services::roll(draft, revision, services::Gate::Rejected);
     carry_over_parts(draft);
 }
 
 fn stall_rejected(draft: &mut Draft<'_>, why: &Explanation) {
     let name = &draft.input.desired.key.name;
-    let message = format!(
-        "{}; it is not tried again: release a fix, or `evenkeel retry {name}`",
-        why.message
-    );
+    let cause = why.message.trim_end_matches('.');
+    let message =
+        format!("{cause}; it is not tried again: release a fix, or `evenkeel retry {name}`");
     draft.stall("release", &why.reason, message);
 }
 
 /// Parts that this pass did not come to keep what was said of them.
 fn carry_over_parts(draft: &mut Draft<'_>) {
     let previous = draft.input.previous;
-    let names: Vec<String> = draft.input.desired.parts().map(|part| part.resource()).collect();
+    let names: Vec<String> = draft
+        .input
+        .desired
+        .parts()
+        .map(|part| part.resource())
+        .collect();
     let declared = |kind: &str, name: &str| names.contains(&format!("{kind}/{name}"));
     if draft.status.migrations.is_empty() {
-        let found = previous.migrations.iter().filter(|part| declared("migration", &part.name));
+        let found = previous
+            .migrations
+            .iter()
+            .filter(|part| declared("migration", &part.name));
         draft.status.migrations = found.cloned().collect();
     }
     if draft.status.services.is_empty() {
-        let found = previous.services.iter().filter(|part| declared("service", &part.name));
+        let found = previous
+            .services
+            .iter()
+            .filter(|part| declared("service", &part.name));
         draft.status.services = found.cloned().collect();
     }
     if draft.status.schedules.is_empty() {
-        let found = previous.schedules.iter().filter(|part| declared("schedule", &part.name));
+        let found = previous
+            .schedules
+            .iter()
+            .filter(|part| declared("schedule", &part.name));
         draft.status.schedules = found.cloned().collect();
     }
     if draft.status.revision.is_none() {
@@ -178,6 +215,8 @@ fn carry_over_parts(draft: &mut Draft<'_>) {
 /// As [`carry_over_parts`], for a pass that looked at no part at all.
 fn carry_over(draft: &mut Draft<'_>) {
     draft.status.images.clone_from(&draft.input.previous.images);
-    draft.differences.clone_from(&draft.input.previous.drift.differences);
+    draft
+        .differences
+        .clone_from(&draft.input.previous.drift.differences);
     carry_over_parts(draft);
 }

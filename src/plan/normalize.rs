@@ -12,7 +12,15 @@ const UNORDERED: [(&str, &[&str]); 15] = [
     ("containerDefinitions", &["name"]),
     ("environment", &["name"]),
     ("secrets", &["name"]),
-    ("portMappings", &["containerPort", "protocol", "hostPort", "containerPortRange"]),
+    (
+        "portMappings",
+        &[
+            "containerPort",
+            "protocol",
+            "hostPort",
+            "containerPortRange",
+        ],
+    ),
     ("mountPoints", &["containerPath", "sourceVolume"]),
     ("volumes", &["name"]),
     ("volumesFrom", &["sourceContainer"]),
@@ -56,6 +64,16 @@ pub fn definition_hash(content: &Value) -> String {
 fn normalize_container(container: &mut Map<String, Value>, awsvpc: bool) {
     drop_if(container, "essential", &Value::Bool(true));
     drop_if(container, "cpu", &Value::from(0));
+    if let Some(Value::Object(check)) = container.get_mut("healthCheck") {
+        for (member, default) in [
+            ("interval", 30),
+            ("timeout", 5),
+            ("retries", 3),
+            ("startPeriod", 0),
+        ] {
+            drop_if(check, member, &Value::from(default));
+        }
+    }
     if let Some(Value::Array(mappings)) = container.get_mut("portMappings") {
         for mapping in mappings.iter_mut().filter_map(Value::as_object_mut) {
             drop_if(mapping, "protocol", &Value::from("tcp"));

@@ -12,7 +12,13 @@ pub fn carry_out(draft: &mut Draft<'_>) {
     for request in &draft.input.observed.ledger.requests {
         carry_out_one(draft, request);
         let reason = format!("asked for by {}", request.by);
-        draft.act("request", reason, Step::FinishRequest { id: request.id.clone() });
+        draft.act(
+            "request",
+            reason,
+            Step::FinishRequest {
+                id: request.id.clone(),
+            },
+        );
     }
 }
 
@@ -22,7 +28,10 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) {
         RequestKind::Retry => retry(draft, by),
         RequestKind::RetryMigration { migration } => {
             for run in runs_of(draft, migration) {
-                if matches!(run.state, RunState::Failed | RunState::Unknown | RunState::NotStarted) {
+                if matches!(
+                    run.state,
+                    RunState::Failed | RunState::Unknown | RunState::NotStarted
+                ) {
                     again(draft, run, by);
                 }
             }
@@ -68,7 +77,10 @@ fn retry(draft: &mut Draft<'_>, by: &str) {
     }
     for rollout in draft.input.observed.ledger.rollouts.values() {
         if rollout.state == RolloutState::Failed {
-            let rollout = Rollout { state: RolloutState::Superseded, ..rollout.clone() };
+            let rollout = Rollout {
+                state: RolloutState::Superseded,
+                ..rollout.clone()
+            };
             let reason = format!("{by} asked for another try");
             let resource = format!("service/{}", rollout.service);
             draft.act(resource, reason, Step::RecordRollout(Box::new(rollout)));
@@ -92,16 +104,25 @@ fn retry(draft: &mut Draft<'_>, by: &str) {
 /// The runs of a migration that the newest status speaks of.
 fn runs_of(draft: &Draft<'_>, migration: &str) -> Vec<MigrationRun> {
     let status = &draft.input.previous.migrations;
-    let key = status.iter().find(|found| found.name == migration).and_then(|found| found.run_key.as_ref());
+    let key = status
+        .iter()
+        .find(|found| found.name == migration)
+        .and_then(|found| found.run_key.as_ref());
     let runs = draft.input.observed.ledger.migrations.iter();
-    runs.filter(|run| run.migration == migration && (Some(&run.run_key) == key || run.state.is_open()))
-        .cloned()
-        .collect()
+    runs.filter(|run| {
+        run.migration == migration && (Some(&run.run_key) == key || run.state.is_open())
+    })
+    .cloned()
+    .collect()
 }
 
 fn again(draft: &mut Draft<'_>, run: MigrationRun, by: &str) {
     let message = format!("{by} asked for another try");
-    let run = MigrationRun { state: RunState::Retry, message: Some(message.clone()), ..run };
+    let run = MigrationRun {
+        state: RunState::Retry,
+        message: Some(message.clone()),
+        ..run
+    };
     record(draft, run, &message);
 }
 
@@ -114,8 +135,19 @@ fn stop(draft: &mut Draft<'_>, run: MigrationRun, task: String, by: &str) {
     let resource = format!("migration/{}", run.migration);
     let reason = format!("{by} asked to stop it");
     let cluster = run.cluster.clone();
-    let stop = Stop { reason: "Requested".to_owned(), at: draft.input.now };
-    let run = Box::new(MigrationRun { stop: Some(stop), ..run });
-    let step = Step::StopTask { run, cluster, task, reason: "stopped by evenkeel: requested".to_owned() };
+    let stop = Stop {
+        reason: "Requested".to_owned(),
+        at: draft.input.now,
+    };
+    let run = Box::new(MigrationRun {
+        stop: Some(stop),
+        ..run
+    });
+    let step = Step::StopTask {
+        run,
+        cluster,
+        task,
+        reason: "stopped by evenkeel: requested".to_owned(),
+    };
     draft.act(resource, reason, step);
 }

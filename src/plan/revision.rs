@@ -18,7 +18,14 @@ use crate::model::plan::Step;
 
 /// The newest revision of this Release object, if any but revision 0.
 pub fn newest<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
-    draft.input.observed.ledger.revisions.values().next_back().filter(|found| found.number > 0)
+    draft
+        .input
+        .observed
+        .ledger
+        .revisions
+        .values()
+        .next_back()
+        .filter(|found| found.number > 0)
 }
 
 /// Finds the revision to work toward, recording it first where it is new. `None`: something
@@ -70,7 +77,14 @@ fn target(
     let (arn, family, content) = match (base, recorded) {
         (Base::Unchanged, Some(recorded)) => return Some(recorded.clone()),
         (Base::Unchanged, None) => return None,
-        (Base::Content { arn, family, content }, _) => (arn, family, content),
+        (
+            Base::Content {
+                arn,
+                family,
+                content,
+            },
+            _,
+        ) => (arn, family, content),
     };
     if !super::safety::may_use_family(draft, part, &family) {
         return None;
@@ -84,7 +98,10 @@ fn target(
         .iter()
         .map(|(container, image)| {
             let image = images.and_then(|images| images.get(image));
-            (container.clone(), image.map(|image| image.image.clone()).unwrap_or_default())
+            (
+                container.clone(),
+                image.map(|image| image.image.clone()).unwrap_or_default(),
+            )
         })
         .collect();
     let built = match taskdef::build(&content, &resolved) {
@@ -107,7 +124,9 @@ fn target(
     images?;
     // A base that holds the declared images already needs no revision of ours.
     let as_it_is = super::normalize::definition_hash(&content) == built.definition;
-    draft.contents.insert(built.definition.clone(), built.content);
+    draft
+        .contents
+        .insert(built.definition.clone(), built.content);
     Some(PartTarget {
         family,
         arn: arn.clone().filter(|_| as_it_is),
@@ -125,8 +144,10 @@ fn content_hash(
     parts: &BTreeMap<String, PartTarget>,
 ) -> String {
     let spec = &draft.input.desired.spec;
-    let images: BTreeMap<&String, &String> =
-        images.iter().map(|(name, image)| (name, &image.image)).collect();
+    let images: BTreeMap<&String, &String> = images
+        .iter()
+        .map(|(name, image)| (name, &image.image))
+        .collect();
     let parts: BTreeMap<&String, Value> = parts
         .iter()
         .map(|(name, part)| (name, json!([part.family, part.structure, part.definition])))
@@ -152,7 +173,10 @@ fn record(
     let revisions = &input.observed.ledger.revisions;
     if !revisions.contains_key(&0) && latest.is_none() {
         let (zero, contents) = revision_zero(draft);
-        let step = Step::RecordRevision { revision: Box::new(zero), contents };
+        let step = Step::RecordRevision {
+            revision: Box::new(zero),
+            contents,
+        };
         draft.act("revision/0", "what ran before evenkeel's first write", step);
     }
     let number = latest.map_or(1, |found| found.number + 1);
@@ -173,7 +197,10 @@ fn record(
         finished_at: None,
     };
     // A target that was rejected is not tried again because it comes under a new number.
-    let before = revisions.values().rev().find(|found| found.content == revision.content);
+    let before = revisions
+        .values()
+        .rev()
+        .find(|found| found.content == revision.content);
     if let Some(before) = before.filter(|found| found.outcome == RevisionOutcome::Rejected) {
         revision.outcome = RevisionOutcome::Rejected;
         revision.reason.clone_from(&before.reason);
@@ -191,7 +218,10 @@ fn record(
     }
     let reason = why(latest, &revision);
     let contents = contents_of(draft, &revision);
-    let step = Step::RecordRevision { revision: Box::new(revision.clone()), contents };
+    let step = Step::RecordRevision {
+        revision: Box::new(revision.clone()),
+        contents,
+    };
     draft.act(format!("revision/{number}"), reason, step);
     draft.status.revision = Some(number);
     revision
@@ -204,24 +234,36 @@ fn why(latest: Option<&Revision>, revision: &Revision) -> String {
                 .parts
                 .iter()
                 .filter(|(name, part)| {
-                    latest.parts.get(*name).is_none_or(|before| before.structure != part.structure)
+                    latest
+                        .parts
+                        .get(*name)
+                        .is_none_or(|before| before.structure != part.structure)
                 })
                 .map(|(name, _)| name.as_str())
                 .collect();
             format!("the base definition of {} changed", changed.join(", "))
         }
-        _ => format!("generation {} with its images resolved", revision.generation),
+        _ => format!(
+            "generation {} with its images resolved",
+            revision.generation
+        ),
     }
 }
 
 fn contents_of(draft: &Draft<'_>, revision: &Revision) -> Vec<DefinitionContent> {
-    let hashes: std::collections::BTreeSet<&String> =
-        revision.parts.values().map(|part| &part.definition).collect();
+    let hashes: std::collections::BTreeSet<&String> = revision
+        .parts
+        .values()
+        .map(|part| &part.definition)
+        .collect();
     hashes
         .into_iter()
         .filter_map(|hash| {
             let content = draft.contents.get(hash)?.clone();
-            Some(DefinitionContent { hash: hash.clone(), content })
+            Some(DefinitionContent {
+                hash: hash.clone(),
+                content,
+            })
         })
         .collect()
 }
@@ -232,8 +274,12 @@ fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
     let mut parts = BTreeMap::new();
     let mut contents = Vec::new();
     for part in input.desired.parts() {
-        let Some((arn, healthy)) = runs_now(draft, &part) else { continue };
-        let Some(Known::Present(definition)) = input.observed.definitions.get(&arn) else { continue };
+        let Some((arn, healthy)) = runs_now(draft, &part) else {
+            continue;
+        };
+        let Some(Known::Present(definition)) = input.observed.definitions.get(&arn) else {
+            continue;
+        };
         let hash = super::normalize::definition_hash(&definition.content);
         parts.insert(
             part.resource(),
@@ -246,7 +292,10 @@ fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
                 healthy: Some(healthy),
             },
         );
-        contents.push(DefinitionContent { hash, content: definition.content.clone() });
+        contents.push(DefinitionContent {
+            hash,
+            content: definition.content.clone(),
+        });
     }
     let revision = Revision {
         version: 0,
@@ -255,7 +304,12 @@ fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
         generation: 0,
         spec: None,
         images: BTreeMap::new(),
-        content: hash::of(&parts.iter().map(|(name, part)| (name, &part.definition)).collect::<Vec<_>>()),
+        content: hash::of(
+            &parts
+                .iter()
+                .map(|(name, part)| (name, &part.definition))
+                .collect::<Vec<_>>(),
+        ),
         parts,
         applier: None,
         source: None,
@@ -281,9 +335,17 @@ fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<(String, bool)> {
             Some((service.task_definition.clone(), healthy))
         }
         PartKind::Schedule => {
-            let schedule = draft.input.desired.schedules.iter().find(|found| found.name == part.name)?;
+            let schedule = draft
+                .input
+                .desired
+                .schedules
+                .iter()
+                .find(|found| found.name == part.name)?;
             let rule = observed.rules.get(&schedule.rule)?.present()?;
-            let arn = super::target::ecs_target(rule)?.1.get("EcsParameters")?.get("TaskDefinitionArn")?;
+            let arn = super::target::ecs_target(rule)?
+                .1
+                .get("EcsParameters")?
+                .get("TaskDefinitionArn")?;
             Some((arn.as_str()?.to_owned(), true))
         }
     }

@@ -48,7 +48,12 @@ pub struct Question<'a> {
 
 /// Answers it.
 pub fn judge(question: Question<'_>) -> Standing {
-    let Question { service, target, rollout, .. } = question;
+    let Question {
+        service,
+        target,
+        rollout,
+        ..
+    } = question;
     let asked = rollout.filter(|rollout| rollout.target == target);
     if service.task_definition == target {
         return on_target(question, asked);
@@ -71,14 +76,23 @@ pub fn judge(question: Question<'_>) -> Standing {
 
 /// The PRIMARY has the target: is it steady?
 fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
-    let Question { service, target, .. } = question;
+    let Question {
+        service, target, ..
+    } = question;
     let Some(primary) = service.primary() else {
-        return Standing::Underway(format!("waiting for ECS to show a deployment of {}", short(target)));
+        return Standing::Underway(format!(
+            "waiting for ECS to show a deployment of {}",
+            short(target)
+        ));
     };
     let settled = asked.is_some_and(|rollout| {
-        rollout.state == RolloutState::Succeeded && rollout.deployment_id.as_ref() == Some(&primary.id)
+        rollout.state == RolloutState::Succeeded
+            && rollout.deployment_id.as_ref() == Some(&primary.id)
     });
-    let completed = primary.rollout_state.as_deref().is_none_or(|state| state == "COMPLETED");
+    let completed = primary
+        .rollout_state
+        .as_deref()
+        .is_none_or(|state| state == "COMPLETED");
     if settled && completed {
         return Standing::Done(Some(primary.id.clone()));
     }
@@ -108,7 +122,12 @@ fn all_running(primary: &Deployment) -> bool {
 
 /// Still going on, unless its time is up.
 fn underway(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout>) -> Standing {
-    let Question { target, timeout, now, .. } = question;
+    let Question {
+        target,
+        timeout,
+        now,
+        ..
+    } = question;
     let since = asked
         .filter(|rollout| rollout.state == RolloutState::Requested)
         .map(|rollout| rollout.requested_at)
@@ -133,7 +152,12 @@ fn underway(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout
 
 /// We asked for the target and the PRIMARY is something else. `None`: look at it afresh.
 fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing> {
-    let Question { service, target, now, .. } = question;
+    let Question {
+        service,
+        target,
+        now,
+        ..
+    } = question;
     let record = match newest_record(service, target, Some(rollout)) {
         Ok(record) => record,
         Err(why) => return Some(Standing::Doubt(why)),
@@ -149,7 +173,9 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
             }
             // The service was moved away while ours was under way: the record lags behind.
             Ended::No => match settling(rollout, now) {
-                true => Standing::Underway(format!("waiting for ECS to settle on {}", short(target))),
+                true => {
+                    Standing::Underway(format!("waiting for ECS to settle on {}", short(target)))
+                }
                 false => Standing::Superseded,
             },
         });
@@ -163,9 +189,10 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
         }
         Some(ours) if rolls_back(service, rollout) => Some(Standing::Failed(explain(ours))),
         Some(_) => Some(Standing::Superseded),
-        None if settling(rollout, now) => {
-            Some(Standing::Underway(format!("waiting for ECS to show {}", short(target))))
-        }
+        None if settling(rollout, now) => Some(Standing::Underway(format!(
+            "waiting for ECS to show {}",
+            short(target)
+        ))),
         // It was seen under way, left no trace, and the service is back on what it ran.
         None if rollout.deployment_id.is_some() => {
             let back = rollout.previous.as_deref() == Some(service.task_definition.as_str());
@@ -190,8 +217,12 @@ fn settling(rollout: &Rollout, now: Timestamp) -> bool {
 
 /// Nothing of ours goes on toward the target: may the service be moved?
 fn away(question: Question<'_>) -> Standing {
-    let Question { service, rollout, .. } = question;
-    let Some(primary) = service.primary() else { return Standing::Away };
+    let Question {
+        service, rollout, ..
+    } = question;
+    let Some(primary) = service.primary() else {
+        return Standing::Away;
+    };
     let moving = primary.rollout_state.as_deref() == Some("IN_PROGRESS");
     // A rollout of ours toward an older target, or ECS rolling one of ours back, is preempted: a
     // fix never queues behind the thing it fixes.
@@ -210,9 +241,18 @@ fn away(question: Question<'_>) -> Standing {
 
 /// Whether ECS is bringing the service back to what it ran before `rollout`.
 fn rolls_back(service: &Service, rollout: &Rollout) -> bool {
-    let Some(primary) = service.primary() else { return false };
-    let says = primary.rollout_state_reason.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let unfinished = matches!(rollout.state, RolloutState::Requested | RolloutState::Failed);
+    let Some(primary) = service.primary() else {
+        return false;
+    };
+    let says = primary
+        .rollout_state_reason
+        .as_deref()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let unfinished = matches!(
+        rollout.state,
+        RolloutState::Requested | RolloutState::Failed
+    );
     unfinished
         && (says.contains("rolling back")
             || says.contains("rollback")
@@ -229,7 +269,12 @@ fn newest_record<'a>(
         Some(Known::Present(records)) => records,
         Some(Known::Absent) => return Ok(None),
         Some(Known::Unknown(why)) => return Err(why.clone()),
-        None => return Err(format!("service {}: its deployment records were not read", service.name)),
+        None => {
+            return Err(format!(
+                "service {}: its deployment records were not read",
+                service.name
+            ));
+        }
     };
     Ok(records
         .iter()
@@ -239,7 +284,9 @@ fn newest_record<'a>(
 
 /// Whether a newer record than `record` is of another definition.
 fn superseded_by_other(service: &Service, record: &DeploymentRecord) -> bool {
-    let Some(Known::Present(records)) = &service.records else { return false };
+    let Some(Known::Present(records)) = &service.records else {
+        return false;
+    };
     records
         .iter()
         .take_while(|newer| newer.arn != record.arn)
@@ -266,7 +313,10 @@ impl Ended {
 }
 
 fn explain(deployment: &Deployment) -> String {
-    let reason = deployment.rollout_state_reason.as_deref().unwrap_or("ECS gave no reason");
+    let reason = deployment
+        .rollout_state_reason
+        .as_deref()
+        .unwrap_or("ECS gave no reason");
     format!(
         "deployment {} of {} failed: {reason} ({} tasks failed)",
         deployment.id,
@@ -276,13 +326,19 @@ fn explain(deployment: &Deployment) -> String {
 }
 
 fn explain_record(record: &DeploymentRecord) -> String {
-    let definition = record.task_definition.as_deref().map_or("its definition", short);
+    let definition = record
+        .task_definition
+        .as_deref()
+        .map_or("its definition", short);
     let reason = record
         .rollback_reason
         .as_deref()
         .or(record.status_reason.as_deref())
         .unwrap_or("ECS gave no reason");
-    format!("deployment of {definition} ended {}: {reason}", record.status)
+    format!(
+        "deployment of {definition} ended {}: {reason}",
+        record.status
+    )
 }
 
 /// `family:revision` of a task definition ARN.

@@ -21,7 +21,13 @@ pub const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(50);
 pub fn track(draft: &mut Draft<'_>) -> Vec<MigrationRun> {
     let runs = &draft.input.observed.ledger.migrations;
     runs.iter()
-        .map(|run| if run.state.is_open() { track_one(draft, run) } else { run.clone() })
+        .map(|run| {
+            if run.state.is_open() {
+                track_one(draft, run)
+            } else {
+                run.clone()
+            }
+        })
         .collect()
 }
 
@@ -86,7 +92,9 @@ fn intended(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> Migrat
 /// The task is known.
 fn started(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> MigrationRun {
     let now = draft.input.now;
-    let task = tasks.iter().find(|task| Some(&task.arn) == run.task_arn.as_ref());
+    let task = tasks
+        .iter()
+        .find(|task| Some(&task.arn) == run.task_arn.as_ref());
     let Some(task) = task else {
         let since = run.started_at.unwrap_or(run.intended_at);
         if now.duration_since(since) < VISIBLE {
@@ -115,13 +123,19 @@ fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> Migrat
     if task.desired_status == "STOPPED" || !(due || run.stop.is_some()) {
         return run.clone();
     }
-    let stop = run.stop.clone().unwrap_or(Stop { reason: "Timeout".to_owned(), at: now });
+    let stop = run.stop.clone().unwrap_or(Stop {
+        reason: "Timeout".to_owned(),
+        at: now,
+    });
     let limit = SignedDuration::from_secs(run.timeout_seconds);
     let reason = match stop.reason.as_str() {
         "Timeout" => format!("it did not end within {limit:#}"),
         _ => "a person asked to stop it".to_owned(),
     };
-    let run = MigrationRun { stop: Some(stop), ..run.clone() };
+    let run = MigrationRun {
+        stop: Some(stop),
+        ..run.clone()
+    };
     let step = Step::StopTask {
         run: Box::new(run.clone()),
         cluster: run.cluster.clone(),
@@ -134,19 +148,32 @@ fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> Migrat
 
 /// Success is the exit code 0 of every container that matters, of a task that ended by itself.
 fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun {
-    let by_itself = matches!(task.stop_code.as_deref(), None | Some("" | "EssentialContainerExited"));
+    let by_itself = matches!(
+        task.stop_code.as_deref(),
+        None | Some("" | "EssentialContainerExited")
+    );
     let mattering: Vec<_> = task
         .containers
         .iter()
         .filter(|container| run.containers.is_empty() || run.containers.contains(&container.name))
         .collect();
-    let failed = mattering.iter().find(|container| container.exit_code != Some(0));
+    let failed = mattering
+        .iter()
+        .find(|container| container.exit_code != Some(0));
     let succeeded = by_itself && failed.is_none() && !mattering.is_empty();
     let told = failed.or(mattering.first()).copied();
     let message = match (succeeded, told.and_then(|container| container.exit_code)) {
         (true, _) => "exited 0".to_owned(),
-        (false, _) if run.stop.as_ref().is_some_and(|stop| stop.reason == "Timeout") => {
-            format!("did not end within {:#} and was stopped", SignedDuration::from_secs(run.timeout_seconds))
+        (false, _)
+            if run
+                .stop
+                .as_ref()
+                .is_some_and(|stop| stop.reason == "Timeout") =>
+        {
+            format!(
+                "did not end within {:#} and was stopped",
+                SignedDuration::from_secs(run.timeout_seconds)
+            )
         }
         (false, Some(code)) if code != 0 => format!("exited {code}"),
         (false, Some(_)) => "was stopped before it ended by itself".to_owned(),
@@ -156,15 +183,23 @@ fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun
         let prefix = run.logs.get(&container.name)?;
         Some(format!("{prefix}/{}", task.arn.rsplit('/').next()?))
     });
-    let reason = told.and_then(|container| container.reason.clone()).filter(|text| !text.is_empty());
+    let reason = told
+        .and_then(|container| container.reason.clone())
+        .filter(|text| !text.is_empty());
     let stopped_reason = task.stopped_reason.clone().filter(|text| !text.is_empty());
     let run = MigrationRun {
-        state: if succeeded { RunState::Succeeded } else { RunState::Failed },
+        state: if succeeded {
+            RunState::Succeeded
+        } else {
+            RunState::Failed
+        },
         finished_at: Some(task.stopped_at.unwrap_or(draft.input.now)),
         exit_code: told.and_then(|container| container.exit_code),
         stop_code: task.stop_code.clone().filter(|text| !text.is_empty()),
         stopped_reason: match (stopped_reason, reason) {
-            (Some(task), Some(container)) if task != container => Some(format!("{task}: {container}")),
+            (Some(task), Some(container)) if task != container => {
+                Some(format!("{task}: {container}"))
+            }
             (task, container) => task.or(container),
         },
         log_stream,
@@ -177,6 +212,13 @@ fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun
 /// Decides to write a run down, and gives it back as it will stand in the table then.
 fn record(draft: &mut Draft<'_>, run: MigrationRun, reason: &str) -> MigrationRun {
     let resource = format!("migration/{}", run.migration);
-    draft.act(resource, reason, Step::RecordMigration(Box::new(run.clone())));
-    MigrationRun { version: run.version + 1, ..run }
+    draft.act(
+        resource,
+        reason,
+        Step::RecordMigration(Box::new(run.clone())),
+    );
+    MigrationRun {
+        version: run.version + 1,
+        ..run
+    }
 }

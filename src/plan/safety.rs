@@ -31,10 +31,20 @@ fn check_place(draft: &mut Draft<'_>) {
         );
         draft.stall("environment", "WrongAccount", message);
     }
-    let Some(recorded) = &environment.recorded else { return };
+    let Some(recorded) = &environment.recorded else {
+        return;
+    };
     let changes: Vec<String> = [
-        ("region", recorded.region.as_str(), Some(environment.region.as_str())),
-        ("cluster", recorded.cluster.as_str(), Some(environment.cluster.as_str())),
+        (
+            "region",
+            recorded.region.as_str(),
+            Some(environment.region.as_str()),
+        ),
+        (
+            "cluster",
+            recorded.cluster.as_str(),
+            Some(environment.cluster.as_str()),
+        ),
         ("account", recorded.account.as_str(), account),
     ]
     .into_iter()
@@ -58,22 +68,43 @@ fn check_lists(draft: &mut Draft<'_>) {
     let allow = &desired.environment.allow;
     for service in &desired.services {
         if !matches(allow.services.as_ref(), &service.name) {
-            refuse(draft, &format!("service/{}", service.name), "services", &service.name);
+            refuse(
+                draft,
+                &format!("service/{}", service.name),
+                "services",
+                &service.name,
+            );
         }
     }
     for (name, image) in &desired.images {
         if !matches(allow.repositories.as_ref(), &image.repository) {
-            refuse(draft, &format!("image/{name}"), "repositories", &image.repository);
+            refuse(
+                draft,
+                &format!("image/{name}"),
+                "repositories",
+                &image.repository,
+            );
         }
     }
     for schedule in &desired.schedules {
         if !matches(allow.rule_names.as_ref(), &schedule.rule) {
-            refuse(draft, &format!("schedule/{}", schedule.name), "ruleNames", &schedule.rule);
+            refuse(
+                draft,
+                &format!("schedule/{}", schedule.name),
+                "ruleNames",
+                &schedule.rule,
+            );
         }
     }
     for schedule in &desired.spec.schedules {
-        let Some(role) = &schedule.role_arn else { continue };
-        if !allow.roles.as_ref().is_some_and(|globs| globs.is_match(role)) {
+        let Some(role) = &schedule.role_arn else {
+            continue;
+        };
+        if !allow
+            .roles
+            .as_ref()
+            .is_some_and(|globs| globs.is_match(role))
+        {
             refuse(draft, &format!("schedule/{}", schedule.name), "roles", role);
         }
     }
@@ -93,7 +124,10 @@ fn refuse(draft: &mut Draft<'_>, resource: &str, list: &str, name: &str) {
 
 /// Whether a part may run definitions of this family; tells the draft if not.
 pub fn may_use_family(draft: &mut Draft<'_>, part: &Part<'_>, family: &str) -> bool {
-    let allowed = matches(draft.input.desired.environment.allow.families.as_ref(), family);
+    let allowed = matches(
+        draft.input.desired.environment.allow.families.as_ref(),
+        family,
+    );
     if !allowed {
         refuse(draft, &part.resource(), "families", family);
     }
@@ -138,6 +172,13 @@ fn overridden_roles(draft: &Draft<'_>, part: &Part<'_>) -> Vec<String> {
             .and_then(|found| found.overrides.as_ref()),
         PartKind::Service => None,
     };
-    let Some(overrides) = overrides else { return Vec::new() };
-    overrides.task_role_arn.iter().chain(&overrides.execution_role_arn).cloned().collect()
+    let Some(overrides) = overrides else {
+        return Vec::new();
+    };
+    overrides
+        .task_role_arn
+        .iter()
+        .chain(&overrides.execution_role_arn)
+        .cloned()
+        .collect()
 }

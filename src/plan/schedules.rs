@@ -34,7 +34,8 @@ pub fn ownership(key: &ReleaseKey, installation: &str) -> BTreeMap<String, Strin
 /// Whether a rule has both our tags.
 pub fn is_owned(draft: &Draft<'_>, rule: &Rule) -> bool {
     let ours = ownership(&draft.input.desired.key, &draft.input.observed.installation);
-    ours.iter().all(|(key, value)| rule.tags.get(key) == Some(value))
+    ours.iter()
+        .all(|(key, value)| rule.tags.get(key) == Some(value))
 }
 
 /// Puts every declared schedule right; true once all are.
@@ -48,19 +49,32 @@ pub fn write(draft: &mut Draft<'_>, revision: &Revision, open: bool) -> bool {
     all
 }
 
-fn one(draft: &mut Draft<'_>, revision: &Revision, schedule: &Schedule, open: bool) -> ScheduleStatus {
+fn one(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    schedule: &Schedule,
+    open: bool,
+) -> ScheduleStatus {
     let resource = format!("schedule/{}", schedule.name);
     let mut status = ScheduleStatus {
         name: schedule.name.clone(),
         rule_name: Some(schedule.rule.clone()),
         ..ScheduleStatus::default()
     };
-    let Some(rule) = usable(draft, schedule, &mut status) else { return status };
-    let Some(part) = revision.parts.get(&resource) else { return status };
+    let Some(rule) = usable(draft, schedule, &mut status) else {
+        return status;
+    };
+    let Some(part) = revision.parts.get(&resource) else {
+        return status;
+    };
     let arn = match base::ensure(draft, &resource, part) {
         Registered::Active(arn) => arn,
         Registered::Pending => {
-            draft.progress(&resource, "Progressing", format!("{resource} waits for its task definition to be registered"));
+            draft.progress(
+                &resource,
+                "Progressing",
+                format!("{resource} waits for its task definition to be registered"),
+            );
             return status;
         }
         Registered::Doubt(why) => {
@@ -71,10 +85,16 @@ fn one(draft: &mut Draft<'_>, revision: &Revision, schedule: &Schedule, open: bo
     };
     status.task_definition = Some(arn.clone());
     let Some(cluster) = cluster_arn(draft) else {
-        draft.doubt(&resource, format!("{resource}: the cluster's ARN is not known"));
+        draft.doubt(
+            &resource,
+            format!("{resource}: the cluster's ARN is not known"),
+        );
         return status;
     };
-    let place = Place { cluster: &cluster, task_definition: &arn };
+    let place = Place {
+        cluster: &cluster,
+        task_definition: &arn,
+    };
     let change = Change::of(draft, schedule, place, rule);
     if change.is_none() {
         status.state = PartState::Done;
@@ -83,7 +103,14 @@ fn one(draft: &mut Draft<'_>, revision: &Revision, schedule: &Schedule, open: bo
     let correction = revision.outcome == RevisionOutcome::Ready;
     if correction {
         for (field, desired, actual) in &change.fields {
-            drift::differs(draft, &resource, field, desired.clone(), actual.clone(), DifferenceAction::Pending);
+            drift::differs(
+                draft,
+                &resource,
+                field,
+                desired.clone(),
+                actual.clone(),
+                DifferenceAction::Pending,
+            );
         }
     }
     if !open {
@@ -101,8 +128,15 @@ fn one(draft: &mut Draft<'_>, revision: &Revision, schedule: &Schedule, open: bo
 }
 
 /// The rule as observed, if it may be written. `Some(None)`: it is not there yet.
-#[expect(clippy::option_option, reason = "the outer one says whether to go on at all")]
-fn usable<'a>(draft: &mut Draft<'a>, schedule: &Schedule, status: &mut ScheduleStatus) -> Option<Option<&'a Rule>> {
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says whether to go on at all"
+)]
+fn usable<'a>(
+    draft: &mut Draft<'a>,
+    schedule: &Schedule,
+    status: &mut ScheduleStatus,
+) -> Option<Option<&'a Rule>> {
     let resource = format!("schedule/{}", schedule.name);
     let rule = match draft.input.observed.rules.get(&schedule.rule) {
         Some(Known::Present(rule)) => rule,
@@ -114,22 +148,34 @@ fn usable<'a>(draft: &mut Draft<'a>, schedule: &Schedule, status: &mut ScheduleS
         }
         None => {
             status.state = PartState::Unknown;
-            draft.doubt(&resource, format!("{resource}: rule {} was not looked at", schedule.rule));
+            draft.doubt(
+                &resource,
+                format!("{resource}: rule {} was not looked at", schedule.rule),
+            );
             return None;
         }
     };
     let name = &schedule.rule;
     let refused = if let Some(by) = rule.rule.get("ManagedBy").and_then(Value::as_str) {
-        Some(("ManagedRule", format!("rule {name} is managed by {by}; give the schedule another ruleName")))
+        Some((
+            "ManagedRule",
+            format!("rule {name} is managed by {by}; give the schedule another ruleName"),
+        ))
     } else if !is_owned(draft, rule) && !schedule.adopt {
-        Some(("AdoptionRequired", format!(
-            "rule {name} exists and is not this release's; say `adopt: true` to take it over, or give the schedule another ruleName"
-        )))
+        Some((
+            "AdoptionRequired",
+            format!(
+                "rule {name} exists and is not this release's; say `adopt: true` to take it over, or give the schedule another ruleName"
+            ),
+        ))
     } else if !rule.targets.is_empty() && ambiguous(rule) {
-        Some(("AdoptionAmbiguous", format!(
-            "rule {name} has several ECS targets and none of them is named {}; remove all but one",
-            target::TARGET_ID
-        )))
+        Some((
+            "AdoptionAmbiguous",
+            format!(
+                "rule {name} has several ECS targets and none of them is named {}; remove all but one",
+                target::TARGET_ID
+            ),
+        ))
     } else {
         None
     };
@@ -144,7 +190,11 @@ fn usable<'a>(draft: &mut Draft<'a>, schedule: &Schedule, status: &mut ScheduleS
 
 /// Several ECS targets, none of them ours.
 fn ambiguous(rule: &Rule) -> bool {
-    let ecs = rule.targets.iter().filter(|target| target.contains_key("EcsParameters")).count();
+    let ecs = rule
+        .targets
+        .iter()
+        .filter(|target| target.contains_key("EcsParameters"))
+        .count();
     ecs > 1 && target::ecs_target(rule).is_none()
 }
 
@@ -164,11 +214,22 @@ impl Change {
         let (put, mut fields) = put_rule(draft, schedule, rule);
         let target = (!targets.is_empty()).then_some(wanted);
         fields.extend(targets);
-        let tag = rule.filter(|rule| !is_owned(draft, rule)).map(|rule| rule.arn.clone());
+        let tag = rule
+            .filter(|rule| !is_owned(draft, rule))
+            .map(|rule| rule.arn.clone());
         if rule.is_none() {
-            fields = vec![("rule".to_owned(), "(present)".to_owned(), "(absent)".to_owned())];
+            fields = vec![(
+                "rule".to_owned(),
+                "(present)".to_owned(),
+                "(absent)".to_owned(),
+            )];
         }
-        Self { rule: put, target, tag, fields }
+        Self {
+            rule: put,
+            target,
+            tag,
+            fields,
+        }
     }
 
     fn is_none(&self) -> bool {
@@ -178,10 +239,22 @@ impl Change {
 
 /// PutRule's input where the rule has to change, and in which fields. What is not declared is
 /// carried over: PutRule replaces.
-fn put_rule(draft: &Draft<'_>, schedule: &Schedule, rule: Option<&Rule>) -> (Option<Value>, Vec<(String, String, String)>) {
+fn put_rule(
+    draft: &Draft<'_>,
+    schedule: &Schedule,
+    rule: Option<&Rule>,
+) -> (Option<Value>, Vec<(String, String, String)>) {
     let mut input = Map::new();
     if let Some(rule) = rule {
-        for member in ["Name", "EventPattern", "Description", "RoleArn", "EventBusName", "ScheduleExpression", "State"] {
+        for member in [
+            "Name",
+            "EventPattern",
+            "Description",
+            "RoleArn",
+            "EventBusName",
+            "ScheduleExpression",
+            "State",
+        ] {
             if let Some(value) = rule.rule.get(member).filter(|value| !value.is_null()) {
                 input.insert(member.to_owned(), value.clone());
             }
@@ -191,19 +264,31 @@ fn put_rule(draft: &Draft<'_>, schedule: &Schedule, rule: Option<&Rule>) -> (Opt
         ("ScheduleExpression", schedule.expression.clone()),
         ("State", schedule.state.as_str().to_owned()),
     ];
-    declared.extend(schedule.description.clone().map(|text| ("Description", text)));
+    declared.extend(
+        schedule
+            .description
+            .clone()
+            .map(|text| ("Description", text)),
+    );
     let mut fields = Vec::new();
     for (member, value) in declared {
         let before = input.insert(member.to_owned(), json!(value));
         if before.as_ref() != Some(&json!(value)) {
             let before = before.and_then(|before| before.as_str().map(str::to_owned));
-            fields.push((member.to_owned(), value, before.unwrap_or_else(|| "(absent)".to_owned())));
+            fields.push((
+                member.to_owned(),
+                value,
+                before.unwrap_or_else(|| "(absent)".to_owned()),
+            ));
         }
     }
     if rule.is_none() {
         input.insert("Name".to_owned(), json!(schedule.rule));
         let ours = ownership(&draft.input.desired.key, &draft.input.observed.installation);
-        let tags: Vec<Value> = ours.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+        let tags: Vec<Value> = ours
+            .iter()
+            .map(|(key, value)| json!({"Key": key, "Value": value}))
+            .collect();
         input.insert("Tags".to_owned(), json!(tags));
     }
     ((!fields.is_empty()).then_some(Value::Object(input)), fields)
@@ -219,7 +304,10 @@ fn may_correct(draft: &mut Draft<'_>, resource: &str, status: &mut ScheduleStatu
         }
         Verdict::Wait(left) => {
             status.state = PartState::Done;
-            draft.wait(resource, format!("differs; corrected in {left:#} if it stays so"));
+            draft.wait(
+                resource,
+                format!("differs; corrected in {left:#} if it stays so"),
+            );
             false
         }
         Verdict::Fight(times) => {
@@ -235,8 +323,18 @@ fn may_correct(draft: &mut Draft<'_>, resource: &str, status: &mut ScheduleStatu
 }
 
 /// Decides the calls: ownership first, then the rule, then its target.
-fn carry_out(draft: &mut Draft<'_>, resource: &str, schedule: &Schedule, change: Change, correction: bool) {
-    let fields: Vec<&str> = change.fields.iter().map(|(field, _, _)| field.as_str()).collect();
+fn carry_out(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    schedule: &Schedule,
+    change: Change,
+    correction: bool,
+) {
+    let fields: Vec<&str> = change
+        .fields
+        .iter()
+        .map(|(field, _, _)| field.as_str())
+        .collect();
     let verb = if correction { "put right" } else { "set" };
     let reason = format!("{verb} {}", fields.join(", "));
     if let Some(arn) = change.tag {
@@ -248,12 +346,21 @@ fn carry_out(draft: &mut Draft<'_>, resource: &str, schedule: &Schedule, change:
         draft.act(resource, reason.clone(), Step::PutRule { input });
     }
     if let Some(target) = change.target {
-        let definition = target.get("EcsParameters").and_then(|ecs| ecs.get("TaskDefinitionArn")?.as_str());
-        let reason = format!("{reason}: run {}", definition.map_or("the released images", short));
+        let definition = target
+            .get("EcsParameters")
+            .and_then(|ecs| ecs.get("TaskDefinitionArn")?.as_str());
+        let reason = format!(
+            "{reason}: run {}",
+            definition.map_or("the released images", short)
+        );
         let input = json!({"Rule": schedule.rule, "Targets": [target]});
         draft.act(resource, reason, Step::PutTargets { input });
     }
-    draft.progress(resource, "WritingSchedules", format!("{resource} is being written"));
+    draft.progress(
+        resource,
+        "WritingSchedules",
+        format!("{resource} is being written"),
+    );
 }
 
 /// ARN of the Environment's cluster.
@@ -276,18 +383,29 @@ pub fn prune(draft: &mut Draft<'_>) -> bool {
     let observed = draft.input.observed;
     if observed.rules_listed != Some(true) {
         if observed.rules_listed == Some(false) {
-            draft.doubt("schedules", "the list of rules could not be read: nothing is pruned");
+            draft.doubt(
+                "schedules",
+                "the list of rules could not be read: nothing is pruned",
+            );
         }
         return false;
     }
-    let declared: Vec<&str> = draft.input.desired.schedules.iter().map(|schedule| schedule.rule.as_str()).collect();
+    let declared: Vec<&str> = draft
+        .input
+        .desired
+        .schedules
+        .iter()
+        .map(|schedule| schedule.rule.as_str())
+        .collect();
     let mut clean = true;
     for (name, known) in &observed.rules {
         if declared.contains(&name.as_str()) {
             continue;
         }
         match known {
-            Known::Present(rule) if is_owned(draft, rule) && !rule.rule.contains_key("ManagedBy") => {
+            Known::Present(rule)
+                if is_owned(draft, rule) && !rule.rule.contains_key("ManagedBy") =>
+            {
                 clean &= remove(draft, rule);
             }
             Known::Unknown(why) => {
@@ -304,7 +422,10 @@ pub fn prune(draft: &mut Draft<'_>) -> bool {
 pub fn remove(draft: &mut Draft<'_>, rule: &Rule) -> bool {
     let resource = format!("rule/{}", rule.name);
     let claimed = draft.input.observed.ledger.claims.get(&rule.arn);
-    let ours: Vec<String> = target::ecs_target(rule).map(|(id, _)| id.to_owned()).into_iter().collect();
+    let ours: Vec<String> = target::ecs_target(rule)
+        .map(|(id, _)| id.to_owned())
+        .into_iter()
+        .collect();
     let foreign = rule.targets.len() - ours.len();
     if foreign > 0 {
         let message = format!(
@@ -315,17 +436,33 @@ pub fn remove(draft: &mut Draft<'_>, rule: &Rule) -> bool {
         return true;
     }
     if !draft.input.desired.prune && draft.input.desired.deleting.is_none() {
-        draft.wait(&resource, format!("rule {} is no longer declared; prune is off", rule.name));
+        draft.wait(
+            &resource,
+            format!("rule {} is no longer declared; prune is off", rule.name),
+        );
         return true;
     }
     if !ours.is_empty() {
-        let step = Step::RemoveTargets { rule: rule.name.clone(), ids: ours };
+        let step = Step::RemoveTargets {
+            rule: rule.name.clone(),
+            ids: ours,
+        };
         draft.act(&resource, "no longer declared", step);
     }
-    draft.act(&resource, "no longer declared", Step::DeleteRule { rule: rule.name.clone() });
+    draft.act(
+        &resource,
+        "no longer declared",
+        Step::DeleteRule {
+            rule: rule.name.clone(),
+        },
+    );
     if let Some(claim) = claimed {
         draft.act(&resource, "its rule is gone", Step::Unclaim(claim.clone()));
     }
-    draft.progress(&resource, "Pruning", format!("rule {} is being deleted", rule.name));
+    draft.progress(
+        &resource,
+        "Pruning",
+        format!("rule {} is being deleted", rule.name),
+    );
     false
 }

@@ -9,7 +9,9 @@ use super::drift::{self, Verdict};
 use super::rollout::{Question, Standing, judge, short};
 use crate::model::desired::Service;
 use crate::model::known::Known;
-use crate::model::ledger::{Explanation, PartTarget, Revision, RevisionOutcome, Rollout, RolloutState};
+use crate::model::ledger::{
+    Explanation, PartTarget, Revision, RevisionOutcome, Rollout, RolloutState,
+};
 use crate::model::observed;
 use crate::model::plan::Step;
 use crate::resource::status::{DifferenceAction, PartState, ServiceStatus};
@@ -21,6 +23,8 @@ pub enum Gate {
     Open,
     /// Migrations have not all succeeded.
     Migrations,
+    /// The revision was rejected: what is under way is followed, nothing is moved.
+    Rejected,
 }
 
 /// Moves what may move; true once every service runs its target. A rollout that failed is
@@ -41,7 +45,10 @@ pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bo
             break;
         }
         for service in ready {
-            let blocked = service.depends_on.iter().find(|name| !done.contains(name.as_str()));
+            let blocked = service
+                .depends_on
+                .iter()
+                .find(|name| !done.contains(name.as_str()));
             let status = one(draft, revision, service, gate, blocked, &mut rejected);
             if status.state == PartState::Done {
                 done.insert(&service.name);
@@ -79,11 +86,23 @@ fn one(
     rejected: &mut Option<Explanation>,
 ) -> ServiceStatus {
     let resource = format!("service/{}", service.name);
-    let mut status = ServiceStatus { name: service.name.clone(), ..ServiceStatus::default() };
-    let Some(found) = usable(draft, service, &mut status) else { return status };
-    let Some(target) = revision.parts.get(&resource) else { return status };
-    let arn = match base::ensure(draft, &resource, target) {
+    let mut status = ServiceStatus {
+        name: service.name.clone(),
+        ..ServiceStatus::default()
+    };
+    let Some(found) = usable(draft, service, &mut status) else {
+        return status;
+    };
+    let Some(target) = revision.parts.get(&resource) else {
+        return status;
+    };
+    let registered = match gate {
+        Gate::Rejected => base::registered(draft, target),
+        Gate::Open | Gate::Migrations => base::ensure(draft, &resource, target),
+    };
+    let arn = match registered {
         Registered::Active(arn) => arn,
+        Registered::Pending if gate == Gate::Rejected => return status,
         Registered::Pending => {
             let message = format!(
                 "{resource} runs {} and waits for its new task definition to be registered",
@@ -110,7 +129,14 @@ fn one(
     };
     match judge(question) {
         Standing::Done(deployment) => {
-            succeeded(draft, &service.name, revision.number, rollout, &arn, deployment.as_ref());
+            succeeded(
+                draft,
+                &service.name,
+                revision.number,
+                rollout,
+                &arn,
+                deployment.as_ref(),
+            );
             status.state = PartState::Done;
             status.deployment_id = deployment;
         }
@@ -128,19 +154,34 @@ fn one(
             failed(draft, rollout, &arn, &message);
             status.state = PartState::Failed;
             status.message = Some(message);
-            rejected.get_or_insert(Explanation { reason: "RolloutFailed".to_owned(), message: told });
+            rejected.get_or_insert(Explanation {
+                reason: "RolloutFailed".to_owned(),
+                message: told,
+            });
         }
         Standing::Foreign(message) => {
             status.message = Some(message.clone());
-            draft.progress(&resource, "ForeignDeployment", format!("{resource}: {message}; waiting until it ends"));
+            draft.progress(
+                &resource,
+                "ForeignDeployment",
+                format!("{resource}: {message}; waiting until it ends"),
+            );
         }
         Standing::Doubt(message) => {
             status.state = PartState::Unknown;
             draft.doubt(&resource, format!("{resource}: {message}"));
         }
         standing @ (Standing::Away | Standing::Superseded) => {
-            let rollout = rollout.cloned().map(|rollout| superseded(draft, rollout, &standing, &arn));
-            let move_to = Move { revision, target, found, arn: &arn, rollout: rollout.as_ref() };
+            let rollout = rollout
+                .cloned()
+                .map(|rollout| superseded(draft, rollout, &standing, &arn));
+            let move_to = Move {
+                revision,
+                target,
+                found,
+                arn: &arn,
+                rollout: rollout.as_ref(),
+            };
             away(draft, service, gate, blocked, &move_to, &mut status);
         }
     }
@@ -173,17 +214,29 @@ fn usable<'a>(
         }
     };
     let refused = if found.status != "ACTIVE" {
-        Some(("ServiceNotActive", format!("it is {}: create it again, or remove it from the release", found.status)))
+        Some((
+            "ServiceNotActive",
+            format!(
+                "it is {}: create it again, or remove it from the release",
+                found.status
+            ),
+        ))
     } else if !matches!(found.deployment_controller.as_str(), "" | "ECS") {
-        Some(("UnsupportedDeploymentController", format!(
-            "its deployment controller is {}; evenkeel rolls out services under ECS's own",
-            found.deployment_controller
-        )))
+        Some((
+            "UnsupportedDeploymentController",
+            format!(
+                "its deployment controller is {}; evenkeel rolls out services under ECS's own",
+                found.deployment_controller
+            ),
+        ))
     } else if !matches!(found.strategy.as_str(), "" | "ROLLING") {
-        Some(("UnsupportedDeploymentStrategy", format!(
-            "its deployment strategy is {}; evenkeel rolls out ROLLING services",
-            found.strategy
-        )))
+        Some((
+            "UnsupportedDeploymentStrategy",
+            format!(
+                "its deployment strategy is {}; evenkeel rolls out ROLLING services",
+                found.strategy
+            ),
+        ))
     } else {
         None
     };
@@ -216,6 +269,13 @@ fn away(
 ) {
     let resource = format!("service/{}", service.name);
     let from = short(&to.found.task_definition);
+    if gate == Gate::Rejected {
+        status.message = Some(format!(
+            "stays on {from}: revision {} was rejected",
+            to.revision.number
+        ));
+        return;
+    }
     let correction = to.revision.outcome == RevisionOutcome::Ready;
     if correction {
         note_drift(draft, &resource, to);
@@ -267,26 +327,57 @@ fn away(
 
 /// Deployments and records that tell nothing about the next rollout.
 fn seen(service: &observed::Service) -> Vec<String> {
-    let records = service.records.as_ref().and_then(Known::present).into_iter().flatten();
-    let deployments = service.deployments.iter().map(|deployment| deployment.id.clone());
-    deployments.chain(records.map(|record| record.arn.clone())).collect()
+    let records = service
+        .records
+        .as_ref()
+        .and_then(Known::present)
+        .into_iter()
+        .flatten();
+    let deployments = service
+        .deployments
+        .iter()
+        .map(|deployment| deployment.id.clone());
+    deployments
+        .chain(records.map(|record| record.arn.clone()))
+        .collect()
 }
 
 /// Tells in which fields the service's definition differs from the revision's.
 fn note_drift(draft: &mut Draft<'_>, resource: &str, to: &Move<'_>) {
     let desired = draft.contents.get(&to.target.definition).cloned();
-    let actual = draft.input.observed.definitions.get(&to.found.task_definition);
+    let actual = draft
+        .input
+        .observed
+        .definitions
+        .get(&to.found.task_definition);
     let fields = match (desired, actual.and_then(Known::present)) {
         (Some(desired), Some(actual)) => diff::definitions(&desired, &actual.content),
         _ => Vec::new(),
     };
     if fields.is_empty() {
-        let (desired, actual) = (short(to.arn).to_owned(), short(&to.found.task_definition).to_owned());
-        drift::differs(draft, resource, "taskDefinition", desired, actual, DifferenceAction::Pending);
+        let (desired, actual) = (
+            short(to.arn).to_owned(),
+            short(&to.found.task_definition).to_owned(),
+        );
+        drift::differs(
+            draft,
+            resource,
+            "taskDefinition",
+            desired,
+            actual,
+            DifferenceAction::Pending,
+        );
     }
     for field in fields {
         let path = format!("taskDefinition.{}", field.field);
-        drift::differs(draft, resource, &path, field.desired, field.actual, DifferenceAction::Pending);
+        drift::differs(
+            draft,
+            resource,
+            &path,
+            field.desired,
+            field.actual,
+            DifferenceAction::Pending,
+        );
     }
 }
 
@@ -307,12 +398,20 @@ fn may_correct(
         }
         Verdict::Wait(left) => {
             status.state = PartState::Done;
-            draft.wait(resource, format!("differs; corrected in {left:#} if it stays so"));
+            draft.wait(
+                resource,
+                format!("differs; corrected in {left:#} if it stays so"),
+            );
             false
         }
         Verdict::Fight(times) => {
             status.state = PartState::Failed;
-            let by = draft.input.observed.definitions.get(actual).and_then(Known::present);
+            let by = draft
+                .input
+                .observed
+                .definitions
+                .get(actual)
+                .and_then(Known::present);
             let by = by.and_then(|definition| definition.registered_by.clone());
             let message = format!(
                 "{resource} was put right {times} times and each time set back to {} (registered by {}): find that writer (Terraform needs `ignore_changes = [task_definition]`), then `evenkeel retry`",
@@ -328,12 +427,24 @@ fn may_correct(
 
 /// Notes the deployment that came of a rollout, once.
 fn saw(draft: &mut Draft<'_>, found: &observed::Service, rollout: Option<&Rollout>, arn: &str) {
-    let (Some(rollout), Some(primary)) = (rollout, found.primary()) else { return };
+    let (Some(rollout), Some(primary)) = (rollout, found.primary()) else {
+        return;
+    };
     let ours = rollout.target == arn && primary.task_definition == arn;
-    if ours && rollout.state == RolloutState::Requested && rollout.deployment_id.as_ref() != Some(&primary.id) {
-        let rollout = Rollout { deployment_id: Some(primary.id.clone()), ..rollout.clone() };
+    if ours
+        && rollout.state == RolloutState::Requested
+        && rollout.deployment_id.as_ref() != Some(&primary.id)
+    {
+        let rollout = Rollout {
+            deployment_id: Some(primary.id.clone()),
+            ..rollout.clone()
+        };
         let reason = format!("deployment {} came of it", primary.id);
-        draft.act(format!("service/{}", rollout.service), reason, Step::RecordRollout(Box::new(rollout)));
+        draft.act(
+            format!("service/{}", rollout.service),
+            reason,
+            Step::RecordRollout(Box::new(rollout)),
+        );
     }
 }
 
@@ -379,11 +490,17 @@ fn succeeded(
         ..rollout
     };
     let reason = format!("ECS says that {} is steady", short(arn));
-    draft.act(format!("service/{service}"), reason, Step::RecordRollout(Box::new(rollout)));
+    draft.act(
+        format!("service/{service}"),
+        reason,
+        Step::RecordRollout(Box::new(rollout)),
+    );
 }
 
 fn failed(draft: &mut Draft<'_>, rollout: Option<&Rollout>, arn: &str, message: &str) {
-    let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else { return };
+    let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
+        return;
+    };
     if rollout.state == RolloutState::Failed {
         return;
     }
@@ -393,7 +510,11 @@ fn failed(draft: &mut Draft<'_>, rollout: Option<&Rollout>, arn: &str, message: 
         finished_at: Some(draft.input.now),
         ..rollout.clone()
     };
-    draft.act(format!("service/{}", rollout.service), message, Step::RecordRollout(Box::new(rollout)));
+    draft.act(
+        format!("service/{}", rollout.service),
+        message,
+        Step::RecordRollout(Box::new(rollout)),
+    );
 }
 
 /// A rollout whose place somebody else's deployment took: no rejection, planned afresh.
@@ -407,7 +528,14 @@ fn superseded(draft: &mut Draft<'_>, rollout: Rollout, standing: &Standing, arn:
         finished_at: Some(draft.input.now),
         ..rollout.clone()
     };
-    draft.act(service, "somebody else's deployment took its place", Step::RecordRollout(Box::new(step)));
+    draft.act(
+        service,
+        "somebody else's deployment took its place",
+        Step::RecordRollout(Box::new(step)),
+    );
     // The version that the record will have once it is written.
-    Rollout { version: rollout.version + 1, ..rollout }
+    Rollout {
+        version: rollout.version + 1,
+        ..rollout
+    }
 }

@@ -15,8 +15,14 @@ pub const TARGET_ID: &str = "evenkeel";
 
 /// The target of a rule that runs our task: the one under our id, else its only ECS target.
 pub fn ecs_target(rule: &Rule) -> Option<(&str, &Map<String, Value>)> {
-    let ours = rule.targets.iter().find(|target| id(target) == Some(TARGET_ID));
-    let mut ecs = rule.targets.iter().filter(|target| target.contains_key("EcsParameters"));
+    let ours = rule
+        .targets
+        .iter()
+        .find(|target| id(target) == Some(TARGET_ID));
+    let mut ecs = rule
+        .targets
+        .iter()
+        .filter(|target| target.contains_key("EcsParameters"));
     let only = match (ecs.next(), ecs.next()) {
         (Some(target), None) => Some(target),
         _ => None,
@@ -39,21 +45,40 @@ pub struct Place<'a> {
 }
 
 /// The target as it shall be.
-pub fn wanted(schedule: &Schedule, place: Place<'_>, existing: Option<&Map<String, Value>>) -> Map<String, Value> {
+pub fn wanted(
+    schedule: &Schedule,
+    place: Place<'_>,
+    existing: Option<&Map<String, Value>>,
+) -> Map<String, Value> {
     let mut target = existing.cloned().unwrap_or_default();
     target.entry("Id").or_insert_with(|| json!(TARGET_ID));
     target.insert("Arn".to_owned(), json!(place.cluster));
-    set(&mut target, "RoleArn", schedule.role_arn.as_ref().map(|role| json!(role)));
-    let overrides = schedule.overrides.as_ref().map(|overrides| json!(json!(overrides).to_string()));
+    set(
+        &mut target,
+        "RoleArn",
+        schedule.role_arn.as_ref().map(|role| json!(role)),
+    );
+    let overrides = schedule
+        .overrides
+        .as_ref()
+        .map(|overrides| json!(json!(overrides).to_string()));
     set(&mut target, "Input", overrides);
     let mut ecs = match target.remove("EcsParameters") {
         Some(Value::Object(ecs)) => ecs,
         _ => Map::new(),
     };
     let tasks = &schedule.tasks;
-    set(&mut ecs, "TaskDefinitionArn", Some(json!(place.task_definition)));
+    set(
+        &mut ecs,
+        "TaskDefinitionArn",
+        Some(json!(place.task_definition)),
+    );
     set(&mut ecs, "TaskCount", Some(json!(schedule.task_count)));
-    set(&mut ecs, "LaunchType", tasks.launch_type.map(|kind| json!(kind.as_str())));
+    set(
+        &mut ecs,
+        "LaunchType",
+        tasks.launch_type.map(|kind| json!(kind.as_str())),
+    );
     set(
         &mut ecs,
         "CapacityProviderStrategy",
@@ -74,9 +99,24 @@ pub fn wanted(schedule: &Schedule, place: Place<'_>, existing: Option<&Map<Strin
         json!({"awsvpcConfiguration": inner})
     });
     set(&mut ecs, "NetworkConfiguration", network);
-    set(&mut ecs, "PlatformVersion", tasks.platform_version.as_ref().map(|version| json!(version)));
-    set(&mut ecs, "PropagateTags", tasks.propagate_tags.as_ref().map(|tags| json!(tags)));
-    set(&mut ecs, "EnableExecuteCommand", tasks.enable_execute_command.map(|on| json!(on)));
+    set(
+        &mut ecs,
+        "PlatformVersion",
+        tasks
+            .platform_version
+            .as_ref()
+            .map(|version| json!(version)),
+    );
+    set(
+        &mut ecs,
+        "PropagateTags",
+        tasks.propagate_tags.as_ref().map(|tags| json!(tags)),
+    );
+    set(
+        &mut ecs,
+        "EnableExecuteCommand",
+        tasks.enable_execute_command.map(|on| json!(on)),
+    );
     target.insert("EcsParameters".to_owned(), Value::Object(ecs));
     target
 }
@@ -90,16 +130,28 @@ fn set(map: &mut Map<String, Value>, member: &str, value: Option<Value>) {
 
 /// Members in which two targets differ: path, wanted, actual. Overrides are told only as
 /// differing, because they may hold environment values.
-pub fn differences(wanted: &Map<String, Value>, actual: Option<&Map<String, Value>>) -> Vec<(String, String, String)> {
+pub fn differences(
+    wanted: &Map<String, Value>,
+    actual: Option<&Map<String, Value>>,
+) -> Vec<(String, String, String)> {
     let Some(actual) = actual else {
-        return vec![("target".to_owned(), "(present)".to_owned(), "(absent)".to_owned())];
+        return vec![(
+            "target".to_owned(),
+            "(present)".to_owned(),
+            "(absent)".to_owned(),
+        )];
     };
     let mut found = Vec::new();
     compare("target", &normal(wanted), &normal(actual), &mut found);
     found
 }
 
-fn compare(path: &str, wanted: &Map<String, Value>, actual: &Map<String, Value>, found: &mut Vec<(String, String, String)>) {
+fn compare(
+    path: &str,
+    wanted: &Map<String, Value>,
+    actual: &Map<String, Value>,
+    found: &mut Vec<(String, String, String)>,
+) {
     let mut names: Vec<&String> = wanted.keys().chain(actual.keys()).collect();
     names.sort();
     names.dedup();
@@ -113,7 +165,9 @@ fn compare(path: &str, wanted: &Map<String, Value>, actual: &Map<String, Value>,
             (one, other) if name == "Input" => found.push((
                 field,
                 one.map_or("(absent)", |_| "(overrides)").to_owned(),
-                other.map_or("(absent)", |_| "(overrides, differ)").to_owned(),
+                other
+                    .map_or("(absent)", |_| "(overrides, differ)")
+                    .to_owned(),
             )),
             (one, other) => found.push((field, show(one), show(other))),
         }
@@ -149,8 +203,9 @@ fn normal(target: &Map<String, Value>) -> Map<String, Value> {
                 ecs.remove(member);
             }
         }
-        if let Some(Value::Object(vpc)) =
-            ecs.get_mut("NetworkConfiguration").and_then(|network| network.get_mut("awsvpcConfiguration"))
+        if let Some(Value::Object(vpc)) = ecs
+            .get_mut("NetworkConfiguration")
+            .and_then(|network| network.get_mut("awsvpcConfiguration"))
         {
             for list in ["Subnets", "SecurityGroups"] {
                 if let Some(Value::Array(items)) = vpc.get_mut(list) {

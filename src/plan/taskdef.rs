@@ -57,12 +57,17 @@ pub fn container_names(content: &Value) -> impl Iterator<Item = &str> {
 
 /// Containers of a definition.
 pub fn containers(content: &Value) -> impl Iterator<Item = &Value> {
-    content.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten()
+    content
+        .get("containerDefinitions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 /// The container of that name.
 pub fn container<'a>(content: &'a Value, name: &str) -> Option<&'a Value> {
-    containers(content).find(|container| container.get("name").and_then(Value::as_str) == Some(name))
+    containers(content)
+        .find(|container| container.get("name").and_then(Value::as_str) == Some(name))
 }
 
 /// The image of the container of that name.
@@ -73,12 +78,25 @@ pub fn image<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
 fn with_images<'a>(base: &Value, image: impl Fn(&str) -> Option<&'a str>) -> Value {
     let mut content = base.clone();
     if let Some(map) = content.as_object_mut() {
-        // Some servers answer "" for what was not said; RegisterTaskDefinition refuses it.
+        // Some servers answer "" for what was not said, and an empty list of tags is refused.
         map.retain(|_, member| !member.is_null() && member.as_str() != Some(""));
+        if map.get("tags") == Some(&Value::Array(Vec::new())) {
+            map.remove("tags");
+        }
     }
-    let containers = content.get_mut("containerDefinitions").and_then(Value::as_array_mut);
-    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
-        let name = container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let containers = content
+        .get_mut("containerDefinitions")
+        .and_then(Value::as_array_mut);
+    for container in containers
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        let name = container
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if let Some(image) = image(&name) {
             container.insert("image".to_owned(), Value::from(image));
         }

@@ -1,45 +1,418 @@
 //! One Release, one pass: load, observe, plan, execute, write status.
 
-use crate::model::plan::Plan;
-use crate::resource::meta::{Environment, Release, ReleaseKey};
+mod execute;
+mod observe;
 
-/// Why a pass could not be finished.
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+
+use crate::aws::error::ErrorClass;
+use crate::aws::{Aws, AwsError};
+use crate::model::build::{self, Provenance};
+use crate::model::desired::{Binding, Deletion, Desired};
+use crate::model::ledger::Explanation;
+use crate::model::plan::{Action, Plan, Requeue};
+use crate::plan;
+use crate::resource::meta::{Environment, Release, ReleaseKey};
+use crate::resource::status::ReleaseStatus;
+use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
+
+pub use execute::{Executor, StepError};
+pub use observe::{LookError, observe};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Told of each step before and after it is carried out.
+pub type OnStep<'a> = &'a (dyn Fn(&Action, Option<Duration>) + Send + Sync);
+
+/// Why a pass could not be made, or not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// There is no such Release.
     #[error("release {0} does not exist")]
     NotFound(ReleaseKey),
+    /// Its namespace names no Environment.
+    #[error("environment {0} does not exist: apply an Environment of that name first")]
+    EnvironmentNotFound(String),
+    /// A manifest that was to be planned is not valid.
+    #[error("{0}")]
+    Invalid(String),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// AWS could not be asked at all.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl From<LookError> for ReconcileError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Store(error) => ReconcileError::Store(error),
+            LookError::Aws(error) => ReconcileError::Aws(error),
+        }
+    }
+}
+
+impl ReconcileError {
+    /// Whether no other pass can do better until a person does something.
+    pub fn is_final(&self) -> bool {
+        match self {
+            ReconcileError::Store(StoreError::LostLease { .. }) => true,
+            ReconcileError::Store(error) => !error.is_transient(),
+            ReconcileError::Aws(error) => error.class == ErrorClass::Credentials,
+            _ => false,
+        }
+    }
 }
 
 /// What a pass did.
 #[derive(Debug)]
 pub struct Pass {
-    /// The decision that it followed.
+    /// The decision that it followed, with the status that was written.
     pub plan: Plan,
+    /// The step that was not carried out, and why.
+    pub failed: Option<(Action, StepError)>,
+    /// The Release does not exist any more.
+    pub gone: bool,
 }
 
-/// Reconciles single Releases.
-pub struct Reconciler {}
+impl Pass {
+    /// Whether the same pass may do better a little later.
+    pub fn is_retryable(&self) -> bool {
+        match &self.failed {
+            None => false,
+            Some((_, StepError::Aws(error))) => !execute::is_refusal(error),
+            Some((_, StepError::Store(_) | StepError::NotStarted(_))) => true,
+        }
+    }
+}
+
+/// Reconciles single Releases. Cheap to clone.
+#[derive(Clone)]
+pub struct Reconciler {
+    aws: Aws,
+    store: Store,
+    writer: ControllerStore,
+    clock: Clock,
+    account: Arc<OnceCell<String>>,
+    installation: Arc<OnceCell<String>>,
+}
 
 impl Reconciler {
+    /// Reconciles what is in `store` with what `aws` reaches, by the clock given.
+    pub fn new(aws: Aws, store: Store, clock: Clock) -> Self {
+        Self {
+            aws,
+            writer: ControllerStore::new(store.clone()),
+            store,
+            clock,
+            account: Arc::default(),
+            installation: Arc::default(),
+        }
+    }
+
+    /// The table.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// One pass over one Release.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written, or there are no credentials. A step that failed
+    /// is told in the [`Pass`].
+    pub async fn reconcile(
+        &self,
+        key: &ReleaseKey,
+        on_step: OnStep<'_>,
+    ) -> Result<Pass, ReconcileError> {
+        // 1. Load what people want, and what was last said of it.
+        let Some(stored) = self.store.release(key).await? else {
+            return Ok(gone());
+        };
+        let environment = self.environment(&key.namespace).await?;
+        let previous = stored.release.status.clone().unwrap_or_default();
+        let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
+            Ok(desired) => desired,
+            Err(errors) => return self.invalid(&stored, &previous, &sentences(&errors)).await,
+        };
+
+        // 2. Look.
+        let observed = self.look(&desired).await?;
+
+        // 3. Decide. From here on nothing is decided any more.
+        let input = plan::Input {
+            desired: &desired,
+            observed: &observed,
+            previous: &previous,
+            now: self.now(),
+        };
+        let mut plan = plan::plan(input);
+
+        // 4. Carry it out, in order; the first step that fails ends the pass.
+        if !plan.actions.is_empty() && observed.account.is_some() {
+            self.bind(&desired, &environment).await?;
+        }
+        let failed = self.execute(&desired, &plan, on_step).await?;
+
+        // 5. Say how it stands; nothing is written if nothing changed.
+        if let Some(why) = failed.as_ref().and_then(refusal) {
+            plan::stall(&mut plan.status, &previous, &why, self.now());
+            plan.requeue = Requeue::Resync;
+        }
+        let finished = plan
+            .actions
+            .iter()
+            .any(|action| matches!(action.step, crate::model::plan::Step::FinishDeletion));
+        if finished && failed.is_none() {
+            return Ok(Pass {
+                plan,
+                failed: None,
+                gone: true,
+            });
+        }
+        if plan.status != previous {
+            let version = stored.status_version;
+            self.writer
+                .put_status(key, stored.uid(), &plan.status, version)
+                .await?;
+        }
+        Ok(Pass {
+            plan,
+            failed,
+            gone: false,
+        })
+    }
+
     /// What the next pass would do. Writes nothing.
     ///
     /// # Errors
-    /// When the table or AWS cannot be read at all.
+    /// When the table cannot be read, there are no credentials, or the spec is not valid.
     pub async fn preview(&self, key: &ReleaseKey) -> Result<Plan, ReconcileError> {
-        Err(ReconcileError::NotFound(key.clone()))
+        let stored = self.store.release(key).await?;
+        let stored = stored.ok_or_else(|| ReconcileError::NotFound(key.clone()))?;
+        let environment = self.environment(&key.namespace).await?;
+        self.decide(&stored.release, &environment, provenance(&stored))
+            .await
     }
 
     /// What the first pass would do if this manifest were applied. Writes nothing.
     ///
     /// # Errors
-    /// When the table or AWS cannot be read at all.
+    /// As [`Reconciler::preview`].
     pub async fn preview_manifest(
         &self,
         release: &Release,
         environment: Option<&Environment>,
     ) -> Result<Plan, ReconcileError> {
-        let _ = environment;
-        Err(ReconcileError::NotFound(release.release_key()))
+        let key = release.release_key();
+        let environment = match environment {
+            Some(environment) => {
+                // What was recorded at first use counts for a changed file too.
+                let stored = self.store.environment(&key.namespace).await?;
+                Environment {
+                    status: stored.and_then(|found| found.status),
+                    ..environment.clone()
+                }
+            }
+            None => self.environment(&key.namespace).await?,
+        };
+        let stored = self.store.release(&key).await?;
+        let mut release = release.clone();
+        let metadata = stored
+            .as_ref()
+            .map(|found| found.release.metadata.clone())
+            .unwrap_or_default();
+        let same = stored
+            .as_ref()
+            .is_some_and(|found| found.release.spec == release.spec);
+        release.status = stored.and_then(|found| found.release.status);
+        release.metadata.uid = metadata.uid;
+        release.metadata.generation = Some(metadata.generation.unwrap_or(0) + u64::from(!same));
+        self.decide(&release, &environment, Provenance::default())
+            .await
     }
+
+    async fn decide(
+        &self,
+        release: &Release,
+        environment: &Environment,
+        provenance: Provenance,
+    ) -> Result<Plan, ReconcileError> {
+        let desired = build::desired(release, environment, provenance)
+            .map_err(|errors| ReconcileError::Invalid(sentences(&errors)))?;
+        let observed = self.look(&desired).await?;
+        let previous = release.status.clone().unwrap_or_default();
+        let now = self.now();
+        Ok(plan::plan(plan::Input {
+            desired: &desired,
+            observed: &observed,
+            previous: &previous,
+            now,
+        }))
+    }
+
+    async fn look(
+        &self,
+        desired: &Desired,
+    ) -> Result<crate::model::observed::Observed, ReconcileError> {
+        let orphaned = desired.deleting == Some(Deletion { orphan: true });
+        // A deletion that leaves everything must end also when the account refuses us.
+        let account = if orphaned {
+            String::new()
+        } else {
+            self.account().await?
+        };
+        let installation = self.installation().await?;
+        Ok(observe(&self.aws, &self.store, desired, &account, &installation).await?)
+    }
+
+    async fn account(&self) -> Result<String, ReconcileError> {
+        let account = self.account.get_or_try_init(|| async {
+            Ok::<_, ReconcileError>(self.aws.identity().await?.account)
+        });
+        Ok(account.await?.clone())
+    }
+
+    async fn installation(&self) -> Result<String, ReconcileError> {
+        let read = self
+            .installation
+            .get_or_try_init(|| self.store.installation());
+        Ok(read.await?.clone())
+    }
+
+    async fn environment(&self, name: &str) -> Result<Environment, ReconcileError> {
+        let found = self.store.environment(name).await?;
+        found.ok_or_else(|| ReconcileError::EnvironmentNotFound(name.to_owned()))
+    }
+
+    /// Records where an Environment's Releases go, at the first step of the first of them.
+    async fn bind(
+        &self,
+        desired: &Desired,
+        environment: &Environment,
+    ) -> Result<(), ReconcileError> {
+        if desired.environment.recorded.is_some() || desired.deleting.is_some() {
+            return Ok(());
+        }
+        let binding = Binding {
+            account: self.account().await?,
+            region: desired.environment.region.clone(),
+            cluster: desired.environment.cluster.clone(),
+        };
+        Ok(self
+            .writer
+            .bind_environment(&environment.metadata.name, &binding)
+            .await?)
+    }
+
+    async fn execute(
+        &self,
+        desired: &Desired,
+        plan: &Plan,
+        on_step: OnStep<'_>,
+    ) -> Result<Option<(Action, StepError)>, ReconcileError> {
+        let executor = Executor {
+            clients: self.aws.region(&desired.environment.region),
+            writer: &self.writer,
+            key: &desired.key,
+            uid: &desired.uid,
+            now: &*self.clock,
+        };
+        for action in &plan.actions {
+            let before = tokio::time::Instant::now();
+            match executor.carry_out(&action.step).await {
+                Ok(()) => on_step(action, Some(before.elapsed())),
+                Err(StepError::Store(error @ StoreError::LostLease { .. })) => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    on_step(action, None);
+                    return Ok(Some((action.clone(), error)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A spec that cannot be built, however it came into the table: told, and nothing else.
+    async fn invalid(
+        &self,
+        stored: &StoredRelease,
+        previous: &ReleaseStatus,
+        message: &str,
+    ) -> Result<Pass, ReconcileError> {
+        let why = Explanation {
+            reason: "InvalidSpec".to_owned(),
+            message: message.to_owned(),
+        };
+        let mut status = previous.clone();
+        status.observed_generation = Some(stored.generation());
+        plan::stall(&mut status, previous, &why, self.now());
+        if status != *previous {
+            let version = stored.status_version;
+            self.writer
+                .put_status(&stored.key(), stored.uid(), &status, version)
+                .await?;
+        }
+        Ok(Pass {
+            plan: Plan {
+                status,
+                ..Plan::default()
+            },
+            failed: None,
+            gone: false,
+        })
+    }
+}
+
+fn gone() -> Pass {
+    Pass {
+        plan: Plan::default(),
+        failed: None,
+        gone: true,
+    }
+}
+
+fn provenance(stored: &StoredRelease) -> Provenance {
+    Provenance {
+        deleting: stored.deleting,
+        applier: stored.applier.clone(),
+        source: stored.source.clone(),
+    }
+}
+
+fn sentences(errors: &[crate::resource::problem::FieldError]) -> String {
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// What a refused step means for the Release: only a person can go on.
+fn refusal((action, error): &(Action, StepError)) -> Option<Explanation> {
+    let StepError::Aws(error) = error else {
+        return None;
+    };
+    let reason = match error.class {
+        ErrorClass::Denied => "AccessDenied",
+        ErrorClass::Refused => "Refused",
+        ErrorClass::NotFound => "NotFound",
+        _ => return None,
+    };
+    Some(Explanation {
+        reason: reason.to_owned(),
+        message: format!("{}: {error}", action.resource),
+    })
 }

@@ -9,7 +9,10 @@ use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::{Aws, Clients};
 use crate::model::desired::{Desired, Part, Source, Wanted};
 use crate::model::known::Known;
-use crate::model::ledger::{Explanation, Ledger, PartTarget, Registration, Revision, RolloutState, RunState};
+use crate::model::ledger::{
+    Explanation, Ledger, PartTarget, Registration, Revision, RevisionOutcome, RolloutState,
+    RunState,
+};
 use crate::model::observed::{Observed, Rule, Service};
 use crate::plan;
 use crate::resource::image_ref::EcrRepository;
@@ -90,7 +93,10 @@ impl Look<'_> {
     /// The newest revision, if it is of this generation.
     fn current(&self) -> Option<&Revision> {
         let revisions = &self.observed.ledger.revisions;
-        let newest = revisions.values().next_back().filter(|found| found.number > 0);
+        let newest = revisions
+            .values()
+            .next_back()
+            .filter(|found| found.number > 0);
         newest.filter(|found| found.generation == self.desired.generation)
     }
 
@@ -103,14 +109,19 @@ impl Look<'_> {
         let reason = match (error.class, error.operation) {
             (ErrorClass::Credentials, _) => return Err(error.into()),
             (ErrorClass::Denied, _) => Some("AccessDenied"),
-            (ErrorClass::NotFound, "DescribeImages" | "BatchGetImage") => Some("RepositoryNotFound"),
+            (ErrorClass::NotFound, "DescribeImages" | "BatchGetImage") => {
+                Some("RepositoryNotFound")
+            }
             (ErrorClass::NotFound, _) if error.service == "ecs" => Some("ClusterNotFound"),
             (ErrorClass::Refused, _) => Some("Refused"),
             _ => None,
         };
         let message = error.to_string();
         if let Some(reason) = reason {
-            let problem = Explanation { reason: reason.to_owned(), message: message.clone() };
+            let problem = Explanation {
+                reason: reason.to_owned(),
+                message: message.clone(),
+            };
             if !self.observed.problems.contains(&problem) {
                 self.observed.problems.push(problem);
             }
@@ -120,8 +131,19 @@ impl Look<'_> {
 
     /// Tags to resolve, and recorded digests to find again.
     async fn images(&mut self) -> Result<(), LookError> {
-        let recorded = self.current().map(|revision| revision.images.clone()).unwrap_or_default();
-        let mut repositories: BTreeMap<EcrRepository, Vec<(String, Wanted, bool)>> = BTreeMap::new();
+        // Between resolving and Ready nothing depends on where a tag points.
+        if self
+            .current()
+            .is_some_and(|revision| revision.outcome != RevisionOutcome::Ready)
+        {
+            return Ok(());
+        }
+        let recorded = self
+            .current()
+            .map(|revision| revision.images.clone())
+            .unwrap_or_default();
+        let mut repositories: BTreeMap<EcrRepository, Vec<(String, Wanted, bool)>> =
+            BTreeMap::new();
         for (name, image) in &self.desired.images {
             let Some(ecr) = &image.ecr else { continue };
             let wanted = repositories.entry(ecr.clone()).or_default();
@@ -141,7 +163,11 @@ impl Look<'_> {
                 }
             };
             for ((name, _, pinned), digest) in wanted.into_iter().zip(found) {
-                let map = if pinned { &mut self.observed.pinned } else { &mut self.observed.images };
+                let map = if pinned {
+                    &mut self.observed.pinned
+                } else {
+                    &mut self.observed.images
+                };
                 map.insert(name, digest);
             }
         }
@@ -149,8 +175,12 @@ impl Look<'_> {
     }
 
     async fn services(&mut self) -> Result<(), LookError> {
-        let mut names: BTreeSet<String> =
-            self.desired.services.iter().map(|service| service.name.clone()).collect();
+        let mut names: BTreeSet<String> = self
+            .desired
+            .services
+            .iter()
+            .map(|service| service.name.clone())
+            .collect();
         names.extend(self.desired.parts().filter_map(|part| match part.source {
             Source::Service(name) => Some(name.clone()),
             Source::Family { .. } | Source::Inline { .. } => None,
@@ -164,15 +194,24 @@ impl Look<'_> {
             Ok(services) => services,
             Err(error) => {
                 let why = self.failed(error)?;
-                names.iter().map(|name| (name.clone(), Known::Unknown(why.clone()))).collect()
+                names
+                    .iter()
+                    .map(|name| (name.clone(), Known::Unknown(why.clone())))
+                    .collect()
             }
         };
         for (name, known) in &mut services {
-            let Known::Present(service) = known else { continue };
+            let Known::Present(service) = known else {
+                continue;
+            };
             if service.status != "ACTIVE" || self.is_settled(service) {
                 continue;
             }
-            let read = self.clients.ecs.deployment_records(&cluster, name, RECORDS).await;
+            let read = self
+                .clients
+                .ecs
+                .deployment_records(&cluster, name, RECORDS)
+                .await;
             service.records = Some(match read {
                 Ok(records) => Known::Present(records),
                 Err(error) => Known::Unknown(self.failed(error)?),
@@ -184,12 +223,19 @@ impl Look<'_> {
 
     /// Whether the service is where a rollout brought it that ECS called successful.
     fn is_settled(&self, service: &Service) -> bool {
-        let Some(rollout) = self.observed.ledger.rollouts.get(&service.name) else { return false };
-        let Some(primary) = service.primary() else { return false };
+        let Some(rollout) = self.observed.ledger.rollouts.get(&service.name) else {
+            return false;
+        };
+        let Some(primary) = service.primary() else {
+            return false;
+        };
         rollout.state == RolloutState::Succeeded
             && rollout.target == service.task_definition
             && rollout.deployment_id.as_ref() == Some(&primary.id)
-            && primary.rollout_state.as_deref().is_none_or(|state| state == "COMPLETED")
+            && primary
+                .rollout_state
+                .as_deref()
+                .is_none_or(|state| state == "COMPLETED")
     }
 
     /// Families that the parts' definitions are registered in.
@@ -198,7 +244,9 @@ impl Look<'_> {
             .desired
             .parts()
             .filter_map(|part| match part.source {
-                Source::Family { family, .. } | Source::Inline { family, .. } => Some(family.clone()),
+                Source::Family { family, .. } | Source::Inline { family, .. } => {
+                    Some(family.clone())
+                }
                 Source::Service(name) => {
                     let service = self.observed.services.get(name)?.present()?;
                     Some(family_of(plan::newest_successful(service)).to_owned())
@@ -206,8 +254,17 @@ impl Look<'_> {
             })
             .collect();
         // Those of kept revisions too, so that what they registered can be cleaned up.
-        let revisions = self.observed.ledger.revisions.values().filter(|found| found.number > 0);
-        families.extend(revisions.flat_map(|found| found.parts.values()).map(|part| part.family.clone()));
+        let revisions = self
+            .observed
+            .ledger
+            .revisions
+            .values()
+            .filter(|found| found.number > 0);
+        families.extend(
+            revisions
+                .flat_map(|found| found.parts.values())
+                .map(|part| part.family.clone()),
+        );
         families
     }
 
@@ -228,7 +285,10 @@ impl Look<'_> {
     }
 
     fn target_arn(&self, target: &PartTarget) -> Option<String> {
-        target.arn.clone().or_else(|| self.registration(target)?.arn.clone())
+        target
+            .arn
+            .clone()
+            .or_else(|| self.registration(target)?.arn.clone())
     }
 
     /// Families whose ACTIVE revisions matter in this pass.
@@ -238,13 +298,19 @@ impl Look<'_> {
             if let Source::Family { family, .. } | Source::Inline { family, .. } = part.source {
                 families.insert(family.clone());
             }
-            let settled_service = part.resource().strip_prefix("service/").is_some_and(|name| {
-                let service = self.observed.services.get(name).and_then(Known::present);
-                let target = self.recorded(&part).and_then(|target| self.target_arn(target));
-                service.is_some_and(|service| {
-                    self.is_settled(service) && Some(&service.task_definition) == target.as_ref()
-                })
-            });
+            let settled_service = part
+                .resource()
+                .strip_prefix("service/")
+                .is_some_and(|name| {
+                    let service = self.observed.services.get(name).and_then(Known::present);
+                    let target = self
+                        .recorded(&part)
+                        .and_then(|target| self.target_arn(target));
+                    service.is_some_and(|service| {
+                        self.is_settled(service)
+                            && Some(&service.task_definition) == target.as_ref()
+                    })
+                });
             if settled_service {
                 continue;
             }
@@ -290,7 +356,10 @@ impl Look<'_> {
     fn our_arns(&self, family: &str) -> BTreeSet<String> {
         let registrations = self.observed.ledger.registrations.values();
         let in_family = registrations.filter(|found| found.family == family);
-        in_family.flat_map(|found| found.arn.iter().chain(&found.former)).cloned().collect()
+        in_family
+            .flat_map(|found| found.arn.iter().chain(&found.former))
+            .cloned()
+            .collect()
     }
 
     async fn definitions(&mut self) -> Result<(), LookError> {
@@ -302,7 +371,10 @@ impl Look<'_> {
             let target = recorded.and_then(|target| self.target_arn(target));
             if let Some(name) = part.resource().strip_prefix("service/")
                 && let Some(service) = self.observed.services.get(name).and_then(Known::present)
-                && (first || target.as_ref().is_some_and(|arn| *arn != service.task_definition))
+                && (first
+                    || target
+                        .as_ref()
+                        .is_some_and(|arn| *arn != service.task_definition))
             {
                 wanted.insert(service.task_definition.clone());
             }
@@ -329,7 +401,9 @@ impl Look<'_> {
 
     /// Base of a part that follows a service, unless it is what was recorded or what we made of it.
     fn base_of_service(&self, part: &Part<'_>) -> Option<String> {
-        let Source::Service(name) = part.source else { return None };
+        let Source::Service(name) = part.source else {
+            return None;
+        };
         let service = self.observed.services.get(name)?.present()?;
         let arn = plan::newest_successful(service).to_owned();
         let recorded = self.recorded(part);
@@ -342,10 +416,16 @@ impl Look<'_> {
     /// Definitions that declared rules run already.
     fn definitions_of_rules(&self) -> Vec<String> {
         let declared = self.desired.schedules.iter();
-        let rules = declared.filter_map(|schedule| self.observed.rules.get(&schedule.rule)?.present());
+        let rules =
+            declared.filter_map(|schedule| self.observed.rules.get(&schedule.rule)?.present());
         rules
             .flat_map(|rule| &rule.targets)
-            .filter_map(|target| target.get("EcsParameters")?.get("TaskDefinitionArn")?.as_str())
+            .filter_map(|target| {
+                target
+                    .get("EcsParameters")?
+                    .get("TaskDefinitionArn")?
+                    .as_str()
+            })
             .map(str::to_owned)
             .collect()
     }
@@ -366,7 +446,10 @@ impl Look<'_> {
             .desired
             .parts()
             .filter_map(|part| match part.source {
-                Source::Family { family: named, registered_by } if named == family => {
+                Source::Family {
+                    family: named,
+                    registered_by,
+                } if named == family => {
                     Some((registered_by.clone(), self.recorded(&part).cloned()))
                 }
                 _ => None,
@@ -375,9 +458,15 @@ impl Look<'_> {
         if followers.is_empty() && intents.is_empty() {
             return Ok(());
         }
-        for arn in active.iter().filter(|arn| !ours.contains(*arn)).take(CANDIDATES) {
+        for arn in active
+            .iter()
+            .filter(|arn| !ours.contains(*arn))
+            .take(CANDIDATES)
+        {
             let recorded = |target: &Option<PartTarget>| {
-                target.as_ref().is_some_and(|target| target.base.as_ref() == Some(arn))
+                target
+                    .as_ref()
+                    .is_some_and(|target| target.base.as_ref() == Some(arn))
             };
             if intents.is_empty() && followers.iter().all(|(_, target)| recorded(target)) {
                 return Ok(());
@@ -387,10 +476,13 @@ impl Look<'_> {
             if intents.iter().any(|intent| plan::is_answer(known, intent)) {
                 continue;
             }
-            let Some(definition) = known.and_then(Known::present) else { return Ok(()) };
+            let Some(definition) = known.and_then(Known::present) else {
+                return Ok(());
+            };
             let by = definition.registered_by.as_deref();
             let wanted = followers.iter().all(|(glob, _)| {
-                glob.as_ref().is_none_or(|glob| by.is_some_and(|by| glob.is_match(by)))
+                glob.as_ref()
+                    .is_none_or(|glob| by.is_some_and(|by| glob.is_match(by)))
             });
             if wanted {
                 return Ok(());
@@ -413,12 +505,16 @@ impl Look<'_> {
 
     /// Recorded contents, where a part is not what it shall be.
     async fn contents(&mut self) -> Result<(), LookError> {
-        let Some(revision) = self.current() else { return Ok(()) };
+        let Some(revision) = self.current() else {
+            return Ok(());
+        };
         let needed: BTreeSet<String> = revision
             .parts
             .iter()
             .filter(|(resource, target)| {
-                let Some(arn) = self.target_arn(target) else { return true };
+                let Some(arn) = self.target_arn(target) else {
+                    return true;
+                };
                 let listed = self.observed.families.get(&target.family);
                 let inactive = listed.is_some_and(|known| {
                     known.present().is_none_or(|active| !active.contains(&arn))
@@ -441,15 +537,23 @@ impl Look<'_> {
     fn has_run(&self, resource: &str) -> bool {
         let runs = self.observed.ledger.migrations.iter();
         let name = resource.trim_start_matches("migration/");
-        let newest = runs.filter(|run| run.migration == name).max_by_key(|run| run.revision);
+        let newest = runs
+            .filter(|run| run.migration == name)
+            .max_by_key(|run| run.revision);
         let current = self.current().map(|revision| revision.number);
         newest.is_some_and(|run| run.state == RunState::Succeeded && Some(run.revision) == current)
     }
 
     /// Tasks of migrations that may be going on.
     async fn tasks(&mut self) -> Result<(), LookError> {
-        let open: Vec<_> =
-            self.observed.ledger.migrations.iter().filter(|run| run.state.is_open()).cloned().collect();
+        let open: Vec<_> = self
+            .observed
+            .ledger
+            .migrations
+            .iter()
+            .filter(|run| run.state.is_open())
+            .cloned()
+            .collect();
         for run in open {
             let read = match (&run.task_arn, run.state) {
                 (Some(arn), RunState::Started) => {
@@ -461,7 +565,11 @@ impl Look<'_> {
                     })
                 }
                 _ => {
-                    let read = self.clients.ecs.tasks_started_by(&run.cluster, &run.started_by).await;
+                    let read = self
+                        .clients
+                        .ecs
+                        .tasks_started_by(&run.cluster, &run.started_by)
+                        .await;
                     read.map(Known::Present)
                 }
             };
@@ -476,8 +584,12 @@ impl Look<'_> {
 
     /// Rules that are declared, claimed, or called as this Release calls its own.
     async fn rules(&mut self) -> Result<(), LookError> {
-        let mut names: BTreeSet<String> =
-            self.desired.schedules.iter().map(|schedule| schedule.rule.clone()).collect();
+        let mut names: BTreeSet<String> = self
+            .desired
+            .schedules
+            .iter()
+            .map(|schedule| schedule.rule.clone())
+            .collect();
         names.extend(claimed_rules(&self.observed.ledger));
         if names.is_empty() {
             self.observed.rules_listed = Some(true);
@@ -504,6 +616,10 @@ impl Look<'_> {
         for name in names {
             let known = match found.remove(&name) {
                 Some(rule) => Known::Present(rule),
+                // The list was read whole: what it does not hold is not there.
+                None if self.observed.rules_listed == Some(true) && name.starts_with(&prefix) => {
+                    Known::Absent
+                }
                 None => match self.clients.events.rule(&name).await {
                     Ok(known) => known,
                     Err(error) => Known::Unknown(self.failed(error)?),
@@ -525,7 +641,11 @@ impl Look<'_> {
         name: &str,
         rule: serde_json::Map<String, serde_json::Value>,
     ) -> Result<Known<Rule>, LookError> {
-        let arn = rule.get("Arn").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let arn = rule
+            .get("Arn")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let tags = match self.clients.events.tags(&arn).await {
             Ok(tags) => tags,
             Err(error) => return Ok(Known::Unknown(self.failed(error)?)),
@@ -534,7 +654,13 @@ impl Look<'_> {
             Ok(targets) => targets,
             Err(error) => return Ok(Known::Unknown(self.failed(error)?)),
         };
-        Ok(Known::Present(Rule { name: name.to_owned(), arn, rule, targets, tags }))
+        Ok(Known::Present(Rule {
+            name: name.to_owned(),
+            arn,
+            rule,
+            targets,
+            tags,
+        }))
     }
 
     /// Who holds what this Release declares and does not hold.
@@ -543,17 +669,21 @@ impl Look<'_> {
             let found = self.observed.services.get(&service.name)?.present()?;
             Some(found.arn.clone())
         });
-        let rules = self.desired.schedules.iter().filter_map(|schedule| {
-            plan::rule_arn(&self.observed, self.desired, &schedule.rule)
-        });
+        let rules =
+            self.desired.schedules.iter().filter_map(|schedule| {
+                plan::rule_arn(&self.observed, self.desired, &schedule.rule)
+            });
         let held = &self.observed.ledger.claims;
-        let open: Vec<String> = services.chain(rules).filter(|arn| !held.contains_key(arn)).collect();
+        let open: Vec<String> = services
+            .chain(rules)
+            .filter(|arn| !held.contains_key(arn))
+            .collect();
         if open.is_empty() {
             return Ok(());
         }
-        for claim in self.store.claims(&open).await? {
+        for (arn, claim) in self.store.claims(&open).await? {
             if claim.release != self.desired.key {
-                self.observed.foreign_claims.insert(claim.arn.clone(), claim);
+                self.observed.foreign_claims.insert(arn, claim);
             }
         }
         Ok(())
@@ -563,7 +693,8 @@ impl Look<'_> {
 /// Names of rules that this Release holds claims on.
 fn claimed_rules(ledger: &Ledger) -> Vec<String> {
     let arns = ledger.claims.keys();
-    arns.filter_map(|arn| Some(arn.rsplit_once(":rule/")?.1.to_owned())).collect()
+    arns.filter_map(|arn| Some(arn.rsplit_once(":rule/")?.1.to_owned()))
+        .collect()
 }
 
 /// Family of a task definition ARN.

@@ -27,13 +27,9 @@ use super::status::ReleaseStatus;
     category = "evenkeel",
     status = "EnvironmentStatus",
     doc = "Where releases go: an ECS cluster in an account and Region, with its rules.",
-    printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.cluster"),
-    printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Cluster", "type": "string", "jsonPath": ".spec.cluster"}"#,
+    printcolumn = r#"{"name": "Region", "type": "string", "jsonPath": ".spec.region"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(transparent)]
 struct EnvironmentSpecOfCrd {
@@ -53,34 +49,12 @@ struct EnvironmentSpecOfCrd {
     namespaced,
     status = "ReleaseStatus",
     doc = "One unit that moves together: images, migrations, ECS services and schedules.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.revision"),
-    printcolumn(
-        name = "Drifted",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Drifted")].status"#,
-        priority = 1
-    ),
-    printcolumn(
-        name = "Suspended",
-        type_ = "boolean",
-        json_path = ".spec.suspend",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name": "Revision", "type": "integer", "jsonPath": ".status.revision"}"#,
+    printcolumn = r#"{"name": "Drifted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Drifted\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Suspended", "type": "boolean", "jsonPath": ".spec.suspend", "priority": 1}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(transparent)]
 struct ReleaseSpecOfCrd {
@@ -155,15 +129,13 @@ pub fn json_schema(kind: Option<Kind>) -> Value {
 
 /// The schema that manifests of a kind are checked against.
 pub(super) fn manifest_schema(kind: Kind) -> Value {
-    let (spec, status, description) = match kind {
+    let (spec, description) = match kind {
         Kind::Environment => (
             schema_of::<EnvironmentSpec>(),
-            schema_of::<EnvironmentStatus>(),
             "Where releases go: an ECS cluster in an account and Region, with its rules.",
         ),
         Kind::Release => (
             schema_of::<ReleaseSpec>(),
-            schema_of::<ReleaseStatus>(),
             "One unit that moves together: images, migrations, ECS services and schedules.",
         ),
     };
@@ -175,7 +147,7 @@ pub(super) fn manifest_schema(kind: Kind) -> Value {
             "kind": { "type": "string", "const": kind.as_str() },
             "metadata": metadata_schema(kind),
             "spec": spec,
-            "status": status,
+            "status": { "description": "What the controller found and did; ignored in a manifest." },
         },
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": false,
@@ -225,7 +197,11 @@ mod mend {
         if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
             schema.additional_properties = None;
         }
-        for property in schema.properties.iter_mut().flat_map(|all| all.values_mut()) {
+        for property in schema
+            .properties
+            .iter_mut()
+            .flat_map(|all| all.values_mut())
+        {
             self::schema(property);
         }
         match schema.items.as_mut() {

@@ -39,25 +39,34 @@ pub fn schedule_expression(text: &str) -> Result<String, String> {
 
 /// What stands between the brackets of `name(...)`.
 fn call<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')
+    text.strip_prefix(name)?
+        .strip_prefix('(')?
+        .strip_suffix(')')
 }
 
 fn other(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("the expression is empty; write for example `cron(0 18 * * ? *)`, \
+        return Err(
+            "the expression is empty; write for example `cron(0 18 * * ? *)`, \
                     `rate(5 minutes)` or `0 18 * * *`"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if text.starts_with("at(") {
-        return Err("`at(...)` is for one time only, and EventBridge rules have no such thing; \
+        return Err(
+            "`at(...)` is for one time only, and EventBridge rules have no such thing; \
                     name the day and the year: `cron(0 18 24 12 ? 2030)`"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if text.starts_with('@') {
         return crontab::macro_line(text);
     }
     let lower = text.to_ascii_lowercase();
-    if let Some(name) = ["cron", "rate"].into_iter().find(|name| lower.starts_with(name)) {
+    if let Some(name) = ["cron", "rate"]
+        .into_iter()
+        .find(|name| lower.starts_with(name))
+    {
         return Err(format!(
             "`{text}` is not of the form `{name}(...)`; the word is in small letters and the \
              brackets are closed at the end"

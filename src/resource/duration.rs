@@ -69,6 +69,7 @@ impl JsonSchema for Span {
         json_schema!({
             "type": "string",
             "minLength": 2,
+            "example": "15m",
             "description": "A length of time: 90s, 15m, 1h 30m, PT1H30M",
         })
     }

@@ -1,12 +1,13 @@
 //! Manifests: files of YAML or JSON, read into checked objects, with every error of every file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::crd;
+use super::files;
 use super::meta::{API_VERSION, Environment, Kind, Object, ObjectMeta, Release};
 use super::path::{FieldPath, Step};
 use super::problem::FieldError;
@@ -15,9 +16,6 @@ use super::shape::{self, Report};
 use super::suggest;
 use super::validate;
 use super::yaml::{self, Node, NodeKind, Position};
-
-/// How the standard input is called in messages.
-const STDIN: &str = "<stdin>";
 
 /// An object and where it was declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +82,8 @@ impl std::fmt::Display for Declared {
 }
 
 /// Reads manifests. A path is a file, a directory (all `*.yaml`, `*.yml` and `*.json` below it, in
-/// the order of their names, hidden ones left out), or `-` for the standard input.
+/// the order of their names, hidden ones and JSON of other kinds left out), or `-` for the standard
+/// input. A file that is named twice is read once.
 ///
 /// # Errors
 /// Everything that is wrong in any of the files, and the same object declared twice.
@@ -93,8 +92,11 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, Problems> {
     let mut manifests = Vec::new();
     let mut seen = BTreeSet::new();
     for path in paths {
-        for (file, text) in read(path, &mut seen, &mut problems) {
-            let (read, wrong) = parse(&file, &text);
+        for source in files::read(path, &mut seen, &mut problems) {
+            if source.was_found && is_other_json(&source) {
+                continue;
+            }
+            let (read, wrong) = parse(&source.file, &source.text);
             manifests.extend(read);
             problems.extend(wrong);
         }
@@ -105,6 +107,18 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, Problems> {
     } else {
         Err(Problems(problems))
     }
+}
+
+/// Whether a JSON file that lies in a folder of manifests is something else altogether: a list, or
+/// a mapping that says neither `apiVersion` nor `kind`. One that is named itself must be a manifest.
+fn is_other_json(source: &files::Source) -> bool {
+    let is_json = source.file.ends_with(".json");
+    is_json
+        && serde_json::from_str::<Value>(&source.text).is_ok_and(|value| {
+            !["apiVersion", "kind", "items"]
+                .iter()
+                .any(|name| value.get(name).is_some())
+        })
 }
 
 /// Reads the documents of one text: the objects that are right, and all that is wrong with the
@@ -123,23 +137,22 @@ pub fn parse(file: &str, text: &str) -> (Vec<Manifest>, Vec<Problem>) {
         })
         .collect();
     let mut manifests = Vec::new();
-    for document in documents.iter().flat_map(objects) {
-        match object(document) {
-            Ok(object) => manifests.push(Manifest {
-                origin: Origin {
-                    file: file.to_owned(),
-                    line: document.position.line,
-                },
-                object,
-            }),
-            Err(errors) => problems.extend(errors.into_iter().map(|(position, error)| Problem {
-                file: file.to_owned(),
-                line: position.line,
-                column: position.column,
-                field: error.path.to_string(),
-                message: error.message,
-                help: error.help,
-            })),
+    for document in &documents {
+        for node in objects(&document.root) {
+            match object(node) {
+                Ok(object) if document.is_clean => manifests.push(Manifest {
+                    origin: Origin {
+                        file: file.to_owned(),
+                        line: node.position.line,
+                    },
+                    object,
+                }),
+                // What is wrong with its text has been told of.
+                Ok(_) => {}
+                Err(errors) => {
+                    problems.extend(errors.into_iter().map(|located| problem(file, located)))
+                }
+            }
         }
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -155,6 +168,17 @@ fn objects(document: &Node) -> Vec<&Node> {
 }
 
 type Located = (Position, FieldError);
+
+fn problem(file: &str, (position, error): Located) -> Problem {
+    Problem {
+        file: file.to_owned(),
+        line: position.line,
+        column: position.column,
+        field: error.path.to_string(),
+        message: error.message,
+        help: error.help,
+    }
+}
 
 fn object(node: &Node) -> Result<Declared, Vec<Located>> {
     if !matches!(node.kind, NodeKind::Map(_)) {
@@ -227,7 +251,6 @@ where
     Spec: DeserializeOwned,
     Status: DeserializeOwned,
 {
-    let mut errors: Vec<FieldError> = api_version(node).into_iter().collect();
     let mut report = Report::default();
     let later = |path: &FieldPath| comes_later(kind, path);
     let value = shape::check(
@@ -237,12 +260,22 @@ where
         &later,
         &mut report,
     );
-    errors.extend(report.errors.into_iter().map(|error| FieldError {
-        path: error.path,
-        message: error.message,
-        help: error.help,
-        looked_in: None,
-    }));
+    let mut wrong: Vec<Located> = report
+        .errors
+        .into_iter()
+        .map(|error| {
+            let position = error.position.unwrap_or_else(|| node.locate(&error.path));
+            let found = FieldError::new(error.path, error.message);
+            (
+                position,
+                FieldError {
+                    help: error.help,
+                    ..found
+                },
+            )
+        })
+        .collect();
+    let mut errors = Vec::new();
     let mut broken = report.broken;
     let object = value.and_then(|mut value| {
         take_out_what_the_table_sets(&mut value);
@@ -255,9 +288,10 @@ where
                 .filter(|error| !follows_from(error, &broken)),
         );
     }
+    wrong.extend(located(node, errors));
     match object {
-        Some(object) if errors.is_empty() => Ok(object),
-        _ => Err(located(node, errors)),
+        Some(object) if wrong.is_empty() => Ok(object),
+        _ => Err(wrong),
     }
 }
 
@@ -356,32 +390,8 @@ fn remove(value: &mut Value, path: &FieldPath) -> bool {
 fn located(node: &Node, errors: Vec<FieldError>) -> Vec<Located> {
     errors
         .into_iter()
-        .map(|error| {
-            let is_unknown_field = matches!(error.path.steps().last(), Some(Step::Key(_)))
-                && error.message.starts_with("there is no field");
-            let position = if is_unknown_field {
-                name_position(node, &error.path)
-            } else {
-                None
-            };
-            (position.unwrap_or_else(|| node.locate(&error.path)), error)
-        })
+        .map(|error| (node.locate(&error.path), error))
         .collect()
-}
-
-/// Where the name of a member stands.
-fn name_position(node: &Node, path: &FieldPath) -> Option<Position> {
-    let (last, above) = path.steps().split_last()?;
-    let Step::Key(name) = last else { return None };
-    let mut at = node;
-    for step in above {
-        at = match (step, &at.kind) {
-            (Step::Key(name), _) => &at.get(name)?.value,
-            (Step::Index(index), NodeKind::List(items)) => items.get(*index)?,
-            _ => return None,
-        };
-    }
-    at.get(name).map(|entry| entry.position)
 }
 
 fn manifest_schema(kind: Kind) -> &'static Value {
@@ -405,28 +415,29 @@ fn comes_later(kind: Kind, path: &FieldPath) -> bool {
             Step::Index(_) => None,
         })
         .collect();
-    match (kind, names.as_slice()) {
-        (
-            Kind::Environment,
-            [
-                "spec",
-                "roleArn" | "externalId" | "notifications" | "deployWindows" | "windows"
-                | "approval",
-            ],
-        ) => true,
-        (
-            Kind::Release,
-            [
-                "spec",
-                "hooks" | "approval" | "notifications" | "deployWindows" | "windows" | "follow"
-                | "onFailure",
-            ],
-        ) => true,
-        (Kind::Release, ["spec", "images", _, "follow"]) => true,
-        (Kind::Release, ["spec", "services", "rollout", "onFailure" | "approval"]) => true,
-        (Kind::Release, ["spec", "services", "hooks"]) => true,
-        _ => false,
-    }
+    let later: &[&str] = match (kind, names.as_slice()) {
+        (Kind::Environment, ["spec", _]) => &[
+            "roleArn",
+            "externalId",
+            "notifications",
+            "deployWindows",
+            "windows",
+            "approval",
+        ],
+        (Kind::Release, ["spec", _]) => &[
+            "hooks",
+            "approval",
+            "notifications",
+            "deployWindows",
+            "windows",
+            "follow",
+        ],
+        (Kind::Release, ["spec", "images", _, _]) => &["follow"],
+        (Kind::Release, ["spec", "services", _]) => &["hooks"],
+        (Kind::Release, ["spec", "services", "rollout", _]) => &["onFailure", "approval"],
+        _ => &[],
+    };
+    names.last().is_some_and(|name| later.contains(name))
 }
 
 fn declared_twice(manifests: &[Manifest]) -> Vec<Problem> {
@@ -449,112 +460,4 @@ fn declared_twice(manifests: &[Manifest]) -> Vec<Problem> {
         }
     }
     problems
-}
-
-/// The texts that a path names. A file that was read already is not read again.
-fn read(
-    path: &Path,
-    seen: &mut BTreeSet<PathBuf>,
-    problems: &mut Vec<Problem>,
-) -> Vec<(String, String)> {
-    if path.as_os_str() == "-" {
-        return match std::io::read_to_string(std::io::stdin()) {
-            Ok(text) => vec![(STDIN.to_owned(), text)],
-            Err(error) => {
-                problems.push(Problem::of_file(STDIN, format!("cannot be read: {error}")));
-                Vec::new()
-            }
-        };
-    }
-    let mut files = Vec::new();
-    if path.is_dir() {
-        let mut visited = BTreeSet::new();
-        files_below(path, &mut files, &mut visited, problems);
-        if files.is_empty() {
-            let mut problem = Problem::of_file(shown(path), "holds no manifest");
-            problem.help = Some("manifests end in .yaml, .yml or .json".to_owned());
-            problems.push(problem);
-        }
-    } else {
-        files.push(path.to_path_buf());
-    }
-    let mut texts = Vec::new();
-    for file in files {
-        let identity = file.canonicalize().unwrap_or_else(|_| file.clone());
-        if !seen.insert(identity) {
-            continue;
-        }
-        match read_file(&file) {
-            Ok(text) => texts.push((shown(&file), text)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    texts
-}
-
-fn read_file(file: &Path) -> Result<String, Problem> {
-    match std::fs::read(file) {
-        Ok(bytes) => {
-            String::from_utf8(bytes).map_err(|_| Problem::of_file(shown(file), "is not UTF-8 text"))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Problem::of_file(
-            shown(file),
-            "there is no such file or directory",
-        )),
-        Err(error) => Err(Problem::of_file(
-            shown(file),
-            format!("cannot be read: {error}"),
-        )),
-    }
-}
-
-fn files_below(
-    directory: &Path,
-    files: &mut Vec<PathBuf>,
-    visited: &mut BTreeSet<PathBuf>,
-    problems: &mut Vec<Problem>,
-) {
-    // A link back up must not lead around for ever.
-    let identity = directory
-        .canonicalize()
-        .unwrap_or_else(|_| directory.to_path_buf());
-    if !visited.insert(identity) {
-        return;
-    }
-    let mut entries: Vec<PathBuf> = match std::fs::read_dir(directory) {
-        Ok(entries) => entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .collect(),
-        Err(error) => {
-            problems.push(Problem::of_file(
-                shown(directory),
-                format!("cannot be read: {error}"),
-            ));
-            return;
-        }
-    };
-    entries.sort();
-    for entry in entries {
-        let hidden = entry
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if hidden {
-            continue;
-        }
-        if entry.is_dir() {
-            files_below(&entry, files, visited, problems);
-        } else if is_manifest(&entry) {
-            files.push(entry);
-        }
-    }
-}
-
-fn is_manifest(file: &Path) -> bool {
-    let extension = file.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("yaml" | "yml" | "json"))
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

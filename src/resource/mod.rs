@@ -10,6 +10,7 @@ pub mod crd;
 pub mod cron;
 pub mod duration;
 pub mod environment;
+mod files;
 pub mod image_ref;
 pub mod manifest;
 pub mod meta;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::path::FieldPath;
 
 /// Something wrong with an object, found without knowing which file it came from.
@@ -56,7 +58,7 @@ impl fmt::Display for FieldError {
 }
 
 /// Something wrong with a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file as it was named, or `<stdin>`.
     pub file: String,

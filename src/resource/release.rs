@@ -243,7 +243,7 @@ pub struct TaskOverride {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EphemeralStorage {
-    /// Size in GiB, 20 to 200.
+    /// Size in GiB, 21 to 200; Fargate gives 20 where nothing is said.
     #[serde(rename = "sizeInGiB")]
     pub size_in_gib: u32,
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::path::FieldPath;
 use super::suggest;
-use super::yaml::{Node, NodeKind};
+use super::yaml::{Entry, Node, NodeKind, Position};
 
 /// What is wrong with the shape of a document.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub struct ShapeError {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// The place, where it is not that of the field's value.
+    pub position: Option<Position>,
 }
 
 /// What to say of a field that is not known, instead of a suggestion.
@@ -52,6 +54,10 @@ struct Walker<'a> {
 
 impl Walker<'_> {
     fn value(&mut self, node: &Node, schema: &Value, path: &FieldPath) -> Option<Value> {
+        if matches!(node.kind, NodeKind::Unreadable) {
+            self.report.broken.push(path.clone());
+            return None;
+        }
         let schema = without_null(schema);
         if let Some(words) = words(schema) {
             return self.word(node, &words, path);
@@ -61,7 +67,10 @@ impl Walker<'_> {
             Some("array") => self.list(node, schema, path),
             Some("string") => match &node.kind {
                 NodeKind::String(text) => Some(Value::String(text.clone())),
-                _ => self.wrong_type(node, "text", path),
+                _ => {
+                    let example = schema.get("example").and_then(Value::as_str);
+                    self.wrong_type_or(node, "text", path, example)
+                }
             },
             Some("boolean") => match &node.kind {
                 NodeKind::Bool(value) => Some(Value::Bool(*value)),
@@ -90,7 +99,7 @@ impl Walker<'_> {
             let known = properties.and_then(|properties| properties.get(&entry.name));
             let Some(of_entry) = known.or(others) else {
                 match properties {
-                    Some(properties) => self.unknown_field(&entry.name, properties, path),
+                    Some(properties) => self.unknown_field(entry, properties, path),
                     None => {
                         kept.insert(entry.name.clone(), entry.value.to_json());
                     }
@@ -139,10 +148,7 @@ impl Walker<'_> {
                 }
                 None if !said => {
                     let message = format!("`{name}` is missing");
-                    let help = schema["properties"][name]["description"]
-                        .as_str()
-                        .and_then(|text| text.lines().next())
-                        .map(|text| format!("it says: {}", text.trim_end_matches('.')));
+                    let help = what_to_write(name, &schema["properties"][name]);
                     self.error_at(path.clone(), message, help);
                 }
                 _ => {}
@@ -152,22 +158,31 @@ impl Walker<'_> {
         }
     }
 
-    fn unknown_field(&mut self, name: &str, properties: &Map<String, Value>, path: &FieldPath) {
+    fn unknown_field(&mut self, entry: &Entry, properties: &Map<String, Value>, path: &FieldPath) {
+        let name = entry.name.as_str();
         let here = path.key(name);
-        if (self.not_yet)(&here) {
-            let help = Some("leave it out for now".to_owned());
-            self.error_at(here, format!("`{name}` is not supported yet"), help);
-            return;
-        }
         let known = properties.keys().map(String::as_str);
-        if let Some(meant) = suggest::nearest(name, known.clone()) {
-            self.report.broken.push(path.key(meant));
-        }
-        self.error_at(
-            here,
-            format!("there is no field `{name}`"),
-            suggest::did_you_mean(name, known),
-        );
+        let (message, help) = if (self.not_yet)(&here) {
+            (
+                format!("`{name}` is not supported yet"),
+                Some("leave it out for now".to_owned()),
+            )
+        } else {
+            if let Some(meant) = suggest::nearest(name, known.clone()) {
+                self.report.broken.push(path.key(meant));
+            }
+            (
+                format!("there is no field `{name}`"),
+                suggest::did_you_mean(name, known),
+            )
+        };
+        let position = Some(entry.position);
+        self.report.errors.push(ShapeError {
+            path: here,
+            message,
+            help,
+            position,
+        });
     }
 
     fn list(&mut self, node: &Node, schema: &Value, path: &FieldPath) -> Option<Value> {
@@ -218,8 +233,9 @@ impl Walker<'_> {
             }
             NodeKind::String(text) => {
                 let help = match suggest::nearest(text, words.iter().copied()) {
-                    Some(word) => format!("did you mean `{word}`?"),
-                    None => format!("write one of {listed}"),
+                    Some(word) if words.len() > 1 => format!("did you mean `{word}`?"),
+                    _ if words.len() == 1 => format!("write {listed}"),
+                    _ => format!("write one of {listed}"),
                 };
                 self.error(
                     path.clone(),
@@ -233,8 +249,18 @@ impl Walker<'_> {
     }
 
     fn wrong_type(&mut self, node: &Node, wanted: &str, path: &FieldPath) -> Option<Value> {
+        self.wrong_type_or(node, wanted, path, None)
+    }
+
+    fn wrong_type_or(
+        &mut self,
+        node: &Node,
+        wanted: &str,
+        path: &FieldPath,
+        example: Option<&str>,
+    ) -> Option<Value> {
         let (found, help) = match &node.kind {
-            NodeKind::Null => ("nothing".to_owned(), None),
+            NodeKind::Null | NodeKind::Unreadable => ("nothing".to_owned(), None),
             NodeKind::Bool(value) => (format!("`{value}`"), quote(wanted, &value.to_string())),
             NodeKind::Number(_, written) => {
                 (format!("the number `{written}`"), quote(wanted, written))
@@ -248,6 +274,10 @@ impl Walker<'_> {
                 let help = (wanted == "a list").then(|| "begin each element with `- `".to_owned());
                 ("a mapping".to_owned(), help)
             }
+        };
+        let help = match example {
+            Some(example) => Some(format!("write for example `{example}`")),
+            None => help,
         };
         self.error(
             path.clone(),
@@ -268,8 +298,18 @@ impl Walker<'_> {
             path,
             message,
             help,
+            position: None,
         });
     }
+}
+
+/// The only value a field can have, or what its documentation says first.
+fn what_to_write(name: &str, schema: &Value) -> Option<String> {
+    if let Some(value) = schema.get("const").and_then(Value::as_str) {
+        return Some(format!("write `{name}: {value}`"));
+    }
+    let text = schema.get("description")?.as_str()?.lines().next()?;
+    Some(text.trim_end_matches('.').to_owned())
 }
 
 fn quote(wanted: &str, written: &str) -> Option<String> {

@@ -26,7 +26,12 @@ pub fn did_you_mean<'a>(
     if let Some(name) = nearest(written, known.clone()) {
         return Some(format!("did you mean `{name}`?"));
     }
-    let names: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    let mut names: Vec<String> = Vec::new();
+    for name in known.into_iter().map(|name| format!("`{name}`")) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     match names.as_slice() {
         [] => None,
         [only] => Some(format!("known here: {only}")),

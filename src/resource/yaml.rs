@@ -58,6 +58,8 @@ pub enum NodeKind {
     List(Vec<Node>),
     /// A mapping, in the order of the text.
     Map(Vec<Entry>),
+    /// Something that could not be read, which has been told of.
+    Unreadable,
 }
 
 /// One member of a mapping.
@@ -102,7 +104,7 @@ impl Node {
     /// The node as a JSON value.
     pub fn to_json(&self) -> Value {
         match &self.kind {
-            NodeKind::Null => Value::Null,
+            NodeKind::Null | NodeKind::Unreadable => Value::Null,
             NodeKind::Bool(value) => Value::Bool(*value),
             NodeKind::Number(number, _) => Value::Number(number.clone()),
             NodeKind::String(text) => Value::String(text.clone()),
@@ -150,9 +152,18 @@ impl Node {
     }
 }
 
+/// One document of a text.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Its root.
+    pub root: Node,
+    /// Whether nothing was wrong with its text.
+    pub is_clean: bool,
+}
+
 /// Reads every document of a text. A document that cannot be read is left out, and the next one
 /// is read all the same.
-pub fn documents(text: &str) -> (Vec<Node>, Vec<TextError>) {
+pub fn documents(text: &str) -> (Vec<Document>, Vec<TextError>) {
     let json;
     let text = match tabs_of_json(text) {
         Some(spaces) => {
@@ -172,9 +183,13 @@ pub fn documents(text: &str) -> (Vec<Node>, Vec<TextError>) {
     };
     let mut documents = Vec::new();
     loop {
+        let errors_before = reader.errors.len();
         match reader.next_document() {
-            Ok(Some(node)) if matches!(node.kind, NodeKind::Null) => {}
-            Ok(Some(node)) => documents.push(node),
+            Ok(Some(root)) if matches!(root.kind, NodeKind::Null) => {}
+            Ok(Some(root)) => {
+                let is_clean = reader.errors.len() == errors_before;
+                documents.push(Document { root, is_clean });
+            }
             Ok(None) => break,
             Err(error) => {
                 reader.errors.push(error);
@@ -254,7 +269,7 @@ impl<'input> Reader<'input> {
                     format!("there is no anchor `&{name}` above this alias"),
                     None,
                 );
-                (NodeKind::Null, 0)
+                (NodeKind::Unreadable, 0)
             }
             _ => {
                 return Err(TextError {
@@ -367,7 +382,7 @@ impl<'input> Reader<'input> {
                 "this alias stands inside the value that it names".to_owned(),
                 None,
             );
-            return Ok(NodeKind::Null);
+            return Ok(NodeKind::Unreadable);
         };
         self.spend(node.size(), position)?;
         Ok(node.kind)
@@ -486,5 +501,116 @@ fn syntax_error(error: &ScanError) -> TextError {
         position: Position::from(error.marker()),
         message: format!("this is not valid YAML: {info}"),
         help: help.map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<Value> {
+        let (documents, errors) = documents(text);
+        assert_eq!(errors, [], "{text}");
+        documents
+            .iter()
+            .map(|document| document.root.to_json())
+            .collect()
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema_with_strict_booleans() {
+        let text = "[true, True, yes, off, null, ~, 12, -3, +4, 0x10, 0o17, 1.5, .5, 1e3, 1e, 1.2.3, \
+                    2026-11-20, 12e4567, 7b1d9e04, '12', \"true\", !!str 12, 18446744073709551615]";
+        assert_eq!(
+            read(text),
+            [json!([
+                true,
+                "True",
+                "yes",
+                "off",
+                null,
+                null,
+                12,
+                -3,
+                4,
+                16,
+                15,
+                1.5,
+                0.5,
+                1000.0,
+                "1e",
+                "1.2.3",
+                "2026-11-20",
+                "12e4567",
+                "7b1d9e04",
+                "12",
+                "true",
+                "12",
+                u64::MAX
+            ])]
+        );
+    }
+
+    #[test]
+    fn documents_are_read_one_by_one_and_empty_ones_skipped() {
+        let text = "# only a comment\n---\na: 1\n---\n---\n# nothing\n---\nb: 2\n...\n";
+        assert_eq!(read(text), [json!({"a": 1}), json!({"b": 2})]);
+        assert!(read("").is_empty());
+        assert_eq!(
+            read("\u{feff}a: 1\r\nb:\r\n  - 2\r\n"),
+            [json!({"a": 1, "b": [2]})]
+        );
+    }
+
+    #[test]
+    fn anchors_and_merge_keys_are_resolved() {
+        let text =
+            "base: &base {a: 1, b: 2}\none: {<<: *base, b: 3}\ntwo: {b: 4, <<: [*base, {c: 5}]}\n";
+        assert_eq!(
+            read(text),
+            [json!({
+                "base": {"a": 1, "b": 2},
+                "one": {"b": 3, "a": 1},
+                "two": {"b": 4, "a": 1, "c": 5},
+            })]
+        );
+    }
+
+    #[test]
+    fn json_is_read_as_it_is() {
+        let text = "{\n\t\"a\": [1, 2.5, \"x\\u00e9\\ud83d\\ude00\\/\"],\n\t\"b\": null\n}";
+        assert_eq!(read(text), [json!({"a": [1, 2.5, "xé😀/"], "b": null})]);
+    }
+
+    #[test]
+    fn aliases_that_grow_without_end_are_stopped() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let below = level - 1;
+            let ten = vec![format!("*a{below}"); 10].join(", ");
+            text.push_str(&format!("a{level}: &a{level} [{ten}]\n"));
+        }
+        let (_, errors) = documents(&text);
+        assert!(
+            errors
+                .iter()
+                .any(|error| error.message.contains("grows beyond")),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
+    fn places_are_those_of_scalars_and_of_the_names_of_mappings() {
+        let (documents, _) = documents("spec:\n  images:\n    app: {tag: \"1\"}\n");
+        let path = FieldPath::root().key("spec").key("images").key("app");
+        let place = |path: &FieldPath| {
+            let position = documents[0].root.locate(path);
+            (position.line, position.column)
+        };
+        assert_eq!(place(&path), (3, 5));
+        assert_eq!(place(&path.key("tag")), (3, 16));
+        assert_eq!(place(&path.key("missing").key("below")), (3, 5));
     }
 }

@@ -1,10 +1,12 @@
 //! What people and CI ask of the controller.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::record::{from_item, to_item};
 use super::{ObjectRef, Store, StoreError, keys};
-use crate::aws::dynamodb::{Condition, Write, WriteError};
+use crate::aws::dynamodb::{Condition, Key, Write, WriteError};
 use crate::model::ledger::{Request, RequestKind};
 use crate::resource::meta::ReleaseKey;
 
@@ -57,5 +59,18 @@ impl Store {
         let pk = keys::requests(&key.namespace);
         let found = self.table.query(&pk, &keys::request_prefix(key)).await?;
         found.into_iter().map(from_item).collect()
+    }
+
+    /// Names of a namespace's Releases for which something is asked and not carried out yet.
+    ///
+    /// # Errors
+    /// When the read fails.
+    pub async fn requested(&self, namespace: &str) -> Result<BTreeSet<String>, StoreError> {
+        let found = self.table.query(&keys::requests(namespace), "").await?;
+        let names = found.iter().filter_map(|item| {
+            let sk = Key::of(item).sk;
+            Some(sk.split_once('#')?.0.to_owned())
+        });
+        Ok(names.collect())
     }
 }

@@ -35,7 +35,7 @@ impl Ecs {
     ) -> Result<Vec<String>, AwsError> {
         let call = Call::read(SERVICE, "ListTaskDefinitions", format!("family {family}"));
         let mut revisions: Vec<String> = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
             let sent = self
                 .client
@@ -44,7 +44,7 @@ impl Ecs {
                 .status(TaskDefinitionStatus::Active)
                 .sort(SortOrder::Desc)
                 .max_results(PAGE)
-                .set_next_token(token)
+                .set_next_token(token.clone())
                 .send()
                 .await;
             let answer = sent.map_err(|error| call.failed(error))?;
@@ -52,7 +52,7 @@ impl Ecs {
             // Some servers take familyPrefix for any prefix, and leave the order to us.
             revisions.extend(page.into_iter().filter(|arn| is_of_family(arn, family)));
             revisions.sort_by_key(|arn| std::cmp::Reverse(revision(arn)));
-            token = answer.next_token.filter(|token| !token.is_empty());
+            token = call.next_page(token.as_ref(), answer.next_token)?;
             if token.is_none() || stop(&revisions) {
                 return Ok(revisions);
             }

@@ -67,7 +67,7 @@ impl Ecs {
     ) -> Result<Vec<types::ServiceDeploymentBrief>, AwsError> {
         let call = Call::read(SERVICE, "ListServiceDeployments", what);
         let mut listed = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
             let sent = self
                 .client
@@ -75,12 +75,12 @@ impl Ecs {
                 .cluster(cluster)
                 .service(service)
                 .max_results(PAGE)
-                .set_next_token(token)
+                .set_next_token(token.clone())
                 .send()
                 .await;
             let answer = sent.map_err(|error| call.failed(error))?;
             listed.extend(answer.service_deployments.unwrap_or_default());
-            token = answer.next_token.filter(|token| !token.is_empty());
+            token = call.next_page(token.as_ref(), answer.next_token)?;
             if token.is_none() || listed.len() >= newest {
                 return Ok(listed);
             }

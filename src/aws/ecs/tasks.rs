@@ -98,15 +98,23 @@ impl Ecs {
         arns.sort();
         arns.dedup();
         let mut tasks = Vec::new();
-        for (arn, known) in self.describe_tasks(cluster, &arns).await? {
-            match known {
+        for (arn, task) in self.describe_tasks(cluster, &arns).await? {
+            match task {
                 // Some servers do not filter.
-                Known::Present(task) if task.started_by.as_deref().is_none_or(|by| by == started_by) => {
-                    tasks.push(task);
-                }
-                Known::Present(_) | Known::Absent => {}
-                Known::Unknown(why) => {
-                    let call = Call::read(SERVICE, "DescribeTasks", format!("task {arn} in cluster {cluster}"));
+                Known::Present(task)
+                    if task
+                        .started_by
+                        .as_deref()
+                        .is_some_and(|by| by != started_by) => {}
+                Known::Present(task) => tasks.push(task),
+                // It was listed, so leaving it out would say that nothing was started.
+                unsure => {
+                    let what = format!("task {arn} in cluster {cluster}");
+                    let call = Call::read(SERVICE, "DescribeTasks", what);
+                    let why = match unsure {
+                        Known::Unknown(why) => why,
+                        _ => "ListTasks names it and DescribeTasks does not know it".to_owned(),
+                    };
                     return Err(call.unexpected(ErrorClass::Retry, why));
                 }
             }
@@ -124,7 +132,7 @@ impl Ecs {
         let what = format!("tasks started by {started_by} in cluster {cluster}");
         let call = Call::read(SERVICE, "ListTasks", what);
         let mut arns = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
             let sent = self
                 .client
@@ -132,12 +140,12 @@ impl Ecs {
                 .cluster(cluster)
                 .started_by(started_by)
                 .desired_status(status.clone())
-                .set_next_token(token)
+                .set_next_token(token.clone())
                 .send()
                 .await;
             let answer = sent.map_err(|error| call.failed(error))?;
             arns.extend(answer.task_arns.unwrap_or_default());
-            token = answer.next_token.filter(|token| !token.is_empty());
+            token = call.next_page(token.as_ref(), answer.next_token)?;
             if token.is_none() {
                 return Ok(arns);
             }

@@ -354,13 +354,12 @@ async fn tasks_are_found_by_who_started_them_running_and_stopped() {
             _ if request.body["nextToken"].is_null() => {
                 Reply::Ok(json!({ "taskArns": ["t1", "t2"], "nextToken": "n" }))
             }
-            _ => Reply::Ok(json!({ "taskArns": ["t3", "t4"] })),
+            _ => Reply::Ok(json!({ "taskArns": ["t3"] })),
         },
         _ => {
-            assert_eq!(strings(&request.body["tasks"]), ["t1", "t2", "t3", "t4"]);
+            assert_eq!(strings(&request.body["tasks"]), ["t1", "t2", "t3"]);
             Reply::Ok(json!({
                 "tasks": [task("t1", "key"), task("t2", "somebody"), task("t3", "key")],
-                "failures": [{ "arn": "t4", "reason": "MISSING" }],
             }))
         }
     });
@@ -381,6 +380,18 @@ async fn tasks_are_found_by_who_started_them_running_and_stopped() {
         found[0].containers[1].exit_code, None,
         "no exit code is not 0"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_task_that_cannot_be_described_is_not_left_out() {
+    let canned = Canned::new(|request| match request.operation.as_str() {
+        "ListTasks" => Reply::Ok(json!({ "taskArns": ["t1"] })),
+        _ => Reply::Ok(json!({ "failures": [{ "arn": "t1", "reason": "MISSING" }] })),
+    });
+    let ecs = canned.clients().ecs;
+    let failed = ecs.tasks_started_by("rails", "key").await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Retry);
+    assert!(failed.resource.contains("t1"), "{failed}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
 use std::error::Error;
 
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::aws::canned::{Canned, Reply, error};
 use crate::aws::error::{AwsError, ErrorClass};
+use crate::aws::{Aws, AwsSettings};
 
 async fn reading(make: fn() -> Reply) -> AwsError {
     let canned = Canned::new(move |_| make());
@@ -229,4 +231,51 @@ async fn a_conflict_names_the_tasks_that_already_run() {
         .unwrap_err();
     assert_eq!(failed.class, ErrorClass::Conflict);
     assert_eq!(failed.resource_ids(), ["arn:t1", "arn:t2"]);
+}
+
+/// The SDK's own HTTP client, towards a loopback address.
+async fn over_a_socket(address: std::net::SocketAddr) -> AwsError {
+    let aws = Aws::load(AwsSettings {
+        endpoint_url: Some(format!("http://{address}")),
+        region: Some("eu-central-1".to_owned()),
+        credentials: Some(("id".to_owned(), "secret".to_owned())),
+        ..AwsSettings::default()
+    })
+    .await
+    .without_retries();
+    aws.region("eu-central-1")
+        .ecs
+        .update_service("rails", "app", "app:2")
+        .await
+        .unwrap_err()
+}
+
+// These two rest on the words of hyper's private errors: an upgrade must not change them unseen.
+#[tokio::test]
+async fn a_closed_port_is_certainly_not_done() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let failed = over_a_socket(address).await;
+    assert_eq!(failed.class, ErrorClass::Retry, "{failed}");
+    assert!(failed.message.contains("refused"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_the_request_may_be_done() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        // Readiness may be a false alarm.
+        loop {
+            stream.readable().await.unwrap();
+            if let Ok(read) = stream.try_read(&mut [0; 16]) {
+                return read;
+            }
+        }
+    });
+    let failed = over_a_socket(address).await;
+    assert!(server.await.unwrap() > 0, "the request had begun");
+    assert_eq!(failed.class, ErrorClass::Ambiguous, "{failed}");
 }

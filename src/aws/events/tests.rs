@@ -108,6 +108,15 @@ async fn half_a_list_is_no_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_without_an_end_is_an_error() {
+    let canned = Canned::new(|_| Reply::Ok(json!({ "Rules": [], "NextToken": "2" })));
+    let events = canned.clients().events;
+    let failed = events.rules_with_prefix("p-").await.unwrap_err();
+    assert!(failed.message.contains("again and again"), "{failed}");
+    assert_eq!(canned.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rule_is_put_whole_and_answers_its_arn() {
     let canned = Canned::new(|_| Reply::Ok(json!({ "RuleArn": ARN })));
     let input = json!({ "Name": "nightly", "Description": "", "NewMember": { "deep": [] } });

@@ -63,13 +63,13 @@ pub(super) fn rate(inner: &str) -> Result<String, String> {
 }
 
 fn wrong_count(inner: &str, count: usize) -> String {
-    if count == 5 {
-        if let Ok(translated) = super::crontab::line(inner) {
-            return format!(
-                "`cron({inner})` has five fields, and EventBridge wants six, with the year; if it \
-                 is a crontab line, write `{translated}`"
-            );
-        }
+    if count == 5
+        && let Ok(translated) = super::crontab::line(inner)
+    {
+        return format!(
+            "`cron({inner})` has five fields, and EventBridge wants six, with the year; if it \
+             is a crontab line, write `{translated}`"
+        );
     }
     format!(
         "`cron({inner})` has {count} fields, and EventBridge wants six: minutes hours day-of-month \

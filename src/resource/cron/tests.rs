@@ -35,7 +35,10 @@ fn eventbridge_expressions_are_kept() {
     ] {
         assert_eq!(translated(expression), expression);
     }
-    assert_eq!(translated("  cron( 0  18 * * ?   * ) "), "cron(0 18 * * ? *)");
+    assert_eq!(
+        translated("  cron( 0  18 * * ?   * ) "),
+        "cron(0 18 * * ? *)"
+    );
     assert_eq!(translated("cron(0 8 ? * mon *)"), "cron(0 8 ? * MON *)");
 }
 
@@ -66,15 +69,25 @@ fn crontab_lines_are_translated() {
         ("@weekly", "cron(0 0 ? * SUN *)"),
     ] {
         assert_eq!(translated(line), expression, "{line}");
-        assert_eq!(translated(expression), expression, "what is written is accepted again");
+        assert_eq!(
+            translated(expression),
+            expression,
+            "what is written is accepted again"
+        );
     }
 }
 
 #[test]
 fn both_day_fields_cannot_be_said_in_one_rule() {
     let reason = refused("*/15 4 1 * 1");
-    assert!(reason.contains("one EventBridge rule cannot say"), "{reason}");
-    assert!(reason.contains("`cron(0/15 4 1 * ? *)` and `cron(0/15 4 ? * MON *)`"), "{reason}");
+    assert!(
+        reason.contains("one EventBridge rule cannot say"),
+        "{reason}"
+    );
+    assert!(
+        reason.contains("`cron(0/15 4 1 * ? *)` and `cron(0/15 4 ? * MON *)`"),
+        "{reason}"
+    );
     // Behind a star crontab means both at once, so two rules would fire too often.
     let reason = refused("0 4 */2 * 1");
     assert!(!reason.contains("two schedules"), "{reason}");
@@ -88,7 +101,10 @@ fn what_eventbridge_refuses_is_refused_with_what_to_write() {
         ("cron(0 18 * * *)", "write `cron(0 18 * * ? *)`"),
         ("cron(0 18 * * * *)", "write `cron(0 18 * * ? *)`"),
         ("cron(0 18 * * MON *)", "write `cron(0 18 ? * MON *)`"),
-        ("cron(0 18 1 * MON *)", "`cron(0 18 1 * ? *)` and `cron(0 18 ? * MON *)`"),
+        (
+            "cron(0 18 1 * MON *)",
+            "`cron(0 18 1 * ? *)` and `cron(0 18 ? * MON *)`",
+        ),
         ("cron(0 18 ? * ? *)", "both day fields are `?`"),
         ("cron(60 18 * * ? *)", "outside 0-59"),
         ("cron(0 24 * * ? *)", "outside 0-23"),
@@ -136,17 +152,30 @@ fn what_eventbridge_refuses_is_refused_with_what_to_write() {
 
 #[test]
 fn an_expression_that_eventbridge_would_not_take_for_its_length_is_refused() {
-    let many: Vec<String> = (0..60).filter(|n| n % 3 != 1).map(|n| n.to_string()).collect();
-    let days: Vec<String> = (1..=31).filter(|n| n % 3 != 1).map(|n| n.to_string()).collect();
+    let many: Vec<String> = (0..60)
+        .filter(|n| n % 3 != 1)
+        .map(|n| n.to_string())
+        .collect();
+    let days: Vec<String> = (1..=31)
+        .filter(|n| n % 3 != 1)
+        .map(|n| n.to_string())
+        .collect();
     let years: Vec<String> = (2000..2040).map(|n| n.to_string()).collect();
-    let text = format!("cron({} * {} * ? {})", many.join(","), days.join(","), years.join(","));
+    let text = format!(
+        "cron({} * {} * ? {})",
+        many.join(","),
+        days.join(","),
+        years.join(",")
+    );
     assert!(refused(&text).contains("256"));
 }
 
 /// A small evaluator of EventBridge's cron, written from its documentation: which minutes of a
 /// span of days it fires at.
 fn fires(expression: &str, from: Date, days: i32, limit: usize) -> Vec<DateTime> {
-    let inner = expression.strip_prefix("cron(").and_then(|rest| rest.strip_suffix(')'));
+    let inner = expression
+        .strip_prefix("cron(")
+        .and_then(|rest| rest.strip_suffix(')'));
     let fields: Vec<&str> = inner.expect("a cron expression").split(' ').collect();
     assert_eq!(fields.len(), 6, "{expression}");
     assert!((fields[2] == "?") != (fields[4] == "?"), "{expression}");
@@ -204,9 +233,17 @@ fn values(field: &str, low: i32, high: i32, words: &[&str]) -> Vec<i32> {
 /// What croner says of the crontab line itself, over the same days.
 fn oracle(line: &str, from: Date, days: i32, limit: usize) -> Vec<DateTime> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-    let cron = parser.parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-    let end = from.checked_add(days.days()).expect("a date").at(0, 0, 0, 0);
-    cron.iter_from(from.at(0, 0, 0, 0), Direction::Forward).take_while(|time| *time < end).take(limit).collect()
+    let cron = parser
+        .parse(line)
+        .unwrap_or_else(|error| panic!("{line}: {error}"));
+    let end = from
+        .checked_add(days.days())
+        .expect("a date")
+        .at(0, 0, 0, 0);
+    cron.iter_from(from.at(0, 0, 0, 0), Direction::Forward)
+        .take_while(|time| *time < end)
+        .take(limit)
+        .collect()
 }
 
 fn part(low: u32, high: u32) -> impl Strategy<Value = String> {
@@ -214,8 +251,11 @@ fn part(low: u32, high: u32) -> impl Strategy<Value = String> {
     prop_oneof![
         value.clone().prop_map(|value| value.to_string()),
         (value.clone(), value.clone()).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
-        (value.clone(), value.clone(), 1..=high)
-            .prop_map(|(a, b, step)| format!("{}-{}/{step}", a.min(b), a.max(b))),
+        (value.clone(), value.clone(), 1..=high).prop_map(|(a, b, step)| format!(
+            "{}-{}/{step}",
+            a.min(b),
+            a.max(b)
+        )),
         (1..=high).prop_map(|step| format!("*/{step}")),
     ]
 }

@@ -124,14 +124,8 @@ mod tests {
 
     #[test]
     fn a_chain_is_fine() {
-        assert_eq!(
-            messages(&[("a", &["b"]), ("b", &["c"]), ("c", &[])]),
-            [String::new(); 0]
-        );
-        assert_eq!(
-            messages(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])]),
-            [String::new(); 0]
-        );
+        assert!(messages(&[("a", &["b"]), ("b", &["c"]), ("c", &[])]).is_empty());
+        assert!(messages(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])]).is_empty());
     }
 
     #[test]

@@ -55,11 +55,13 @@ fn capacity_providers(
             here.key("capacityProvider"),
             errors,
         );
-        if item.weight.is_some_and(|weight| weight > 1000) {
-            errors.push(FieldError::new(here.key("weight"), "is outside 0 to 1000"));
+        if let Some(weight) = item.weight.filter(|weight| *weight > 1000) {
+            let message = format!("`{weight}` is outside 0 to 1000");
+            errors.push(FieldError::new(here.key("weight"), message));
         }
-        if item.base.is_some_and(|base| base > 100_000) {
-            errors.push(FieldError::new(here.key("base"), "is outside 0 to 100000"));
+        if let Some(base) = item.base.filter(|base| *base > 100_000) {
+            let message = format!("`{base}` is outside 0 to 100000");
+            errors.push(FieldError::new(here.key("base"), message));
         }
     }
     if strategy

@@ -77,11 +77,12 @@ fn one_schedule(
         let inline = schedule.task_definition.inline.as_ref();
         overrides::task_override(given, inline, &path.key("overrides"), errors);
     }
-    if schedule
+    if let Some(count) = schedule
         .task_count
-        .is_some_and(|count| !(1..=10).contains(&count))
+        .filter(|count| !(1..=10).contains(count))
     {
-        errors.push(FieldError::new(path.key("taskCount"), "is outside 1 to 10"));
+        let message = format!("`{count}` is outside 1 to 10");
+        errors.push(FieldError::new(path.key("taskCount"), message));
     }
     if let Some(role) = &schedule.role_arn {
         names::role_arn(role, path.key("roleArn"), errors);

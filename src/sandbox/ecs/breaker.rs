@@ -29,8 +29,12 @@ impl Service {
             value.unwrap_or(otherwise)
         };
         let limit = set.and_then(|set| set.get("thresholdConfiguration"));
-        let kind = limit.and_then(|limit| limit.get("type")).and_then(Value::as_str);
-        let value = limit.and_then(|limit| limit.get("value")).and_then(Value::as_u64);
+        let kind = limit
+            .and_then(|limit| limit.get("type"))
+            .and_then(Value::as_str);
+        let value = limit
+            .and_then(|limit| limit.get("value"))
+            .and_then(Value::as_u64);
         Breaker {
             enabled: flag("enable", false),
             rollback: flag("rollback", false),
@@ -66,8 +70,14 @@ impl Ecs {
         }
         let (name, strikes) = (primary.name(), primary.strikes);
         self.fail_primary(cx, service, FAILED_TO_START);
-        service.say(cx, &format!("(deployment {name}) deployment failed: tasks failed to start."));
-        let in_rollback = service.record.as_deref().and_then(|id| self.record_status(service, id))
+        service.say(
+            cx,
+            &format!("(deployment {name}) deployment failed: tasks failed to start."),
+        );
+        let in_rollback = service
+            .record
+            .as_deref()
+            .and_then(|id| self.record_status(service, id))
             == Some(RecordStatus::RollbackInProgress);
         if let Some(id) = service.record.clone() {
             self.edit_record(cx, service, &id, |record| {
@@ -81,7 +91,8 @@ impl Ecs {
             let why = "Service deployment rolled back because the circuit breaker threshold was exceeded.";
             self.roll_back(cx, service, why, true);
         } else {
-            let why = "Service deployment stopped because the circuit breaker threshold was exceeded.";
+            let why =
+                "Service deployment stopped because the circuit breaker threshold was exceeded.";
             self.finish_record(cx, service, RecordStatus::Stopped, Some(why));
         }
     }
@@ -95,10 +106,21 @@ impl Ecs {
         why: &str,
         by_breaker: bool,
     ) {
-        let primary = service.deployments.first().map(|primary| primary.id.clone());
-        let target = service.completed.clone().filter(|done| Some(&done.id) != primary.as_ref());
+        let primary = service
+            .deployments
+            .first()
+            .map(|primary| primary.id.clone());
+        let target = service
+            .completed
+            .clone()
+            .filter(|done| Some(&done.id) != primary.as_ref());
         let Some(target) = target else {
-            self.finish_record(cx, service, RecordStatus::RollbackFailed, Some(NO_CANDIDATE));
+            self.finish_record(
+                cx,
+                service,
+                RecordStatus::RollbackFailed,
+                Some(NO_CANDIDATE),
+            );
             return;
         };
         self.restore(cx, service, &target, by_breaker);

@@ -81,9 +81,10 @@ impl Ecs {
                 name: name.to_owned(),
                 arn: arn(cx, &format!("cluster/{name}")),
                 active: true,
-                settings: input.get("settings").cloned().unwrap_or_else(
-                    || json!([{"name": "containerInsights", "value": "disabled"}]),
-                ),
+                settings: input
+                    .get("settings")
+                    .cloned()
+                    .unwrap_or_else(|| json!([{"name": "containerInsights", "value": "disabled"}])),
                 configuration: input.get("configuration").cloned().unwrap_or(Value::Null),
                 providers: input
                     .texts("capacityProviders")?
@@ -165,7 +166,10 @@ impl Ecs {
         input: Input<'_>,
     ) -> Result<Value, Fault> {
         let mut cluster = self.cluster(cx, input)?.clone();
-        if self.services_of(&cluster.name).any(|service| service.is_active()) {
+        if self
+            .services_of(&cluster.name)
+            .any(|service| service.is_active())
+        {
             return Err(Fault::client(
                 "ClusterContainsServicesException",
                 "The Cluster cannot be deleted while Services are active.",
@@ -208,17 +212,37 @@ impl Ecs {
         for (name, value) in [
             ("clusterArn", json!(cluster.arn)),
             ("clusterName", json!(cluster.name)),
-            ("status", json!(if cluster.active { "ACTIVE" } else { "INACTIVE" })),
+            (
+                "status",
+                json!(if cluster.active { "ACTIVE" } else { "INACTIVE" }),
+            ),
             ("registeredContainerInstancesCount", json!(0)),
             ("runningTasksCount", json!(running)),
             ("pendingTasksCount", json!(pending)),
             ("activeServicesCount", json!(services)),
             ("statistics", json!([])),
-            ("tags", if with_tags { cluster.tags.view() } else { json!([]) }),
-            ("settings", if with_settings { cluster.settings.clone() } else { json!([]) }),
+            (
+                "tags",
+                if with_tags {
+                    cluster.tags.view()
+                } else {
+                    json!([])
+                },
+            ),
+            (
+                "settings",
+                if with_settings {
+                    cluster.settings.clone()
+                } else {
+                    json!([])
+                },
+            ),
             ("configuration", cluster.configuration.clone()),
             ("capacityProviders", json!(cluster.providers)),
-            ("defaultCapacityProviderStrategy", cluster.default_strategy.clone()),
+            (
+                "defaultCapacityProviderStrategy",
+                cluster.default_strategy.clone(),
+            ),
         ] {
             view.insert(name.to_owned(), value);
         }

@@ -33,10 +33,16 @@ impl Ecs {
         let statuses = input.texts("status")?;
         let known = |name: &&&str| STATUSES.iter().any(|status| status.name() == **name);
         if let Some(name) = statuses.iter().find(|name| !known(name)) {
-            return Err(invalid(format!("Invalid service deployment status: {name}.")));
+            return Err(invalid(format!(
+                "Invalid service deployment status: {name}."
+            )));
         }
         let created = input.object("createdAt")?;
-        let bound = |name: &str| created.and_then(|range| range.get(name)).and_then(Value::as_f64);
+        let bound = |name: &str| {
+            created
+                .and_then(|range| range.get(name))
+                .and_then(Value::as_f64)
+        };
         let (after, before) = (bound("after"), bound("before"));
         let first = (cluster.clone(), service.clone(), String::new());
         let mut rows: Vec<_> = self
@@ -99,7 +105,10 @@ impl Ecs {
         cx: &mut Cx<'_>,
         input: Input<'_>,
     ) -> Result<Value, Fault> {
-        let text = input.needed("serviceDeploymentArn", "serviceDeploymentArn can not be blank.")?;
+        let text = input.needed(
+            "serviceDeploymentArn",
+            "serviceDeploymentArn can not be blank.",
+        )?;
         match input.text("stopType")? {
             None | Some("ROLLBACK") => {}
             Some(other) => return Err(invalid(format!("Unsupported stop type: {other}."))),
@@ -115,7 +124,11 @@ impl Ecs {
         let service_key = (key.0.clone(), key.1.clone());
         match status {
             RecordStatus::Pending | RecordStatus::InProgress => {
-                let service = self.services.get(&service_key).cloned().ok_or_else(missing)?;
+                let service = self
+                    .services
+                    .get(&service_key)
+                    .cloned()
+                    .ok_or_else(missing)?;
                 self.edit_record(cx, &service, &key.2, |record| {
                     record.status = RecordStatus::RollbackRequested;
                     record.reason = Some("Service deployment rolled back by user.".to_owned());

@@ -21,11 +21,7 @@ impl Ecs {
             .map(|(_, task)| task)
     }
 
-    pub(super) fn stop_task(
-        &mut self,
-        cx: &mut Cx<'_>,
-        input: Input<'_>,
-    ) -> Result<Value, Fault> {
+    pub(super) fn stop_task(&mut self, cx: &mut Cx<'_>, input: Input<'_>) -> Result<Value, Fault> {
         let cluster = self.cluster_name(cx, input)?;
         let text = input.needed("task", "Task identifier can not be blank.")?;
         let missing = || invalid("The referenced task was not found.");
@@ -103,7 +99,8 @@ impl Filter {
         let service = match input.text("serviceName")? {
             None => None,
             Some(name) => {
-                let name = in_cluster(cx, name, "service", cluster).ok_or_else(service_not_found)?;
+                let name =
+                    in_cluster(cx, name, "service", cluster).ok_or_else(service_not_found)?;
                 Some(name.to_owned())
             }
         };

@@ -102,7 +102,12 @@ pub(super) struct Whose<'a> {
     pub of_service: bool,
 }
 
-fn behavior(cx: &Cx<'_>, whose: Whose<'_>, container: &Container, image: &Looked) -> Option<Behavior> {
+fn behavior(
+    cx: &Cx<'_>,
+    whose: Whose<'_>,
+    container: &Container,
+    image: &Looked,
+) -> Option<Behavior> {
     cx.rules.behavior(&Subject {
         image: &container.image,
         tags: &image.tags,
@@ -161,14 +166,22 @@ fn life(
     containers: &[Container],
     told: &[Option<Behavior>],
 ) -> Vec<(SignedDuration, Life)> {
-    let after = |wait: &std::time::Duration| {
-        SignedDuration::try_from(*wait).unwrap_or(SignedDuration::MAX)
-    };
+    let after =
+        |wait: &std::time::Duration| SignedDuration::try_from(*wait).unwrap_or(SignedDuration::MAX);
     let mut life = Vec::new();
     let mut healthy = None;
     for (container, told) in told.iter().enumerate() {
         match told {
-            Some(Behavior::Crash { after: wait, exit_code } | Behavior::Exit { after: wait, exit_code }) => {
+            Some(
+                Behavior::Crash {
+                    after: wait,
+                    exit_code,
+                }
+                | Behavior::Exit {
+                    after: wait,
+                    exit_code,
+                },
+            ) => {
                 let code = *exit_code;
                 life.push((after(wait), Life::Exit { container, code }));
             }
@@ -180,8 +193,13 @@ fn life(
             _ => {}
         }
     }
-    let rules_end_it = !life.is_empty() || healthy.is_some();
-    if !whose.of_service && !rules_end_it {
+    // A rule about an essential container says how long the task lasts; one about a sidecar does
+    // not.
+    let is_told = containers
+        .iter()
+        .zip(told)
+        .any(|(c, told)| c.essential && told.is_some());
+    if !whose.of_service && !is_told {
         let ends = containers.iter().enumerate().filter(|(_, c)| c.essential);
         life.extend(ends.map(|(container, _)| (EXIT_AFTER, Life::Exit { container, code: 0 })));
     }
@@ -209,7 +227,10 @@ mod tests {
         for (image, wanted) in [
             ("localhost:5000/app", "localhost:5000/app"),
             ("localhost:5000/app:1", "localhost:5000/app"),
-            ("a.dkr.ecr.x.amazonaws.com/rails/app:9d3@sha256:ff", "a.dkr.ecr.x.amazonaws.com/rails/app"),
+            (
+                "a.dkr.ecr.x.amazonaws.com/rails/app:9d3@sha256:ff",
+                "a.dkr.ecr.x.amazonaws.com/rails/app",
+            ),
             ("busybox", "busybox"),
         ] {
             assert_eq!(repository(image), wanted);

@@ -27,7 +27,10 @@ pub(super) fn page(
     let next = (end < items.len())
         .then(|| items.get(end - 1).map(|(key, _)| token(end, key)))
         .flatten();
-    let shown = items.into_iter().skip(start).take(end.saturating_sub(start));
+    let shown = items
+        .into_iter()
+        .skip(start)
+        .take(end.saturating_sub(start));
     answer.insert(member.to_owned(), shown.map(|(_, value)| value).collect());
     if let Some(next) = next {
         answer.insert("nextToken".to_owned(), Value::from(next));

@@ -61,7 +61,10 @@ impl Revision {
             .into_iter()
             .flat_map(|definition| definition.containers())
             .map(|container| {
-                let pin = self.pins.iter().find(|pin| container["name"] == pin.container.as_str());
+                let pin = self
+                    .pins
+                    .iter()
+                    .find(|pin| container["name"] == pin.container.as_str());
                 tidy(json!({
                     "containerName": container["name"],
                     "image": container["image"],
@@ -70,8 +73,14 @@ impl Revision {
             })
             .collect();
         for (name, value) in [
-            ("serviceRevisionArn", json!(revision_arn(cx, cluster, service, id))),
-            ("serviceArn", json!(arn(cx, &format!("service/{cluster}/{service}")))),
+            (
+                "serviceRevisionArn",
+                json!(revision_arn(cx, cluster, service, id)),
+            ),
+            (
+                "serviceArn",
+                json!(arn(cx, &format!("service/{cluster}/{service}"))),
+            ),
             ("clusterArn", json!(arn(cx, &format!("cluster/{cluster}")))),
             ("containerImages", images),
             ("guardDutyEnabled", json!(false)),
@@ -203,7 +212,9 @@ impl Record {
             })
         };
         let counts = |id: &String| service.map_or((0, 0, 0), |service| counts(service, id));
-        let target = self.last.map_or_else(|| counts(&self.target), |last| last.0);
+        let target = self
+            .last
+            .map_or_else(|| counts(&self.target), |last| last.0);
         let rollback = self.rollback.as_ref().map(|(why, since, to)| {
             json!({
                 "reason": why,
@@ -211,13 +222,20 @@ impl Record {
                 "serviceRevisionArn": revision_arn(cx, cluster, name, to),
             })
         });
-        let sources: Value = self.sources.iter().map(|id| summary(id, counts(id))).collect();
+        let sources: Value = self
+            .sources
+            .iter()
+            .map(|id| summary(id, counts(id)))
+            .collect();
         for (name, value) in [
             ("stoppedAt", maybe_seconds(self.stopped_at)),
             ("updatedAt", seconds(self.updated_at)),
             ("sourceServiceRevisions", sources),
             ("targetServiceRevision", summary(&self.target, target)),
-            ("deploymentConfiguration", Value::Object(self.configuration.clone())),
+            (
+                "deploymentConfiguration",
+                Value::Object(self.configuration.clone()),
+            ),
             ("rollback", json!(rollback)),
             ("deploymentCircuitBreaker", self.breaker(service)),
             ("alarms", json!({"status": "DISABLED"})),
@@ -247,7 +265,11 @@ impl Record {
 
 /// The tasks of a service revision.
 pub(super) fn counts(service: &Service, id: &str) -> Counts {
-    let found = service.deployments.iter().enumerate().find(|(_, d)| d.id == id);
+    let found = service
+        .deployments
+        .iter()
+        .enumerate()
+        .find(|(_, d)| d.id == id);
     found.map_or((0, 0, 0), |(at, deployment)| {
         let live = deployment.running + deployment.pending;
         let requested = if at == 0 { service.desired } else { live };
@@ -256,8 +278,14 @@ pub(super) fn counts(service: &Service, id: &str) -> Counts {
 }
 
 fn strikes(service: &Service, id: &str) -> (u32, u32) {
-    let found = service.deployments.iter().find(|deployment| deployment.id == id);
-    (found.map_or(0, |deployment| deployment.strikes), service.breaker().threshold)
+    let found = service
+        .deployments
+        .iter()
+        .find(|deployment| deployment.id == id);
+    (
+        found.map_or(0, |deployment| deployment.strikes),
+        service.breaker().threshold,
+    )
 }
 
 impl Ecs {
@@ -267,7 +295,9 @@ impl Ecs {
 
     /// The status of one of the service's deployments.
     pub(super) fn record_status(&self, service: &Service, id: &str) -> Option<RecordStatus> {
-        self.records.get(&Self::record_key(service, id)).map(|record| record.status)
+        self.records
+            .get(&Self::record_key(service, id))
+            .map(|record| record.status)
     }
 
     /// Changes one of the service's deployments.
@@ -278,10 +308,11 @@ impl Ecs {
         id: &str,
         change: impl FnOnce(&mut Record),
     ) {
-        self.records.edit(cx, &Self::record_key(service, id), |record| {
-            change(record);
-            record.updated_at = cx.now;
-        });
+        self.records
+            .edit(cx, &Self::record_key(service, id), |record| {
+                change(record);
+                record.updated_at = cx.now;
+            });
     }
 
     /// Ends the service's newest deployment.

@@ -70,7 +70,9 @@ impl Ecs {
     pub(super) fn begin_deployment(&mut self, cx: &mut Cx<'_>, service: &mut Service) {
         let id = digits(cx);
         if let Some(former) = service.record.take()
-            && self.record_status(service, &former).is_some_and(|status| !status.is_over())
+            && self
+                .record_status(service, &former)
+                .is_some_and(|status| !status.is_over())
         {
             self.edit_record(cx, service, &former, |record| {
                 record.status = RecordStatus::StopRequested;
@@ -97,7 +99,11 @@ impl Ecs {
         self.revisions.put(cx, key, revision);
         let record_id = cx.ids.hex(21);
         let record = Record::new(cx, service, sources, id);
-        let key = (service.cluster.clone(), service.name.clone(), record_id.clone());
+        let key = (
+            service.cluster.clone(),
+            service.name.clone(),
+            record_id.clone(),
+        );
         self.records.put(cx, key, record);
         service.record = Some(record_id);
         settle_anew(service);
@@ -106,7 +112,8 @@ impl Ecs {
 
     /// Has the scheduler look at the service within a second.
     pub(super) fn wake(&mut self, cx: &Cx<'_>, key: &Key) {
-        self.agenda.bring_forward(Due::Service(key.clone()), in_seconds(cx.now, 1));
+        self.agenda
+            .bring_forward(Due::Service(key.clone()), in_seconds(cx.now, 1));
     }
 
     /// The PRIMARY has done what it was for.
@@ -125,7 +132,10 @@ impl Ecs {
             pins: Arc::clone(&primary.pins),
         });
         service.say(cx, &format!("(deployment {name}) deployment completed."));
-        let rolling_back = service.record.as_deref().and_then(|id| self.record_status(service, id))
+        let rolling_back = service
+            .record
+            .as_deref()
+            .and_then(|id| self.record_status(service, id))
             == Some(RecordStatus::RollbackInProgress);
         let status = if rolling_back {
             RecordStatus::RollbackSuccessful
@@ -204,7 +214,8 @@ impl Ecs {
             }
         });
         let key = (key.0, key.1, owner.deployment.clone());
-        self.revisions.edit(cx, &key, |revision| revision.pins = pins);
+        self.revisions
+            .edit(cx, &key, |revision| revision.pins = pins);
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::cx::Cx;
 use super::super::fault::Fault;
+use super::Ecs;
 use super::agenda::Due;
 use super::arn::arn;
 use super::fate::{Fate, Whose, placement};
@@ -16,7 +17,6 @@ use super::task::{Container, Health, Interface, Owner, Phase, Task, Times};
 use super::taskdef::TaskDefinition;
 use super::taskdef_checks::{objects, text, texts};
 use super::validate::{Input, invalid};
-use super::Ecs;
 
 /// A client token dies at the latest after a day.
 const TOKEN_LIVES: SignedDuration = SignedDuration::from_hours(24);
@@ -94,7 +94,8 @@ impl Ecs {
                 tasks: tasks.iter().map(|task| task.id.clone()).collect(),
                 used_at: cx.now,
             };
-            self.tokens.insert((cluster_name.clone(), token.to_owned()), used);
+            self.tokens
+                .insert((cluster_name.clone(), token.to_owned()), used);
         }
         let views: Vec<_> = tasks.iter().map(|task| task.view(true)).collect();
         Ok(json!({"tasks": views, "failures": failures}))
@@ -142,9 +143,11 @@ impl Ecs {
         let Some(token) = &task.token else { return };
         let key = (task.cluster.clone(), token.clone());
         let over = self.tokens.get(&key).is_some_and(|used| {
-            used.tasks
-                .iter()
-                .all(|id| self.tasks.get(&(task.cluster.clone(), id.clone())).is_none())
+            used.tasks.iter().all(|id| {
+                self.tasks
+                    .get(&(task.cluster.clone(), id.clone()))
+                    .is_none()
+            })
         });
         if over {
             self.tokens.remove(&key);
@@ -152,11 +155,7 @@ impl Ecs {
     }
 
     /// Makes a task and starts its life, or says why it can be placed nowhere.
-    pub(super) fn launch(
-        &mut self,
-        cx: &mut Cx<'_>,
-        launch: &Launch<'_>,
-    ) -> Result<Task, String> {
+    pub(super) fn launch(&mut self, cx: &mut Cx<'_>, launch: &Launch<'_>) -> Result<Task, String> {
         let task = task(cx, launch);
         let whose = Whose {
             family: &task.family,
@@ -166,7 +165,8 @@ impl Ecs {
         if let Some(reason) = placement(cx, whose, &task.containers) {
             return Err(reason);
         }
-        self.agenda.set(Due::Task(task.key()), in_seconds(cx.now, 2));
+        self.agenda
+            .set(Due::Task(task.key()), in_seconds(cx.now, 2));
         self.tasks.put(cx, task.key(), task.clone());
         Ok(task)
     }
@@ -185,23 +185,42 @@ fn task(cx: &mut Cx<'_>, launch: &Launch<'_>) -> Task {
     let mut fixed = Map::new();
     let level = |name: &str| {
         let over = launch.overrides.and_then(|overrides| text(overrides, name));
-        over.or_else(|| definition.text(name)).map_or(Value::Null, Value::from)
+        over.or_else(|| definition.text(name))
+            .map_or(Value::Null, Value::from)
     };
-    let family = if is_fargate { json!("Linux") } else { Value::Null };
-    let platform = if is_fargate { json!(launch.capacity.running_platform()) } else { Value::Null };
+    let family = if is_fargate {
+        json!("Linux")
+    } else {
+        Value::Null
+    };
+    let platform = if is_fargate {
+        json!(launch.capacity.running_platform())
+    } else {
+        Value::Null
+    };
     for (name, value) in [
         ("launchType", json!(launch.capacity.launch_type)),
         ("capacityProviderName", json!(launch.capacity.provider)),
         ("platformVersion", platform),
         ("platformFamily", family),
         ("availabilityZone", json!(format!("{}a", cx.region))),
-        ("attributes", json!([{"name": "ecs.cpu-architecture", "value": architecture(definition)}])),
+        (
+            "attributes",
+            json!([{"name": "ecs.cpu-architecture", "value": architecture(definition)}]),
+        ),
         ("cpu", level("cpu")),
         ("memory", level("memory")),
         ("enableExecuteCommand", json!(launch.enable_execute)),
         ("inferenceAccelerators", json!([])),
         ("overrides", echoed(launch.overrides, definition)),
-        ("ephemeralStorage", if is_fargate { json!({"sizeInGiB": 20}) } else { Value::Null }),
+        (
+            "ephemeralStorage",
+            if is_fargate {
+                json!({"sizeInGiB": 20})
+            } else {
+                Value::Null
+            },
+        ),
     ] {
         fixed.insert(name.to_owned(), value);
     }
@@ -256,14 +275,18 @@ fn container(
         .flat_map(|overrides| objects(overrides, "containerOverrides"))
         .find(|over| text(over, "name") == Some(name));
     let number = |member: &str| {
-        let value = over.and_then(|over| over.get(member)).or_else(|| wanted.get(member));
+        let value = over
+            .and_then(|over| over.get(member))
+            .or_else(|| wanted.get(member));
         value.map_or(Value::Null, |value| json!(value.to_string()))
     };
     let command = match over.filter(|over| over.contains_key("command")) {
         Some(over) => over,
         None => wanted,
     };
-    let words: Vec<_> = texts(wanted, "entryPoint").chain(texts(command, "command")).collect();
+    let words: Vec<_> = texts(wanted, "entryPoint")
+        .chain(texts(command, "command"))
+        .collect();
     let pin = launch.pins.iter().find(|pin| pin.container == name);
     let uuid = cx.ids.uuid();
     Container {
@@ -348,7 +371,9 @@ fn started_by(input: Input<'_>) -> Result<Option<String>, Fault> {
         return Ok(None);
     };
     let fits = text.len() <= 128
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/".contains(&b));
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_/".contains(&b));
     if fits {
         Ok(Some(text.to_owned()))
     } else {
@@ -391,17 +416,15 @@ fn overrides(
     Ok(Some(overrides))
 }
 
-fn run_tags(
-    input: Input<'_>,
-    definition: &TaskDefinition,
-    cluster: &str,
-) -> Result<Tags, Fault> {
+fn run_tags(input: Input<'_>, definition: &TaskDefinition, cluster: &str) -> Result<Tags, Fault> {
     let mut tags = tags::read(input, "tags")?;
     match input.text("propagateTags")? {
         None | Some("NONE") => {}
         Some("TASK_DEFINITION") => tags.add_missing(&definition.tags),
         Some(other) => {
-            return Err(invalid(format!("Invalid propagateTags for a task: {other}.")));
+            return Err(invalid(format!(
+                "Invalid propagateTags for a task: {other}."
+            )));
         }
     }
     if input.flag("enableECSManagedTags")? {

@@ -52,50 +52,72 @@ fn bounds(service: &Service) -> (usize, usize) {
     (count(most), count(least))
 }
 
-/// Decides what to start and stop; the percentages of the deployment configuration hold at every
-/// moment.
+/// Decides what to start and stop; nothing is started beyond the maximum, and nothing healthy
+/// stopped below the minimum.
 pub(super) fn moves(service: &Service, members: &[Member]) -> Moves {
     let Some(primary) = service.deployments.first() else {
         return Moves::default();
     };
     let desired = usize::try_from(service.desired).unwrap_or(usize::MAX);
     let (most, least) = bounds(service);
-    let mut live: Vec<_> = members.iter().filter(|m| !m.stopping && !m.unhealthy).collect();
-    // Oldest first, by name within an instant.
-    live.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-    let (own, others): (Vec<_>, Vec<_>) =
-        live.into_iter().partition(|m| m.deployment == primary.id);
-    let halted = primary.rollout == Rollout::Failed;
-    let mut moves = Moves::default();
-    // Surplus of the new ones: those that do not run yet go first, then the youngest.
-    let mut own_by_worth = own.clone();
-    own_by_worth.sort_by_key(|m| (!m.steady, !m.running));
-    if halted {
-        // A failed deployment starts nothing and takes nothing down but what is too many.
-        let limit = if others.is_empty() { desired } else { most.max(desired) };
-        own_by_worth.extend(&others);
-        let surplus = own_by_worth.into_iter().skip(limit);
-        moves.stop = surplus.map(|m| m.id.clone()).collect();
-        return moves;
+    let live = members.iter().filter(|m| !m.stopping && !m.unhealthy);
+    let (mut own, mut others): (Vec<_>, Vec<_>) =
+        live.partition(|member| member.deployment == primary.id);
+    // What does most for the service first; among equals the oldest.
+    let worth = |m: &&Member| (!m.steady, !m.running, m.created, m.id.clone());
+    own.sort_by_key(worth);
+    others.sort_by_key(worth);
+    if primary.rollout == Rollout::Failed {
+        return Moves {
+            stop: surplus_of_failed(&own, &others, desired, most),
+            ..Moves::default()
+        };
     }
-    moves.stop = own_by_worth.iter().skip(desired).map(|m| m.id.clone()).collect();
-    let steady_own = own.iter().filter(|m| m.steady).count().min(desired);
-    let steady_others = others.iter().filter(|m| m.steady).count();
     let missing = desired.saturating_sub(own.len());
     let room = most.saturating_sub(own.len().min(desired) + others.len());
     let start = missing.min(room);
     // Old tasks go as new ones are healthy in their place, or to make room for new ones.
-    let replaced = others.len().saturating_sub(desired.saturating_sub(steady_own));
-    let in_the_way = missing - start;
-    let expendable = (steady_own + steady_others).saturating_sub(least);
-    let mut by_worth = others.clone();
-    by_worth.sort_by_key(|m| (m.steady, m.running));
+    let steady = |list: &[&Member]| list.iter().filter(|m| m.steady).count();
+    let steady_own = steady(&own).min(desired);
+    let replaced = others
+        .len()
+        .saturating_sub(desired.saturating_sub(steady_own));
+    let wanted = replaced.max(missing - start);
+    let expendable = (steady_own + steady(&others)).saturating_sub(least);
+    let mut stop: Vec<_> = own.iter().skip(desired).map(|m| m.id.clone()).collect();
+    stop.extend(old_to_stop(&others, wanted, expendable));
+    let waiting =
+        members.iter().any(|m| m.stopping || m.unhealthy) || own.iter().any(|m| !m.steady);
+    Moves {
+        start: u32::try_from(start).unwrap_or(u32::MAX),
+        stuck: missing > 0 && start == 0 && stop.is_empty() && !waiting,
+        stop,
+    }
+}
+
+/// A failed deployment starts nothing, and takes nothing down but what is too many.
+fn surplus_of_failed(
+    own: &[&Member],
+    others: &[&Member],
+    desired: usize,
+    most: usize,
+) -> Vec<String> {
+    let limit = if others.is_empty() {
+        desired
+    } else {
+        most.max(desired)
+    };
+    let all = own.iter().chain(others);
+    all.skip(limit).map(|member| member.id.clone()).collect()
+}
+
+/// Which tasks of former deployments go: those that do not run yet at once, of the others as many
+/// as are wanted, of the healthy ones no more than can be spared.
+fn old_to_stop(others: &[&Member], wanted: usize, expendable: usize) -> Vec<String> {
     let mut spent = 0;
-    for (at, member) in by_worth.iter().enumerate() {
-        // What does not run yet is of no use to anybody.
-        let useless = !member.running;
-        let wanted = at < replaced.max(in_the_way);
-        if !useless && !wanted {
+    let mut stop = Vec::new();
+    for (at, member) in others.iter().rev().enumerate() {
+        if member.running && at >= wanted {
             continue;
         }
         if member.steady {
@@ -104,13 +126,9 @@ pub(super) fn moves(service: &Service, members: &[Member]) -> Moves {
             }
             spent += 1;
         }
-        moves.stop.push(member.id.clone());
+        stop.push(member.id.clone());
     }
-    moves.start = u32::try_from(start).unwrap_or(u32::MAX);
-    let waiting = members.iter().any(|m| m.stopping || m.unhealthy)
-        || own.iter().any(|member| !member.steady);
-    moves.stuck = missing > 0 && start == 0 && moves.stop.is_empty() && !waiting;
-    moves
+    stop
 }
 
 impl Ecs {
@@ -134,7 +152,9 @@ impl Ecs {
     fn recount(&self, service: &mut Service) {
         let members = self.members_of(&service.key());
         for deployment in &mut service.deployments {
-            let own = members.iter().filter(|m| m.deployment == deployment.id && !m.stopping);
+            let own = members
+                .iter()
+                .filter(|m| m.deployment == deployment.id && !m.stopping);
             let (running, pending): (Vec<_>, Vec<_>) = own.partition(|m| m.running);
             deployment.running = u32::try_from(running.len()).unwrap_or(u32::MAX);
             deployment.pending = u32::try_from(pending.len()).unwrap_or(u32::MAX);
@@ -167,7 +187,10 @@ impl Ecs {
             News::Healthy => note_health(&mut service, &owner.deployment),
             News::Failed => {
                 if let Some(reason) = reason {
-                    service.say_once(cx, &format!("was unable to place a task. Reason: {reason}."));
+                    service.say_once(
+                        cx,
+                        &format!("was unable to place a task. Reason: {reason}."),
+                    );
                 }
                 note_failure(cx, &mut service, &owner.deployment);
             }
@@ -207,7 +230,10 @@ impl Ecs {
             if !member.unhealthy || member.stopping {
                 continue;
             }
-            service.say(cx, &format!("(task {}) failed container health checks.", member.id));
+            service.say(
+                cx,
+                &format!("(task {}) failed container health checks.", member.id),
+            );
             note_failure(cx, service, &member.deployment);
             service.steady = false;
             service.say(cx, &stopped(std::slice::from_ref(&member.id)));
@@ -225,7 +251,11 @@ impl Ecs {
             return;
         }
         service.steady = false;
-        let by = service.deployments.first().map(|primary| primary.name()).unwrap_or_default();
+        let by = service
+            .deployments
+            .first()
+            .map(|primary| primary.name())
+            .unwrap_or_default();
         let reason = format!("Scaling activity initiated by (deployment {by})");
         let (mut running, mut pending) = (Vec::new(), 0);
         for id in ids {
@@ -274,13 +304,17 @@ impl Ecs {
                 )
             };
             service.say_once(cx, &text);
-            let primary = service.deployments.first().map(|d| d.id.clone()).unwrap_or_default();
+            let primary = service
+                .deployments
+                .first()
+                .map(|d| d.id.clone())
+                .unwrap_or_default();
             note_failure(cx, service, &primary);
-            let again = later(cx.now, SignedDuration::from_secs(5)).max(
-                service.not_before.unwrap_or(Timestamp::MIN),
-            );
+            let again = later(cx.now, SignedDuration::from_secs(5))
+                .max(service.not_before.unwrap_or(Timestamp::MIN));
             service.not_before = Some(again);
-            self.agenda.bring_forward(Due::Service(service.key()), again);
+            self.agenda
+                .bring_forward(Due::Service(service.key()), again);
         }
     }
 
@@ -288,9 +322,16 @@ impl Ecs {
         let gone = || "the task definition does not exist".to_owned();
         let primary = service.deployments.first().ok_or_else(gone)?;
         let arn = primary.goal.get("taskDefinition").and_then(Value::as_str);
-        let definition = arn.and_then(|arn| self.definition(cx, arn)).ok_or_else(gone)?.clone();
+        let definition = arn
+            .and_then(|arn| self.definition(cx, arn))
+            .ok_or_else(gone)?
+            .clone();
         let mut tags = super::tags::Tags::default();
-        match service.settings.get("propagateTags").and_then(Value::as_str) {
+        match service
+            .settings
+            .get("propagateTags")
+            .and_then(Value::as_str)
+        {
             Some("SERVICE") => tags.add_missing(&service.tags),
             Some("TASK_DEFINITION") => tags.add_missing(&definition.tags),
             _ => {}
@@ -320,7 +361,10 @@ impl Ecs {
             token: None,
         };
         let task = self.launch(cx, &launch)?;
-        self.members.entry(service.key()).or_default().insert(task.id.clone());
+        self.members
+            .entry(service.key())
+            .or_default()
+            .insert(task.id.clone());
         Ok(task.id)
     }
 
@@ -330,7 +374,10 @@ impl Ecs {
         let mut at = 0;
         service.deployments.retain(|deployment| {
             at += 1;
-            at == 1 || members.iter().any(|member| member.deployment == deployment.id)
+            at == 1
+                || members
+                    .iter()
+                    .any(|member| member.deployment == deployment.id)
         });
         if service.status == Status::Draining {
             if members.is_empty() {
@@ -347,7 +394,9 @@ impl Ecs {
         let desired = usize::try_from(service.desired).unwrap_or(usize::MAX);
         let all_well = service.deployments.len() == 1
             && members.len() == desired
-            && members.iter().all(|member| member.steady && !member.stopping);
+            && members
+                .iter()
+                .all(|member| member.steady && !member.stopping);
         if !all_well || primary.rollout == Rollout::Failed {
             return;
         }
@@ -378,7 +427,10 @@ fn note_health(service: &mut Service, deployment: &str) {
 fn note_failure(cx: &mut Cx<'_>, service: &mut Service, deployment: &str) {
     let now = cx.now;
     service.steady = false;
-    let is_primary = service.deployments.first().is_some_and(|d| d.id == deployment);
+    let is_primary = service
+        .deployments
+        .first()
+        .is_some_and(|d| d.id == deployment);
     if let Some(deployment) = service.deployment_mut(deployment) {
         deployment.failed_tasks += 1;
         deployment.updated_at = now;

@@ -102,11 +102,16 @@ impl Service {
 
     /// A percentage of deploymentConfiguration.
     pub fn percent(&self, name: &str) -> u64 {
-        self.configuration.get(name).and_then(Value::as_u64).unwrap_or(100)
+        self.configuration
+            .get(name)
+            .and_then(Value::as_u64)
+            .unwrap_or(100)
     }
 
     pub fn deployment_mut(&mut self, id: &str) -> Option<&mut Deployment> {
-        self.deployments.iter_mut().find(|deployment| deployment.id == id)
+        self.deployments
+            .iter_mut()
+            .find(|deployment| deployment.id == id)
     }
 }
 

@@ -25,7 +25,9 @@ impl Capacity {
     pub fn members(&self) -> Map<String, Value> {
         let mut members = Map::new();
         match &self.strategy {
-            Some(strategy) => members.insert("capacityProviderStrategy".to_owned(), strategy.clone()),
+            Some(strategy) => {
+                members.insert("capacityProviderStrategy".to_owned(), strategy.clone())
+            }
             None => members.insert("launchType".to_owned(), json!(self.launch_type)),
         };
         if self.launch_type == "FARGATE" {
@@ -62,7 +64,11 @@ impl Capacity {
 }
 
 fn launch_type_of(provider: &str) -> &'static str {
-    if provider.starts_with("FARGATE") { "FARGATE" } else { "EC2" }
+    if provider.starts_with("FARGATE") {
+        "FARGATE"
+    } else {
+        "EC2"
+    }
 }
 
 /// The provider with the most weight; where none has any, the one with the greatest base.
@@ -72,7 +78,9 @@ fn chosen(strategy: &Value) -> Option<String> {
     let best = items
         .iter()
         .max_by_key(|item| (number(item, "weight"), number(item, "base")))?;
-    best.get("capacityProvider").and_then(Value::as_str).map(str::to_owned)
+    best.get("capacityProvider")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
 }
 
 /// Reads launchType, capacityProviderStrategy and platformVersion.
@@ -93,8 +101,13 @@ pub(super) fn capacity(
         None if strategy.is_empty() => cluster.default_strategy().cloned(),
         None => Some(without_nulls(&Value::from(strategy))),
     };
-    let members = strategy.as_ref().and_then(Value::as_array).into_iter().flatten();
-    for provider in members.filter_map(|item| item.get("capacityProvider").and_then(Value::as_str)) {
+    let members = strategy
+        .as_ref()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    for provider in members.filter_map(|item| item.get("capacityProvider").and_then(Value::as_str))
+    {
         if !cluster.providers.iter().any(|have| have == provider) {
             return Err(invalid(
                 "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
@@ -149,9 +162,14 @@ pub(super) fn network(
             "Network Configuration is not valid for the given networkMode of this task definition.",
         ));
     }
-    let vpc = network.get_mut("awsvpcConfiguration").and_then(Value::as_object_mut);
+    let vpc = network
+        .get_mut("awsvpcConfiguration")
+        .and_then(Value::as_object_mut);
     let vpc = vpc.ok_or_else(|| invalid("awsvpcConfiguration can not be blank."))?;
-    let subnets = vpc.get("subnets").and_then(Value::as_array).map_or(0, Vec::len);
+    let subnets = vpc
+        .get("subnets")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
     if subnets == 0 {
         return Err(invalid("subnets can not be empty."));
     }

@@ -42,7 +42,11 @@ impl Service {
     /// As [`Service::say`], unless it was the last thing said.
     pub fn say_once(&mut self, cx: &mut Cx<'_>, what: &str) {
         let message = format!("(service {}) {what}", self.name);
-        if self.events.front().is_none_or(|last| last.message != message) {
+        if self
+            .events
+            .front()
+            .is_none_or(|last| last.message != message)
+        {
             self.say(cx, what);
         }
     }
@@ -55,7 +59,11 @@ pub(super) fn started(tasks: &[String]) -> String {
 
 /// `has stopped 1 running tasks: (task a).`
 pub(super) fn stopped(tasks: &[String]) -> String {
-    format!("has stopped {} running tasks: {}.", tasks.len(), named(tasks))
+    format!(
+        "has stopped {} running tasks: {}.",
+        tasks.len(),
+        named(tasks)
+    )
 }
 
 fn named(tasks: &[String]) -> String {

@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::super::cx::Cx;
 use super::super::fault::Fault;
-use super::Ecs;
 use super::arn::arn;
 use super::json::{drop_nulls, without_nulls};
 use super::service::{Service, Status};
 use super::service_checks::{Capacity, capacity, network};
 use super::tags;
+use super::taskdef::TaskDefinition;
 use super::validate::{Input, invalid, is_name};
+use super::{Ecs, Key};
 
 /// Members of the goal that are passed through: a change of one starts a deployment.
 const PASSED: [&str; 5] = [
@@ -50,23 +51,15 @@ impl Ecs {
             return Err(invalid("Service name contains invalid characters."));
         }
         let key = (cluster_name.clone(), name.to_owned());
-        if let Some(existing) = self.services.get(&key) {
-            match existing.status {
-                Status::Active if existing.input == drop_nulls(input.members()) => {
-                    return Ok(json!({"service": self.service_view(cx, existing, true)}));
-                }
-                Status::Active => {
-                    return Err(invalid("Creation of service was not idempotent."));
-                }
-                Status::Draining => {
-                    return Err(invalid("Unable to Start a service that is still Draining."));
-                }
-                Status::Inactive => {}
-            }
+        if let Some(existing) = self.standing(input, &key)? {
+            return Ok(json!({"service": self.service_view(cx, existing, true)}));
         }
         let controller = controller(input)?;
         let scheduling = scheduling(input)?;
-        let definition = match input.text("taskDefinition")?.filter(|text| !text.is_empty()) {
+        let definition = match input
+            .text("taskDefinition")?
+            .filter(|text| !text.is_empty())
+        {
             Some(text) => Some(self.runnable(cx, text)?.clone()),
             None if controller == "EXTERNAL" => None,
             None => return Err(invalid("TaskDefinition can not be blank.")),
@@ -77,17 +70,7 @@ impl Ecs {
                 "The daemon scheduling strategy is not supported with the Fargate launch type.",
             ));
         }
-        let mut goal = capacity.members();
-        if let Some(definition) = &definition {
-            goal.insert("taskDefinition".to_owned(), json!(definition.arn));
-        }
-        if let Some(network) = network(input, definition.as_ref())? {
-            goal.insert("networkConfiguration".to_owned(), network);
-        }
-        for list in ["loadBalancers", "serviceRegistries"] {
-            goal.insert(list.to_owned(), json!([]));
-        }
-        pass(input, &mut goal);
+        let goal = first_goal(input, &capacity, definition.as_ref())?;
         let configuration = configuration(input, defaults(&scheduling))?;
         let mut service = Service {
             arn: arn(cx, &format!("service/{cluster_name}/{name}")),
@@ -140,7 +123,9 @@ impl Ecs {
         }
         for (name, _) in settings() {
             if let Some(value) = input.get(name) {
-                service.settings.insert(name.to_owned(), without_nulls(value));
+                service
+                    .settings
+                    .insert(name.to_owned(), without_nulls(value));
             }
         }
         let goal = self.new_goal(cx, input, &service)?;
@@ -166,10 +151,14 @@ impl Ecs {
         let mut service = self.service(&key)?.clone();
         if !input.flag("force")? {
             if service.scheduling == "REPLICA" && service.desired > 0 {
-                return Err(invalid("The service cannot be stopped while it is scaled above 0."));
+                return Err(invalid(
+                    "The service cannot be stopped while it is scaled above 0.",
+                ));
             }
             if service.deployments.len() > 1 {
-                return Err(invalid("The service cannot be stopped while deployments are active."));
+                return Err(invalid(
+                    "The service cannot be stopped while deployments are active.",
+                ));
             }
         }
         service.status = Status::Draining;
@@ -180,7 +169,20 @@ impl Ecs {
         Ok(answer)
     }
 
-    fn service(&self, key: &(String, String)) -> Result<&Service, Fault> {
+    /// The service of that name, if the call repeats the one that made it.
+    fn standing(&self, input: Input<'_>, key: &Key) -> Result<Option<&Service>, Fault> {
+        let Some(existing) = self.services.get(key) else {
+            return Ok(None);
+        };
+        match existing.status {
+            Status::Inactive => Ok(None),
+            Status::Active if existing.input == drop_nulls(input.members()) => Ok(Some(existing)),
+            Status::Active => Err(invalid("Creation of service was not idempotent.")),
+            Status::Draining => Err(invalid("Unable to Start a service that is still Draining.")),
+        }
+    }
+
+    fn service(&self, key: &Key) -> Result<&Service, Fault> {
         self.services
             .get(key)
             .filter(|service| service.is_active())
@@ -224,6 +226,26 @@ impl Ecs {
     }
 }
 
+/// What a new service deploys.
+fn first_goal(
+    input: Input<'_>,
+    capacity: &Capacity,
+    definition: Option<&TaskDefinition>,
+) -> Result<Map<String, Value>, Fault> {
+    let mut goal = capacity.members();
+    if let Some(definition) = definition {
+        goal.insert("taskDefinition".to_owned(), json!(definition.arn));
+    }
+    if let Some(network) = network(input, definition)? {
+        goal.insert("networkConfiguration".to_owned(), network);
+    }
+    for list in ["loadBalancers", "serviceRegistries"] {
+        goal.insert(list.to_owned(), json!([]));
+    }
+    pass(input, &mut goal);
+    Ok(goal)
+}
+
 fn pass(input: Input<'_>, goal: &mut Map<String, Value>) {
     for name in PASSED {
         if let Some(value) = input.get(name) {
@@ -234,7 +256,9 @@ fn pass(input: Input<'_>, goal: &mut Map<String, Value>) {
 
 fn controller(input: Input<'_>) -> Result<String, Fault> {
     let controller = input.object("deploymentController")?;
-    let name = controller.and_then(|controller| controller.get("type")).and_then(Value::as_str);
+    let name = controller
+        .and_then(|controller| controller.get("type"))
+        .and_then(Value::as_str);
     match name {
         None => Ok("ECS".to_owned()),
         Some(name) if ["ECS", "CODE_DEPLOY", "EXTERNAL"].contains(&name) => Ok(name.to_owned()),
@@ -261,14 +285,18 @@ fn desired(input: Input<'_>, scheduling: &str) -> Result<Option<u32>, Fault> {
     }
     match u32::try_from(count) {
         Ok(count) if count <= 5000 => Ok(Some(count)),
-        _ => Err(invalid("Invalid desired count: it must be between 0 and 5000.")),
+        _ => Err(invalid(
+            "Invalid desired count: it must be between 0 and 5000.",
+        )),
     }
 }
 
 fn allowed_by_controller(input: Input<'_>, service: &Service, force: bool) -> Result<(), Fault> {
     let asked = controller(input)?;
     if input.get("deploymentController").is_some() && asked != service.controller {
-        return Err(invalid("The deployment controller of a service cannot be changed here."));
+        return Err(invalid(
+            "The deployment controller of a service cannot be changed here.",
+        ));
     }
     if service.is_scheduled() {
         return Ok(());
@@ -301,7 +329,11 @@ fn allowed_by_controller(input: Input<'_>, service: &Service, force: bool) -> Re
 
 /// deploymentConfiguration of a service about which nothing is said.
 fn defaults(scheduling: &str) -> Map<String, Value> {
-    let (most, least) = if scheduling == "DAEMON" { (100, 0) } else { (200, 100) };
+    let (most, least) = if scheduling == "DAEMON" {
+        (100, 0)
+    } else {
+        (200, 100)
+    };
     let value = json!({
         "deploymentCircuitBreaker": {
             "enable": false,
@@ -330,11 +362,16 @@ fn configuration(
     if let Some(given) = input.object("deploymentConfiguration")? {
         merge(&mut over, &drop_nulls(given));
     }
-    let strategy = over.get("strategy").and_then(Value::as_str).unwrap_or("ROLLING");
+    let strategy = over
+        .get("strategy")
+        .and_then(Value::as_str)
+        .unwrap_or("ROLLING");
     if strategy != "ROLLING" {
         return Err(Fault::client(
             "UnsupportedFeatureException",
-            format!("The sandbox rolls deployments out with the ROLLING strategy only, not {strategy}."),
+            format!(
+                "The sandbox rolls deployments out with the ROLLING strategy only, not {strategy}."
+            ),
         ));
     }
     let percent = |name: &str| over.get(name).and_then(Value::as_i64);

@@ -58,7 +58,9 @@ pub(super) fn read(input: Input<'_>, member: &str) -> Result<Tags, Fault> {
             return Err(invalid("Tag values must have at most 256 characters."));
         }
         if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(invalid("Tag keys cannot start with the reserved prefix aws:."));
+            return Err(invalid(
+                "Tag keys cannot start with the reserved prefix aws:.",
+            ));
         }
         if tags.0.iter().any(|(have, _)| have == key) {
             return Err(invalid(format!("Duplicate tag key {key}.")));
@@ -163,13 +165,14 @@ impl Ecs {
 
     fn stopped_keeps_its_tags(&self, what: &Tagged) -> Result<(), Fault> {
         match what {
-            Tagged::Task(key) if self.tasks.get(key).is_some_and(|task| task.is_stopped()) => {
-                Err(invalid(
-                    "The specified task is stopped. Specify a running task and try again.",
-                ))
-            }
+            Tagged::Task(key) if self.tasks.get(key).is_some_and(|task| task.is_stopped()) => Err(
+                invalid("The specified task is stopped. Specify a running task and try again."),
+            ),
             Tagged::Service(key)
-                if self.services.get(key).is_some_and(|service| !service.is_active()) =>
+                if self
+                    .services
+                    .get(key)
+                    .is_some_and(|service| !service.is_active()) =>
             {
                 Err(invalid(
                     "The specified service is inactive. Specify an active service and try again.",
@@ -190,5 +193,8 @@ impl Ecs {
 }
 
 fn missing() -> Fault {
-    Fault::client("ResourceNotFoundException", "The specified resource could not be found.")
+    Fault::client(
+        "ResourceNotFoundException",
+        "The specified resource could not be found.",
+    )
 }

@@ -169,7 +169,11 @@ impl Task {
     }
 
     fn health(&self) -> Health {
-        let checked = || self.containers.iter().filter(|c| c.has_health_check && c.essential);
+        let checked = || {
+            self.containers
+                .iter()
+                .filter(|c| c.has_health_check && c.essential)
+        };
         if checked().any(|container| container.health == Health::Unhealthy) {
             Health::Unhealthy
         } else if checked().next().is_some() && checked().all(|c| c.health == Health::Healthy) {
@@ -193,7 +197,13 @@ impl Task {
             ("lastStatus", json!(self.phase.last_status())),
             ("desiredStatus", json!(self.desired_status())),
             ("healthStatus", json!(self.health().name())),
-            ("containers", self.containers.iter().map(|c| self.container_view(c)).collect()),
+            (
+                "containers",
+                self.containers
+                    .iter()
+                    .map(|c| self.container_view(c))
+                    .collect(),
+            ),
             ("attachments", self.attachments()),
             ("connectivity", json!(connected)),
             ("connectivityAt", maybe_seconds(times.connected)),
@@ -206,7 +216,14 @@ impl Task {
             ("stoppedAt", maybe_seconds(times.stopped)),
             ("stopCode", json!(self.stop_code)),
             ("stoppedReason", json!(self.stopped_reason)),
-            ("tags", if with_tags { self.tags.view() } else { json!([]) }),
+            (
+                "tags",
+                if with_tags {
+                    self.tags.view()
+                } else {
+                    json!([])
+                },
+            ),
             ("version", json!(self.version)),
         ] {
             view.insert(name.to_owned(), value);

@@ -20,7 +20,6 @@ use super::{taskdef_checks, taskdef_fill};
 pub(super) struct TaskDefinition {
     pub arn: String,
     pub family: String,
-    pub revision: u32,
     pub active: bool,
     /// As described, but for what changes: status and deregisteredAt.
     pub content: Arc<Map<String, Value>>,
@@ -46,7 +45,9 @@ impl TaskDefinition {
 
     /// Whether it may run with this launch type.
     pub fn is_compatible(&self, launch_type: &str) -> bool {
-        list(&self.content, "compatibilities").iter().any(|c| c == launch_type)
+        list(&self.content, "compatibilities")
+            .iter()
+            .any(|c| c == launch_type)
     }
 
     fn view(&self) -> Value {
@@ -128,13 +129,15 @@ impl Ecs {
         let checked = taskdef_checks::check(input)?;
         let tags = tags::read(input, "tags")?;
         let family = checked.family.clone();
-        let revision = self.newest_revision.get(&family).map_or(1, |newest| newest + 1);
+        let revision = self
+            .newest_revision
+            .get(&family)
+            .map_or(1, |newest| newest + 1);
         let arn = arn(cx, &format!("task-definition/{family}:{revision}"));
         let content = taskdef_fill::described(cx, checked, &arn, revision);
         let definition = TaskDefinition {
             arn,
             family: family.clone(),
-            revision,
             active: true,
             content: Arc::new(content),
             deregistered_at: None,
@@ -184,7 +187,11 @@ impl Ecs {
         let text = input.needed("taskDefinition", "TaskDefinition can not be blank.")?;
         let key = match reference(cx, text) {
             Some(Reference::Revision(key)) => key,
-            _ => return Err(invalid("The task definition must be given with its revision.")),
+            _ => {
+                return Err(invalid(
+                    "The task definition must be given with its revision.",
+                ));
+            }
         };
         let now = cx.now;
         let view = self.definitions.edit(cx, &key, |definition| {

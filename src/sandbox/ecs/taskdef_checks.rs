@@ -74,7 +74,9 @@ pub(super) fn check(input: Input<'_>) -> Result<Checked, Fault> {
     let wants_fargate = texts(&members, "requiresCompatibilities").any(|c| c == "FARGATE");
     let fargate = fargate(&members, cpu, memory);
     if wants_fargate {
-        fargate.as_ref().map_err(|message| refused(message.clone()))?;
+        fargate
+            .as_ref()
+            .map_err(|message| refused(message.clone()))?;
     }
     Ok(Checked {
         family,
@@ -162,8 +164,10 @@ fn containers(members: &Map<String, Value>, memory: Option<u32>) -> Result<(), F
         container_settings(members, container, name, memory)?;
     }
     let essential = |c: &&Map<String, Value>| c.get("essential") != Some(&Value::Bool(false));
-    if !containers.iter().any(|container| essential(container)) {
-        return Err(refused("Task definition must have at least one essential container."));
+    if !containers.iter().any(essential) {
+        return Err(refused(
+            "Task definition must have at least one essential container.",
+        ));
     }
     depends_on(&containers, &names)
 }
@@ -177,7 +181,9 @@ fn container_settings(
     if text(container, "image").unwrap_or_default().is_empty() {
         return Err(refused("Container.image should not be null or empty."));
     }
-    let has_memory = ["memory", "memoryReservation"].iter().any(|m| container.contains_key(*m));
+    let has_memory = ["memory", "memoryReservation"]
+        .iter()
+        .any(|m| container.contains_key(*m));
     if memory.is_none() && !has_memory {
         return Err(refused(format!(
             "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' must be specified."
@@ -193,15 +199,18 @@ fn container_settings(
             ));
         }
     }
-    let volumes: Vec<_> = objects(members, "volumes").filter_map(|v| text(v, "name")).collect();
+    let volumes: Vec<_> = objects(members, "volumes")
+        .filter_map(|v| text(v, "name"))
+        .collect();
     for mount in objects(container, "mountPoints") {
         let volume = text(mount, "sourceVolume").unwrap_or_default();
         if !volumes.contains(&volume) {
             return Err(refused(format!("Unknown volume '{volume}'.")));
         }
     }
-    let variables: Vec<_> =
-        objects(container, "environment").filter_map(|v| text(v, "name")).collect();
+    let variables: Vec<_> = objects(container, "environment")
+        .filter_map(|v| text(v, "name"))
+        .collect();
     let mut secrets = Vec::new();
     for secret in objects(container, "secrets").filter_map(|s| text(s, "name")) {
         if variables.contains(&secret) || secrets.contains(&secret) {
@@ -264,7 +273,9 @@ fn fargate(
         if text(container, "image").is_some_and(is_private_ecr) {
             return Err(requires("ECR images"));
         }
-        let driver = container.get("logConfiguration").and_then(|log| log.get("logDriver"));
+        let driver = container
+            .get("logConfiguration")
+            .and_then(|log| log.get("logDriver"));
         if driver.is_some_and(|driver| driver == "awslogs") {
             return Err(requires("log driver awslogs"));
         }
@@ -290,7 +301,7 @@ fn is_fargate_size(cpu: u32, memory: u32) -> bool {
         32_768 => (61_440, 249_856, 4096),
         _ => return false,
     };
-    (least..=most).contains(&memory) && (memory - least) % step == 0
+    (least..=most).contains(&memory) && (memory - least).is_multiple_of(step)
 }
 
 /// A text member.

@@ -51,7 +51,13 @@ pub(super) fn described(
 fn fill_container(container: &mut Map<String, Value>, awsvpc: bool) {
     default_to(container, "cpu", json!(0));
     default_to(container, "essential", json!(true));
-    for name in ["portMappings", "environment", "mountPoints", "volumesFrom", "systemControls"] {
+    for name in [
+        "portMappings",
+        "environment",
+        "mountPoints",
+        "volumesFrom",
+        "systemControls",
+    ] {
         default_to(container, name, json!([]));
     }
     if let Some(Value::Array(ports)) = container.get_mut("portMappings") {
@@ -132,14 +138,22 @@ fn requires_attributes(members: &Map<String, Value>) -> Value {
         }
         let log = container.get("logConfiguration").and_then(Value::as_object);
         if let Some(driver) = log.and_then(|log| text(log, "logDriver")) {
-            need(&format!("com.amazonaws.ecs.capability.logging-driver.{driver}"));
+            need(&format!(
+                "com.amazonaws.ecs.capability.logging-driver.{driver}"
+            ));
             if has_execution_role && driver == "awslogs" {
                 need("ecs.capability.execution-role-awslogs");
             }
         }
         for secret in objects(container, "secrets").filter_map(|s| text(s, "valueFrom")) {
-            let store = if secret.contains(":secretsmanager:") { "asm" } else { "ssm" };
-            need(&format!("ecs.capability.secrets.{store}.environment-variables"));
+            let store = if secret.contains(":secretsmanager:") {
+                "asm"
+            } else {
+                "ssm"
+            };
+            need(&format!(
+                "ecs.capability.secrets.{store}.environment-variables"
+            ));
         }
         if container.contains_key("healthCheck") {
             need("com.amazonaws.ecs.capability.docker-remote-api.1.29");
@@ -151,7 +165,9 @@ fn requires_attributes(members: &Map<String, Value>) -> Value {
         if !is_empty(container, "dependsOn") {
             need("ecs.capability.container-ordering");
         }
-        let firelens = container.get("firelensConfiguration").and_then(Value::as_object);
+        let firelens = container
+            .get("firelensConfiguration")
+            .and_then(Value::as_object);
         if let Some(kind) = firelens.and_then(|firelens| text(firelens, "type")) {
             need(&format!("ecs.capability.firelens.{kind}"));
         }

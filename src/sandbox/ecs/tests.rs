@@ -140,8 +140,12 @@ impl World {
     }
 
     fn run(&mut self, input: Value) -> Value {
-        let mut whole = json!({"cluster": "c", "launchType": "FARGATE", "networkConfiguration": network()});
-        whole.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
+        let mut whole =
+            json!({"cluster": "c", "launchType": "FARGATE", "networkConfiguration": network()});
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(input.as_object().unwrap().clone());
         self.ok("RunTask", whole)
     }
 
@@ -153,7 +157,10 @@ impl World {
     fn list_tasks(&mut self, filter: Value) -> Vec<Value> {
         let mut input = filter;
         input["cluster"] = json!("c");
-        self.ok("ListTasks", input)["taskArns"].as_array().unwrap().clone()
+        self.ok("ListTasks", input)["taskArns"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     fn delay_reads(&mut self, seconds: u64) {
@@ -200,5 +207,7 @@ fn service(name: &str, desired: u32) -> Value {
 /// Whether one of the service's events holds this.
 fn says(service: &Value, what: &str) -> bool {
     let events = service["events"].as_array().unwrap();
-    events.iter().any(|event| event["message"].as_str().unwrap().contains(what))
+    events
+        .iter()
+        .any(|event| event["message"].as_str().unwrap().contains(what))
 }

@@ -64,8 +64,9 @@ impl<'a> Input<'a> {
 
     /// A boolean, false when absent.
     pub fn flag(&self, name: &str) -> Result<bool, Fault> {
-        self.get(name)
-            .map_or(Ok(false), |value| value.as_bool().ok_or_else(|| wrong_type(name, "Boolean")))
+        self.get(name).map_or(Ok(false), |value| {
+            value.as_bool().ok_or_else(|| wrong_type(name, "Boolean"))
+        })
     }
 
     /// A list, empty when absent.
@@ -89,7 +90,11 @@ impl<'a> Input<'a> {
     /// A structure.
     pub fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, Fault> {
         self.get(name)
-            .map(|value| value.as_object().ok_or_else(|| wrong_type(name, "Structure")))
+            .map(|value| {
+                value
+                    .as_object()
+                    .ok_or_else(|| wrong_type(name, "Structure"))
+            })
             .transpose()
     }
 
@@ -106,7 +111,9 @@ impl<'a> Input<'a> {
             return Err(invalid(format!("{label} cannot be empty.")));
         }
         if names.len() > most {
-            return Err(invalid(format!("{label} cannot have more than {most} items.")));
+            return Err(invalid(format!(
+                "{label} cannot have more than {most} items."
+            )));
         }
         Ok(names)
     }

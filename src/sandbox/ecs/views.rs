@@ -43,17 +43,29 @@ impl Ecs {
         view.extend((*service.goal).clone());
         view.extend(service.settings.clone());
         let record = service.record.as_ref().map(|id| {
-            arn(cx, &format!("service-deployment/{}/{}/{id}", service.cluster, service.name))
+            arn(
+                cx,
+                &format!(
+                    "service-deployment/{}/{}/{id}",
+                    service.cluster, service.name
+                ),
+            )
         });
         let tags = (with_tags && !service.tags.is_empty()).then(|| service.tags.view());
         for (name, value) in [
             ("schedulingStrategy", json!(service.scheduling)),
             ("deploymentController", json!({"type": service.controller})),
-            ("deploymentConfiguration", Value::Object(service.configuration.clone())),
+            (
+                "deploymentConfiguration",
+                Value::Object(service.configuration.clone()),
+            ),
             ("deployments", deployments(service)),
             ("currentServiceDeployment", json!(record)),
             ("currentServiceRevisions", revisions(cx, service)),
-            ("events", service.events.iter().map(|event| event.view()).collect()),
+            (
+                "events",
+                service.events.iter().map(|event| event.view()).collect(),
+            ),
             ("createdAt", seconds(service.created_at)),
             ("createdBy", json!(service.created_by)),
             ("roleArn", role(cx, service)),
@@ -72,7 +84,11 @@ fn deployments(service: &Service) -> Value {
     let draining = service.status != Status::Active;
     let rows = service.deployments.iter().enumerate();
     rows.map(|(at, deployment)| {
-        let status = if at == 0 && !draining { "PRIMARY" } else { "ACTIVE" };
+        let status = if at == 0 && !draining {
+            "PRIMARY"
+        } else {
+            "ACTIVE"
+        };
         let wanted = if at == 0 {
             service.desired
         } else {

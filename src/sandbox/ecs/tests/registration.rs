@@ -22,7 +22,10 @@ fn describing_answers_more_than_was_sent() {
     assert!(answer.get("tags").is_none());
     let made = &answer["taskDefinition"];
     for (name, wanted) in [
-        ("taskDefinitionArn", json!("arn:aws:ecs:eu-west-1:123456789012:task-definition/app:1")),
+        (
+            "taskDefinitionArn",
+            json!("arn:aws:ecs:eu-west-1:123456789012:task-definition/app:1"),
+        ),
         ("cpu", json!("256")),
         ("memory", json!("1024")),
         ("status", json!("ACTIVE")),
@@ -39,19 +42,32 @@ fn describing_answers_more_than_was_sent() {
     for (name, wanted) in [
         ("cpu", json!(0)),
         ("essential", json!(true)),
-        ("portMappings", json!([{"containerPort": 80, "protocol": "tcp", "hostPort": 80}])),
+        (
+            "portMappings",
+            json!([{"containerPort": 80, "protocol": "tcp", "hostPort": 80}]),
+        ),
         ("mountPoints", json!([])),
         ("volumesFrom", json!([])),
         ("systemControls", json!([])),
     ] {
         assert_eq!(container[name], wanted, "{name}");
     }
-    let mut names: Vec<_> =
-        container["environment"].as_array().unwrap().iter().map(|v| (text(&v["name"]), text(&v["value"]))).collect();
+    let mut names: Vec<_> = container["environment"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| (text(&v["name"]), text(&v["value"])))
+        .collect();
     names.sort();
-    assert_eq!(names, [("A".into(), String::new()), ("B".into(), "b".into())]);
+    assert_eq!(
+        names,
+        [("A".into(), String::new()), ("B".into(), "b".into())]
+    );
     let attributes = made["requiresAttributes"].to_string();
-    assert!(attributes.contains("ecs.capability.execution-role-ecr-pull"), "{attributes}");
+    assert!(
+        attributes.contains("ecs.capability.execution-role-ecr-pull"),
+        "{attributes}"
+    );
 }
 
 #[test]
@@ -70,23 +86,53 @@ fn registering_is_refused_in_ecs_words() {
     let mut no_tags = definition("app", "app:1");
     no_tags["tags"] = json!([]);
     for (input, part) in [
-        (with("/family", json!("a b")), "Family contains invalid characters."),
-        (with("/family", Value::Null), "Family should not be null or empty."),
-        (with("/containerDefinitions", json!([])), "Container list cannot be empty."),
-        (with("/containerDefinitions", json!(many)), "at most 10"),
-        (with("/containerDefinitions", json!([one("a"), one("a")])), "Duplicate: 'a'"),
-        (with("/containerDefinitions/0/image", json!("")), "Container.image should not be null or empty."),
         (
-            with("/containerDefinitions", json!([{"name": "a", "image": "i", "essential": false}])),
+            with("/family", json!("a b")),
+            "Family contains invalid characters.",
+        ),
+        (
+            with("/family", Value::Null),
+            "Family should not be null or empty.",
+        ),
+        (
+            with("/containerDefinitions", json!([])),
+            "Container list cannot be empty.",
+        ),
+        (with("/containerDefinitions", json!(many)), "at most 10"),
+        (
+            with("/containerDefinitions", json!([one("a"), one("a")])),
+            "Duplicate: 'a'",
+        ),
+        (
+            with("/containerDefinitions/0/image", json!("")),
+            "Container.image should not be null or empty.",
+        ),
+        (
+            with(
+                "/containerDefinitions",
+                json!([{"name": "a", "image": "i", "essential": false}]),
+            ),
             "at least one essential container",
         ),
         (
             with("/memory", json!("300")),
             "No Fargate configuration exists for given values: 256 CPU, 300 memory.",
         ),
-        (with("/cpu", Value::Null), "Fargate requires that 'cpu' be defined at the task level."),
-        (with("/networkMode", json!("bridge")), "Fargate only supports network mode"),
-        (with("/containerDefinitions/0/healthCheck", json!({"command": ["x".repeat(70_000)]})), "Max allowed length is '65536' bytes."),
+        (
+            with("/cpu", Value::Null),
+            "Fargate requires that 'cpu' be defined at the task level.",
+        ),
+        (
+            with("/networkMode", json!("bridge")),
+            "Fargate only supports network mode",
+        ),
+        (
+            with(
+                "/containerDefinitions/0/healthCheck",
+                json!({"command": ["x".repeat(70_000)]}),
+            ),
+            "Max allowed length is '65536' bytes.",
+        ),
         (no_role, "to support ECR images"),
         (no_tags, "Tags can not be empty."),
     ] {
@@ -96,7 +142,10 @@ fn registering_is_refused_in_ecs_words() {
     }
     let mut described = definition("app", "app:1");
     described["revision"] = json!(3);
-    assert_eq!(world.refused("RegisterTaskDefinition", described).0, "SerializationException");
+    assert_eq!(
+        world.refused("RegisterTaskDefinition", described).0,
+        "SerializationException"
+    );
 }
 
 #[test]
@@ -106,9 +155,13 @@ fn revisions_go_up_and_never_come_back() {
         world.register("app", "app:1");
     }
     world.register("app-worker", "app:1");
-    world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "app:3"}));
+    world.ok(
+        "DeregisterTaskDefinition",
+        json!({"taskDefinition": "app:3"}),
+    );
     let describe = |world: &mut World, name: &str| {
-        world.ok("DescribeTaskDefinition", json!({"taskDefinition": name}))["taskDefinition"].clone()
+        world.ok("DescribeTaskDefinition", json!({"taskDefinition": name}))["taskDefinition"]
+            .clone()
     };
     assert_eq!(describe(&mut world, "app")["revision"], 2);
     let inactive = describe(&mut world, "app:3");
@@ -118,16 +171,30 @@ fn revisions_go_up_and_never_come_back() {
     let unknown = json!({"taskDefinition": "app:9"});
     assert_eq!(
         world.refused("DescribeTaskDefinition", unknown),
-        ("ClientException", "Unable to describe task definition.".to_owned())
+        (
+            "ClientException",
+            "Unable to describe task definition.".to_owned()
+        )
     );
     let list = |world: &mut World, input: Value| -> Vec<String> {
         let answer = world.ok("ListTaskDefinitions", input);
         let arns = answer["taskDefinitionArns"].as_array().unwrap();
-        arns.iter().map(|arn| text(arn).rsplit_once('/').unwrap().1.to_owned()).collect()
+        arns.iter()
+            .map(|arn| text(arn).rsplit_once('/').unwrap().1.to_owned())
+            .collect()
     };
     // familyPrefix is the whole name of a family.
-    assert_eq!(list(&mut world, json!({"familyPrefix": "app"})), ["app:1", "app:2", "app:4"]);
-    assert_eq!(list(&mut world, json!({"familyPrefix": "app", "sort": "DESC", "maxResults": 1})), ["app:4"]);
+    assert_eq!(
+        list(&mut world, json!({"familyPrefix": "app"})),
+        ["app:1", "app:2", "app:4"]
+    );
+    assert_eq!(
+        list(
+            &mut world,
+            json!({"familyPrefix": "app", "sort": "DESC", "maxResults": 1})
+        ),
+        ["app:4"]
+    );
     assert_eq!(list(&mut world, json!({"status": "INACTIVE"})), ["app:3"]);
     let families = world.ok("ListTaskDefinitionFamilies", json!({"familyPrefix": "app"}));
     assert_eq!(families["families"], json!(["app", "app-worker"]));
@@ -142,7 +209,10 @@ fn pages_join_up_though_the_list_changes_between_them() {
     let mut seen = Vec::new();
     let mut token = Value::Null;
     loop {
-        let page = world.ok("ListTaskDefinitions", json!({"maxResults": 100, "nextToken": token}));
+        let page = world.ok(
+            "ListTaskDefinitions",
+            json!({"maxResults": 100, "nextToken": token}),
+        );
         seen.extend(page["taskDefinitionArns"].as_array().unwrap().clone());
         // Something on the pages already read goes away.
         let done = json!({"taskDefinition": format!("f{:03}:1", seen.len() / 100)});
@@ -156,7 +226,10 @@ fn pages_join_up_though_the_list_changes_between_them() {
     seen.dedup();
     assert_eq!(seen.len(), 250);
     for bad in [json!({"maxResults": 101}), json!({"nextToken": "zz"})] {
-        assert_eq!(world.refused("ListTaskDefinitions", bad).0, "InvalidParameterException");
+        assert_eq!(
+            world.refused("ListTaskDefinitions", bad).0,
+            "InvalidParameterException"
+        );
     }
 }
 
@@ -169,18 +242,35 @@ fn tags_come_and_go() {
     for arn in [definition.as_str(), service.as_str(), cluster] {
         let tags = json!([{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]);
         world.ok("TagResource", json!({"resourceArn": arn, "tags": tags}));
-        world.ok("TagResource", json!({"resourceArn": arn, "tags": [{"key": "a", "value": "3"}]}));
-        world.ok("UntagResource", json!({"resourceArn": arn, "tagKeys": ["b"]}));
+        world.ok(
+            "TagResource",
+            json!({"resourceArn": arn, "tags": [{"key": "a", "value": "3"}]}),
+        );
+        world.ok(
+            "UntagResource",
+            json!({"resourceArn": arn, "tagKeys": ["b"]}),
+        );
         let answer = world.ok("ListTagsForResource", json!({"resourceArn": arn}));
         assert_eq!(answer["tags"], json!([{"key": "a", "value": "3"}]), "{arn}");
     }
     let reserved = json!({"resourceArn": cluster, "tags": [{"key": "aws:x", "value": "1"}]});
-    assert_eq!(world.refused("TagResource", reserved).0, "InvalidParameterException");
-    let many: Vec<_> = (0..50).map(|n| json!({"key": format!("k{n}"), "value": ""})).collect();
+    assert_eq!(
+        world.refused("TagResource", reserved).0,
+        "InvalidParameterException"
+    );
+    let many: Vec<_> = (0..50)
+        .map(|n| json!({"key": format!("k{n}"), "value": ""}))
+        .collect();
     let too_many = json!({"resourceArn": cluster, "tags": many});
-    assert_eq!(world.refused("TagResource", too_many).0, "InvalidParameterException");
+    assert_eq!(
+        world.refused("TagResource", too_many).0,
+        "InvalidParameterException"
+    );
     let nothing = json!({"resourceArn": format!("{cluster}x")});
-    assert_eq!(world.refused("ListTagsForResource", nothing).0, "ResourceNotFoundException");
+    assert_eq!(
+        world.refused("ListTagsForResource", nothing).0,
+        "ResourceNotFoundException"
+    );
 }
 
 #[test]
@@ -189,15 +279,33 @@ fn a_cluster_in_use_stays() {
     world.serve("app", "app:1", 1);
     world.pass(30);
     let c = json!({"cluster": "c"});
-    assert_eq!(world.refused("DeleteCluster", c.clone()).0, "ClusterContainsServicesException");
+    assert_eq!(
+        world.refused("DeleteCluster", c.clone()).0,
+        "ClusterContainsServicesException"
+    );
     let answer = world.ok("DescribeClusters", json!({"clusters": ["c", "d"]}));
     assert_eq!(answer["clusters"][0]["runningTasksCount"], 1);
     assert_eq!(answer["clusters"][0]["activeServicesCount"], 1);
     assert_eq!(answer["failures"][0]["reason"], "MISSING");
-    world.ok("DeleteService", json!({"cluster": "c", "service": "app", "force": true}));
-    assert_eq!(world.refused("DeleteCluster", c.clone()).0, "ClusterContainsTasksException");
+    world.ok(
+        "DeleteService",
+        json!({"cluster": "c", "service": "app", "force": true}),
+    );
+    assert_eq!(
+        world.refused("DeleteCluster", c.clone()).0,
+        "ClusterContainsTasksException"
+    );
     world.pass(30);
-    assert_eq!(world.ok("DeleteCluster", c.clone())["cluster"]["status"], "INACTIVE");
-    assert_eq!(world.refused("ListTasks", c), ("ClusterNotFoundException", "Cluster not found.".to_owned()));
-    assert_eq!(world.refused("StartTask", json!({})).0, "UnknownOperationException");
+    assert_eq!(
+        world.ok("DeleteCluster", c.clone())["cluster"]["status"],
+        "INACTIVE"
+    );
+    assert_eq!(
+        world.refused("ListTasks", c),
+        ("ClusterNotFoundException", "Cluster not found.".to_owned())
+    );
+    assert_eq!(
+        world.refused("StartTask", json!({})).0,
+        "UnknownOperationException"
+    );
 }

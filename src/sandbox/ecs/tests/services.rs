@@ -18,7 +18,10 @@ fn a_new_service_becomes_steady() {
     assert_eq!(world.records("app")[0]["status"], "PENDING");
     world.pass(3);
     let early = world.service("app");
-    assert_eq!((&early["pendingCount"], &early["runningCount"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&early["pendingCount"], &early["runningCount"]),
+        (&json!(2), &json!(0))
+    );
     assert_eq!(world.records("app")[0]["status"], "IN_PROGRESS");
     world.pass(20);
     let service = world.service("app");
@@ -26,19 +29,40 @@ fn a_new_service_becomes_steady() {
     assert_eq!(deployment["status"], "PRIMARY");
     assert_eq!(deployment["rolloutState"], "COMPLETED");
     let id = text(&deployment["id"]);
-    assert_eq!(deployment["rolloutStateReason"], format!("ECS deployment {id} completed."));
+    assert_eq!(
+        deployment["rolloutStateReason"],
+        format!("ECS deployment {id} completed.")
+    );
     assert_eq!(id.len(), "ecs-svc/".len() + 19);
     assert_eq!(service["runningCount"], 2);
-    let events: Vec<_> = service["events"].as_array().unwrap().iter().map(|e| text(&e["message"])).collect();
+    let events: Vec<_> = service["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| text(&e["message"]))
+        .collect();
     assert_eq!(events[0], "(service app) has reached a steady state.");
-    assert_eq!(events[1], format!("(service app) (deployment {id}) deployment completed."));
-    assert!(events[2].starts_with("(service app) has started 2 tasks: (task "), "{}", events[2]);
+    assert_eq!(
+        events[1],
+        format!("(service app) (deployment {id}) deployment completed.")
+    );
+    assert!(
+        events[2].starts_with("(service app) has started 2 tasks: (task "),
+        "{}",
+        events[2]
+    );
     let record = &world.records("app")[0];
     assert_eq!(record["status"], "SUCCESSFUL");
     assert_eq!(record["targetServiceRevision"]["runningTaskCount"], 2);
     assert_eq!(record["sourceServiceRevisions"], json!([]));
-    assert_eq!(record["deploymentCircuitBreaker"]["status"], "MONITORING_COMPLETE");
-    assert_eq!(service["currentServiceDeployment"], record["serviceDeploymentArn"]);
+    assert_eq!(
+        record["deploymentCircuitBreaker"]["status"],
+        "MONITORING_COMPLETE"
+    );
+    assert_eq!(
+        service["currentServiceDeployment"],
+        record["serviceDeploymentArn"]
+    );
     // A service at rest costs nothing.
     assert_eq!(world.ecs.next_event(), None);
 }
@@ -59,7 +83,9 @@ fn a_rollout_keeps_the_old_tasks_until_the_new_ones_are_healthy() {
         world.pass(1);
         let service = world.service("app");
         least = least.min(service["runningCount"].as_u64().unwrap());
-        most = most.max(service["runningCount"].as_u64().unwrap() + service["pendingCount"].as_u64().unwrap());
+        most = most.max(
+            service["runningCount"].as_u64().unwrap() + service["pendingCount"].as_u64().unwrap(),
+        );
     }
     assert_eq!(least, 3, "minimumHealthyPercent 100");
     assert_eq!(most, 6, "maximumPercent 200");
@@ -69,7 +95,10 @@ fn a_rollout_keeps_the_old_tasks_until_the_new_ones_are_healthy() {
     assert!(says(&service, "has stopped 3 running tasks: (task "));
     let record = &world.records("app")[0];
     assert_eq!(record["status"], "SUCCESSFUL");
-    assert_eq!(record["sourceServiceRevisions"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        record["sourceServiceRevisions"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -89,7 +118,10 @@ fn percentages_below_a_hundred_roll_within_the_capacity() {
         assert!(running.as_u64().unwrap() >= 2);
         assert!(running.as_u64().unwrap() + pending.as_u64().unwrap() <= 4);
     }
-    assert_eq!(world.service("app")["deployments"][0]["rolloutState"], "COMPLETED");
+    assert_eq!(
+        world.service("app")["deployments"][0]["rolloutState"],
+        "COMPLETED"
+    );
 }
 
 #[test]
@@ -104,13 +136,22 @@ fn percentages_that_leave_no_room_are_complained_of() {
     world.pass(600);
     let stuck = world.service("app");
     assert_eq!(stuck["deployments"][0]["rolloutState"], "IN_PROGRESS");
-    assert!(says(&stuck, "was unable to stop or start tasks during a deployment"));
-    world.update("app", json!({"deploymentConfiguration": {"maximumPercent": 200}}));
+    assert!(says(
+        &stuck,
+        "was unable to stop or start tasks during a deployment"
+    ));
+    world.update(
+        "app",
+        json!({"deploymentConfiguration": {"maximumPercent": 200}}),
+    );
     world.pass(60);
     let service = world.service("app");
     assert_eq!(service["deployments"][0]["rolloutState"], "COMPLETED");
     // What the update left out kept its value.
-    assert_eq!(service["deploymentConfiguration"]["minimumHealthyPercent"], 100);
+    assert_eq!(
+        service["deploymentConfiguration"]["minimumHealthyPercent"],
+        100
+    );
 }
 
 #[test]
@@ -129,23 +170,45 @@ fn the_breaker_rolls_back_to_the_completed_deployment() {
             seen.push(status);
         }
     }
-    assert_eq!(seen, ["IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL"]);
+    assert_eq!(
+        seen,
+        ["IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL"]
+    );
     let service = world.service("app");
     assert!(text(&service["taskDefinition"]).ends_with("app:1"));
     assert_eq!(service["deployments"].as_array().unwrap().len(), 1);
     assert_eq!(service["deployments"][0]["rolloutState"], "COMPLETED");
-    let (bad, good) = (text(&bad["deployments"][0]["id"]), text(&good["deployments"][0]["id"]));
-    assert!(says(&service, &format!("(deployment {bad}) deployment failed: tasks failed to start.")));
-    assert!(says(&service, &format!("rolling back to deployment {good}.")));
+    let (bad, good) = (
+        text(&bad["deployments"][0]["id"]),
+        text(&good["deployments"][0]["id"]),
+    );
+    assert!(says(
+        &service,
+        &format!("(deployment {bad}) deployment failed: tasks failed to start.")
+    ));
+    assert!(says(
+        &service,
+        &format!("rolling back to deployment {good}.")
+    ));
     let records = world.records("app");
-    assert_eq!(records.len(), 2, "the rollback is no service deployment of its own");
+    assert_eq!(
+        records.len(),
+        2,
+        "the rollback is no service deployment of its own"
+    );
     let record = &records[0];
-    assert_eq!(record["deploymentCircuitBreaker"], json!({"status": "TRIGGERED", "failureCount": 3, "threshold": 3}));
+    assert_eq!(
+        record["deploymentCircuitBreaker"],
+        json!({"status": "TRIGGERED", "failureCount": 3, "threshold": 3})
+    );
     assert_eq!(
         record["statusReason"],
         "Service deployment rolled back because the circuit breaker threshold was exceeded."
     );
-    assert_eq!(record["rollback"]["serviceRevisionArn"], records[1]["targetServiceRevision"]["arn"]);
+    assert_eq!(
+        record["rollback"]["serviceRevisionArn"],
+        records[1]["targetServiceRevision"]["arn"]
+    );
 }
 
 #[test]
@@ -165,10 +228,16 @@ fn in_a_rollback_the_failed_deployment_stays_in_sight_until_it_drained() {
     assert_eq!(primary["rolloutState"], "IN_PROGRESS");
     assert_eq!(
         primary["rolloutStateReason"],
-        format!("ECS deployment circuit breaker: rolling back to deploymentId {}.", text(&primary["id"]))
+        format!(
+            "ECS deployment circuit breaker: rolling back to deploymentId {}.",
+            text(&primary["id"])
+        )
     );
     assert_eq!(failed["status"], "ACTIVE");
-    assert_eq!(failed["rolloutStateReason"], "ECS deployment circuit breaker: tasks failed to start.");
+    assert_eq!(
+        failed["rolloutStateReason"],
+        "ECS deployment circuit breaker: tasks failed to start."
+    );
     assert!(text(&failed["taskDefinition"]).ends_with(":2"));
 }
 
@@ -179,18 +248,30 @@ fn the_breaker_stalls_where_nothing_ever_completed() {
     world.pass(3600);
     let service = world.service("app");
     let deployment = &service["deployments"][0];
-    assert_eq!((&deployment["status"], &deployment["rolloutState"]), (&json!("PRIMARY"), &json!("FAILED")));
+    assert_eq!(
+        (&deployment["status"], &deployment["rolloutState"]),
+        (&json!("PRIMARY"), &json!("FAILED"))
+    );
     assert_eq!(service["runningCount"], 0);
     let record = &world.records("app")[0];
     assert_eq!(record["status"], "ROLLBACK_FAILED");
-    assert_eq!(record["statusReason"], "No rollback candidate was found to run the rollback.");
+    assert_eq!(
+        record["statusReason"],
+        "No rollback candidate was found to run the rollback."
+    );
     // Nothing is tried any more, until somebody asks.
     world.pass(3600);
-    assert_eq!(world.list_tasks(json!({"desiredStatus": "STOPPED"})).len(), 0);
+    assert_eq!(
+        world.list_tasks(json!({"desiredStatus": "STOPPED"})).len(),
+        0
+    );
     world.register("app", "app:1");
     world.update("app", json!({"taskDefinition": "app:2"}));
     world.pass(60);
-    assert_eq!(world.service("app")["deployments"][0]["rolloutState"], "COMPLETED");
+    assert_eq!(
+        world.service("app")["deployments"][0]["rolloutState"],
+        "COMPLETED"
+    );
 }
 
 #[test]
@@ -221,7 +302,9 @@ fn without_a_breaker_a_crash_loop_goes_on_with_growing_patience() {
     input["deploymentConfiguration"] = json!({});
     world.ok("CreateService", input);
     world.pass(300);
-    let early = world.service("app")["deployments"][0]["failedTasks"].as_u64().unwrap();
+    let early = world.service("app")["deployments"][0]["failedTasks"]
+        .as_u64()
+        .unwrap();
     assert!(early > 4, "{early}");
     world.pass(86_400);
     let service = world.service("app");
@@ -229,7 +312,11 @@ fn without_a_breaker_a_crash_loop_goes_on_with_growing_patience() {
     assert!(late > early && late < early + 90, "{early} then {late}");
     assert_eq!(service["deployments"][0]["rolloutState"], "IN_PROGRESS");
     assert_eq!(world.records("app")[0]["status"], "IN_PROGRESS");
-    assert_eq!(service["events"].as_array().unwrap().len(), 100);
+    world.pass(400_000);
+    assert_eq!(
+        world.service("app")["events"].as_array().unwrap().len(),
+        100
+    );
 }
 
 #[test]
@@ -251,7 +338,11 @@ fn a_second_update_supersedes_the_first() {
     let service = world.service("app");
     assert_eq!(service["deployments"].as_array().unwrap().len(), 1);
     assert!(text(&service["taskDefinition"]).ends_with(":3"));
-    let statuses: Vec<_> = world.records("app").iter().map(|r| text(&r["status"])).collect();
+    let statuses: Vec<_> = world
+        .records("app")
+        .iter()
+        .map(|r| text(&r["status"]))
+        .collect();
     assert_eq!(statuses, ["SUCCESSFUL", "STOPPED", "SUCCESSFUL"]);
 }
 
@@ -287,7 +378,10 @@ fn a_service_scaled_to_nothing_completes() {
     let mut world = World::new(json!([]));
     world.serve("app", "app:1", 0);
     world.pass(2);
-    assert_eq!(world.service("app")["deployments"][0]["rolloutState"], "COMPLETED");
+    assert_eq!(
+        world.service("app")["deployments"][0]["rolloutState"],
+        "COMPLETED"
+    );
     assert_eq!(world.records("app")[0]["status"], "SUCCESSFUL");
     world.update("app", json!({"desiredCount": 2}));
     world.pass(30);
@@ -302,7 +396,10 @@ fn a_task_that_crashes_after_the_rollout_is_replaced() {
     let mut world = World::new(json!([{"when": {}, "then": {"crash": {"after": "60s"}}}]));
     world.serve("app", "app:1", 1);
     world.pass(30);
-    assert_eq!(world.service("app")["deployments"][0]["rolloutState"], "COMPLETED");
+    assert_eq!(
+        world.service("app")["deployments"][0]["rolloutState"],
+        "COMPLETED"
+    );
     world.pass(60);
     let service = world.service("app");
     assert_eq!(service["runningCount"], 1);
@@ -316,14 +413,18 @@ fn a_task_that_crashes_after_the_rollout_is_replaced() {
 
 #[test]
 fn unhealthy_tasks_trip_the_breaker_too() {
-    let mut world = World::new(json!([{"when": {"image": "*:sick"}, "then": {"unhealthy": {"after": "2s"}}}]));
+    let mut world =
+        World::new(json!([{"when": {"image": "*:sick"}, "then": {"unhealthy": {"after": "2s"}}}]));
     world.serve("app", "app:1", 1);
     world.pass(30);
     world.register("app", "app:sick");
     world.update("app", json!({"taskDefinition": "app:2"}));
     world.pass(120);
     assert_eq!(world.records("app")[0]["status"], "ROLLBACK_SUCCESSFUL");
-    assert!(says(&world.service("app"), "failed container health checks."));
+    assert!(says(
+        &world.service("app"),
+        "failed container health checks."
+    ));
 }
 
 #[test]
@@ -338,10 +439,16 @@ fn what_cannot_be_placed_or_pulled_never_runs() {
     world.serve("slow", "app:slow", 1);
     world.pass(3600);
     let huge = world.service("huge");
-    assert!(says(&huge, "was unable to place a task. Reason: RESOURCE:CPU."));
+    assert!(says(
+        &huge,
+        "was unable to place a task. Reason: RESOURCE:CPU."
+    ));
     assert_eq!(huge["deployments"][0]["rolloutState"], "FAILED");
     let gone = world.service("gone");
-    assert!(says(&gone, "was unable to place a task. Reason: CannotPullContainerError"));
+    assert!(says(
+        &gone,
+        "was unable to place a task. Reason: CannotPullContainerError"
+    ));
     assert_eq!(gone["deployments"][0]["rolloutState"], "FAILED");
     let slow = world.service("slow");
     assert_eq!(slow["deployments"][0]["rolloutState"], "IN_PROGRESS");
@@ -356,7 +463,10 @@ fn a_deleted_service_drains_and_is_still_described() {
     let delete = json!({"cluster": "c", "service": "app"});
     let (code, message) = world.refused("DeleteService", delete.clone());
     assert_eq!(code, "InvalidParameterException");
-    assert_eq!(message, "The service cannot be stopped while it is scaled above 0.");
+    assert_eq!(
+        message,
+        "The service cannot be stopped while it is scaled above 0."
+    );
     world.update("app", json!({"desiredCount": 0}));
     let gone = world.ok("DeleteService", delete.clone());
     assert_eq!(gone["service"]["status"], "DRAINING");
@@ -365,9 +475,17 @@ fn a_deleted_service_drains_and_is_still_described() {
     assert_eq!(message, "Unable to Start a service that is still Draining.");
     world.pass(30);
     assert_eq!(world.service("app")["status"], "INACTIVE");
-    assert!(world.ok("ListServices", json!({"cluster": "c"}))["serviceArns"].as_array().unwrap().is_empty());
+    assert!(
+        world.ok("ListServices", json!({"cluster": "c"}))["serviceArns"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     let update = json!({"cluster": "c", "service": "app", "desiredCount": 1});
-    assert_eq!(world.refused("UpdateService", update).0, "ServiceNotActiveException");
+    assert_eq!(
+        world.refused("UpdateService", update).0,
+        "ServiceNotActiveException"
+    );
     again["desiredCount"] = json!(2);
     world.ok("CreateService", again);
     world.pass(30);
@@ -380,7 +498,10 @@ fn a_service_is_made_once() {
     let mut world = World::new(json!([]));
     let first = world.serve("app", "app:1", 1);
     let second = world.ok("CreateService", service("app", 1))["service"].clone();
-    assert_eq!(first["deployments"][0]["id"], second["deployments"][0]["id"]);
+    assert_eq!(
+        first["deployments"][0]["id"],
+        second["deployments"][0]["id"]
+    );
     let (_, message) = world.refused("CreateService", service("app", 2));
     assert_eq!(message, "Creation of service was not idempotent.");
 }
@@ -396,31 +517,52 @@ fn services_are_refused_as_ecs_refuses_them() {
         input
     };
     for (input, code, message) in [
-        (with("cluster", json!("nope")), "ClusterNotFoundException", "Cluster not found."),
-        (with("taskDefinition", json!("app:9")), "ClientException", "TaskDefinition not found."),
+        (
+            with("cluster", json!("nope")),
+            "ClusterNotFoundException",
+            "Cluster not found.",
+        ),
+        (
+            with("taskDefinition", json!("app:9")),
+            "ClientException",
+            "TaskDefinition not found.",
+        ),
         (
             with("networkConfiguration", Value::Null),
             "InvalidParameterException",
             "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
         ),
         (
-            with("capacityProviderStrategy", json!([{"capacityProvider": "FARGATE", "weight": 1}])),
+            with(
+                "capacityProviderStrategy",
+                json!([{"capacityProvider": "FARGATE", "weight": 1}]),
+            ),
             "InvalidParameterException",
             "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
         ),
     ] {
-        assert_eq!(world.refused("CreateService", input), (code, message.to_owned()));
+        assert_eq!(
+            world.refused("CreateService", input),
+            (code, message.to_owned())
+        );
     }
-    let update = |definition: &str| json!({"cluster": "c", "service": "app", "taskDefinition": definition});
+    let update =
+        |definition: &str| json!({"cluster": "c", "service": "app", "taskDefinition": definition});
     world.register("app", "app:2");
-    world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "app:2"}));
+    world.ok(
+        "DeregisterTaskDefinition",
+        json!({"taskDefinition": "app:2"}),
+    );
     let inactive = ("ClientException", "TaskDefinition is inactive".to_owned());
     assert_eq!(world.refused("UpdateService", update("app:2")), inactive);
     // The family alone means its newest ACTIVE revision, which the service has.
     world.ok("UpdateService", update("app"));
     assert_eq!(world.records("app").len(), 1);
     let missing = json!({"cluster": "c", "service": "nope", "desiredCount": 1});
-    assert_eq!(world.refused("UpdateService", missing).0, "ServiceNotFoundException");
+    assert_eq!(
+        world.refused("UpdateService", missing).0,
+        "ServiceNotFoundException"
+    );
 }
 
 #[test]
@@ -462,7 +604,10 @@ fn describing_fills_in_what_nobody_sent() {
     ] {
         assert_eq!(service[name], wanted, "{name}");
     }
-    assert_eq!(service["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"], "DISABLED");
+    assert_eq!(
+        service["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"],
+        "DISABLED"
+    );
     let configuration = &service["deploymentConfiguration"];
     assert_eq!(configuration["maximumPercent"], 200);
     assert_eq!(configuration["minimumHealthyPercent"], 100);

@@ -1,0 +1,313 @@
+//! Carries out a plan's steps, as they stand and in order.
+//!
+//! Every call that cannot be repeated is written down before it is made, and its answer after it.
+//! A crash anywhere between leaves a record that the next pass knows how to read.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::aws::Clients;
+use crate::aws::ecs::RunTaskAnswer;
+use crate::aws::error::{AwsError, ErrorClass};
+use crate::model::ledger::{
+    Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout, RolloutState, RunState,
+};
+use crate::model::plan::Step;
+use crate::resource::meta::ReleaseKey;
+use crate::store::{ClaimOutcome, ControllerStore, StoreError};
+
+/// Why a step was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// AWS.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// RunTask answered with `failures[]`: nothing was started, and it is tried again.
+    #[error("{0}")]
+    NotStarted(String),
+}
+
+/// Whether AWS certainly did not do it, and will not until a person changes something.
+pub fn is_refusal(error: &AwsError) -> bool {
+    matches!(
+        error.class,
+        ErrorClass::Denied | ErrorClass::Refused | ErrorClass::NotFound
+    )
+}
+
+/// Carries out steps of one Release.
+pub struct Executor<'a> {
+    /// The Environment's account and Region.
+    pub clients: Clients,
+    /// The table, fenced.
+    pub writer: &'a ControllerStore,
+    /// The Release.
+    pub key: &'a ReleaseKey,
+    /// Identity of the Release object.
+    pub uid: &'a str,
+    /// The moment, for what is written down.
+    pub now: &'a (dyn Fn() -> Timestamp + Send + Sync),
+}
+
+impl Executor<'_> {
+    /// Carries out one step.
+    ///
+    /// # Errors
+    /// When it was not done, or nobody knows; the record tells the next pass.
+    pub async fn carry_out(&self, step: &Step) -> Result<(), StepError> {
+        match step {
+            Step::RecordRevision { revision, contents } => {
+                self.record_revision(revision, contents).await
+            }
+            Step::UpdateRevision(revision) => {
+                self.writer.put_revision(self.key, revision).await?;
+                Ok(())
+            }
+            Step::DeleteRevision(revision) => {
+                Ok(self.writer.delete_revision(self.key, revision).await?)
+            }
+            Step::Claim(claim) => self.claim(claim).await,
+            Step::Unclaim(claim) => Ok(self.writer.unclaim(claim).await?),
+            Step::RecordRegistration(registration) => {
+                self.writer.put_registration(registration).await?;
+                Ok(())
+            }
+            Step::RegisterTaskDefinition {
+                registration,
+                content,
+            } => self.register(registration, content).await,
+            Step::DeregisterTaskDefinition { registration, arn } => {
+                self.deregister(registration, arn).await
+            }
+            Step::RunMigration { run, input } => self.run_migration(run, input).await,
+            Step::RecordMigration(run) => {
+                self.writer.put_migration(self.key, run).await?;
+                Ok(())
+            }
+            Step::StopTask {
+                run,
+                cluster,
+                task,
+                reason,
+            } => {
+                self.writer.put_migration(self.key, run).await?;
+                self.may_write().await?;
+                Ok(self.clients.ecs.stop_task(cluster, task, reason).await?)
+            }
+            Step::UpdateService {
+                rollout,
+                cluster,
+                service,
+                task_definition,
+            } => {
+                self.update_service(rollout, cluster, service, task_definition)
+                    .await
+            }
+            Step::RecordRollout(rollout) => {
+                self.writer.put_rollout(self.key, rollout).await?;
+                Ok(())
+            }
+            Step::PutRule { .. }
+            | Step::PutTargets { .. }
+            | Step::RemoveTargets { .. }
+            | Step::DeleteRule { .. }
+            | Step::TagRule { .. } => self.write_rule(step).await,
+            Step::FinishRequest { id } => Ok(self.writer.finish_request(self.key, id).await?),
+            Step::FinishDeletion => Ok(self.writer.finish_deletion(self.key, self.uid).await?),
+        }
+    }
+
+    /// A controller that lost its lease makes no AWS call that changes something. The call that
+    /// slips through between this look and the loss is harmless when repeated.
+    async fn may_write(&self) -> Result<(), StepError> {
+        if self.writer.holds_lease().await? {
+            return Ok(());
+        }
+        // The next fenced write says so with both epochs.
+        Err(StepError::Store(StoreError::LostLease {
+            held: self.writer.take_lease().await?,
+        }))
+    }
+
+    async fn record_revision(
+        &self,
+        revision: &Revision,
+        contents: &[DefinitionContent],
+    ) -> Result<(), StepError> {
+        for content in contents {
+            self.writer
+                .put_definition(&content.hash, &content.content)
+                .await?;
+        }
+        self.writer.put_revision(self.key, revision).await?;
+        Ok(())
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<(), StepError> {
+        match self.writer.claim(claim).await? {
+            ClaimOutcome::Held => Ok(()),
+            // Somebody was faster; the next pass finds and names it.
+            ClaimOutcome::HeldBy(_) => Err(StoreError::Conflict(claim.arn.clone()).into()),
+        }
+    }
+
+    async fn register(&self, intent: &Registration, content: &Value) -> Result<(), StepError> {
+        let intended = self.writer.put_registration(intent).await?;
+        self.may_write().await?;
+        match self.clients.ecs.register_task_definition(content).await {
+            Ok(arn) => {
+                let done = Registration {
+                    arn: Some(arn),
+                    ..intended
+                };
+                self.writer.put_registration(&done).await?;
+                Ok(())
+            }
+            Err(error) => {
+                if certainly_not_done(&error) {
+                    let refused = Registration {
+                        refused: true,
+                        ..intended
+                    };
+                    self.writer.put_registration(&refused).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn deregister(&self, registration: &Registration, arn: &str) -> Result<(), StepError> {
+        self.may_write().await?;
+        self.clients.ecs.deregister_task_definition(arn).await?;
+        let done = Registration {
+            deregistered: true,
+            ..registration.clone()
+        };
+        self.writer.put_registration(&done).await?;
+        Ok(())
+    }
+
+    async fn run_migration(&self, intent: &MigrationRun, input: &Value) -> Result<(), StepError> {
+        let intended = self.writer.put_migration(self.key, intent).await?;
+        self.may_write().await?;
+        match self.clients.ecs.run_task(input).await {
+            Ok(answer) => self.started(intended, answer).await,
+            Err(error) => {
+                // The token was used before, with other parameters: its task is ours.
+                if let Some(task) = error.resource_ids().into_iter().next() {
+                    return self.runs(intended, task, None).await;
+                }
+                if certainly_not_done(&error) {
+                    let not_started = MigrationRun {
+                        state: RunState::NotStarted,
+                        message: Some(error.to_string()),
+                        ..intended
+                    };
+                    self.writer.put_migration(self.key, &not_started).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn started(
+        &self,
+        intended: MigrationRun,
+        answer: RunTaskAnswer,
+    ) -> Result<(), StepError> {
+        if let Some(task) = answer.tasks.into_iter().next() {
+            return self.runs(intended, task.arn, task.created_at).await;
+        }
+        let reasons: Vec<String> = answer
+            .failures
+            .iter()
+            .map(|failure| match &failure.detail {
+                Some(detail) => format!("{} ({detail})", failure.reason),
+                None => failure.reason.clone(),
+            })
+            .collect();
+        let message = format!("RunTask started nothing: {}", reasons.join(", "));
+        let not_started = MigrationRun {
+            state: RunState::NotStarted,
+            refusals: intended.refusals + 1,
+            message: Some(message.clone()),
+            ..intended
+        };
+        self.writer.put_migration(self.key, &not_started).await?;
+        Err(StepError::NotStarted(message))
+    }
+
+    async fn runs(
+        &self,
+        intended: MigrationRun,
+        task: String,
+        created_at: Option<Timestamp>,
+    ) -> Result<(), StepError> {
+        let run = MigrationRun {
+            state: RunState::Started,
+            task_arn: Some(task),
+            started_at: Some(created_at.unwrap_or_else(self.now)),
+            ..intended
+        };
+        self.writer.put_migration(self.key, &run).await?;
+        Ok(())
+    }
+
+    async fn update_service(
+        &self,
+        intent: &Rollout,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Result<(), StepError> {
+        let asked = self.writer.put_rollout(self.key, intent).await?;
+        self.may_write().await?;
+        match self
+            .clients
+            .ecs
+            .update_service(cluster, service, task_definition)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                if certainly_not_done(&error) {
+                    let taken_back = Rollout {
+                        state: RolloutState::Superseded,
+                        ..asked
+                    };
+                    self.writer.put_rollout(self.key, &taken_back).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Every write of a rule may be repeated: each says the whole of what it sets.
+    async fn write_rule(&self, step: &Step) -> Result<(), StepError> {
+        self.may_write().await?;
+        let events = &self.clients.events;
+        match step {
+            Step::PutRule { input } => {
+                events.put_rule(input).await?;
+            }
+            Step::PutTargets { input } => events.put_targets(input).await?,
+            Step::RemoveTargets { rule, ids } => events.remove_targets(rule, ids).await?,
+            Step::DeleteRule { rule } => events.delete_rule(rule).await?,
+            Step::TagRule { arn, tags } => {
+                let tags: BTreeMap<String, String> = tags.clone();
+                events.tag_rule(arn, &tags).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn certainly_not_done(error: &AwsError) -> bool {
+    is_refusal(error) || error.class == ErrorClass::Throttled
+}

@@ -1,0 +1,277 @@
+//! The commands of the README, in the order in which it tells them.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use crate::support::{Sandbox, command, fixture, folder, http, path};
+
+#[test]
+fn two_appliers_do_not_undo_each_other() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    let again = sandbox.expect(0, &["apply", "-f", path(&fixture("rails/release.yaml"))]);
+    assert_eq!(again.stdout, "release/production/rails unchanged\n");
+    let set = sandbox.expect(
+        0,
+        &["set", "image", "rails", "app=1f0e8a7", "--applier", "ci"],
+    );
+    assert_eq!(
+        set.stdout,
+        "release/production/rails configured\n  spec.images.app.tag: 9d3c2f1 -> 1f0e8a7\n"
+    );
+    let kept = sandbox.expect(0, &["apply", "-f", path(&fixture("rails/release.yaml"))]);
+    assert!(
+        kept.stdout
+            .contains("kept spec.images.app.tag: 1f0e8a7, set by ci"),
+        "{}",
+        kept.shown()
+    );
+    let forced = sandbox.expect(
+        0,
+        &[
+            "apply",
+            "--force",
+            "-f",
+            path(&fixture("rails/release.yaml")),
+        ],
+    );
+    assert!(
+        forced
+            .stdout
+            .contains("spec.images.app.tag: 1f0e8a7 -> 9d3c2f1"),
+        "{}",
+        forced.shown()
+    );
+}
+
+#[test]
+fn suspended_stays_suspended() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    sandbox.expect(0, &["suspend", "rails"]);
+    let once = sandbox.expect(0, &["run", "--once", "-o", "json"]).json();
+    assert_eq!(once["suspended"], serde_json::json!(["production/rails"]));
+    sandbox.expect(0, &["apply", "-f", path(&fixture("rails/release.yaml"))]);
+    let calls = sandbox.page("GET", "/_sandbox/calls", "");
+    for write in [
+        "RunTask",
+        "RegisterTaskDefinition",
+        "UpdateService",
+        "PutRule",
+    ] {
+        assert!(!calls.contains(write), "{write} in {calls}");
+    }
+    let waited = sandbox.expect(2, &["wait", "rails"]);
+    assert!(waited.stderr.contains("is suspended"), "{}", waited.shown());
+    sandbox.expect(0, &["resume", "rails"]);
+    sandbox.expect(0, &["run", "--once"]);
+}
+
+#[test]
+fn a_failed_migration_is_told_and_tried_again_when_asked() {
+    let rules = folder("failing-migration").join("rules.json");
+    std::fs::write(&rules, r#"[{"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "5s", "exitCode": 3}}}]"#).unwrap();
+    let sandbox = Sandbox::start("rails", &["--rules", path(&rules)]);
+    sandbox.apply("rails");
+    let once = sandbox.expect(1, &["run", "--once"]);
+    assert!(
+        once.stdout.contains("Stalled MigrationFailed"),
+        "{}",
+        once.shown()
+    );
+    let waited = sandbox.expect(1, &["wait", "rails"]);
+    assert!(
+        waited.stderr.contains("exit code 3") || waited.stderr.contains("exited 3"),
+        "{}",
+        waited.shown()
+    );
+    let list = sandbox.expect(0, &["migration", "list", "rails"]).stdout;
+    assert!(
+        list.contains("Failed") && list.contains("EssentialContainerExited"),
+        "{list}"
+    );
+    sandbox.page(
+        "PUT",
+        "/_sandbox/rules",
+        r#"[{"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "5s"}}}]"#,
+    );
+    let resolve = sandbox.expect(
+        2,
+        &["migration", "resolve", "rails/db-migrate", "--succeeded"],
+    );
+    assert!(
+        resolve.stderr.contains("known to have failed"),
+        "{}",
+        resolve.shown()
+    );
+    sandbox.expect(0, &["retry", "rails"]);
+    sandbox.expect(0, &["run", "--once"]);
+    let runs = sandbox
+        .expect(0, &["migration", "list", "-o", "json"])
+        .json();
+    assert_eq!(runs["items"][0]["state"], "Succeeded", "{runs:#}");
+    let again = sandbox.expect(2, &["migration", "retry", "rails/db-migrate"]);
+    assert!(again.stderr.contains("not run again"), "{}", again.shown());
+}
+
+#[test]
+fn what_is_not_there_stalls_or_waits_with_its_name() {
+    let release = std::fs::read_to_string(fixture("rails/release.yaml")).unwrap();
+    let environment = std::fs::read_to_string(fixture("rails/environment.yaml")).unwrap();
+    for (name, environment, release, sentence) in [
+        (
+            "cluster",
+            environment.replace("rails-production", "rails-prod"),
+            release.clone(),
+            "rails-prod",
+        ),
+        (
+            "service",
+            environment.clone(),
+            release.replace("name: shoryuken", "name: sidekiq"),
+            "sidekiq",
+        ),
+        (
+            "family",
+            environment.clone(),
+            release.replace("rails-oneoff", "rails-one-off"),
+            "rails-one-off",
+        ),
+        (
+            "repository",
+            environment.clone(),
+            release.replace("/rails/app", "/rails/web"),
+            "rails/web",
+        ),
+        (
+            "tag",
+            environment.clone(),
+            release
+                .replace("9d3c2f1", "nosuchtag")
+                .replace("spec:\n", "spec:\n  imageTimeout: 1s\n"),
+            "nosuchtag",
+        ),
+    ] {
+        let sandbox = Sandbox::start("rails", &[]);
+        let folder = folder(&format!("no-such-{name}"));
+        std::fs::write(folder.join("environment.yaml"), &environment).unwrap();
+        std::fs::write(folder.join("release.yaml"), &release).unwrap();
+        sandbox.expect(0, &["init"]);
+        sandbox.expect(0, &["apply", "-f", path(&folder)]);
+        let once = sandbox.expect(1, &["run", "--once"]);
+        assert!(
+            once.stdout.contains("Stalled") && once.stdout.contains(sentence),
+            "{name}: {}",
+            once.shown()
+        );
+        let calls = sandbox.page("GET", "/_sandbox/calls", "");
+        for write in ["RunTask", "UpdateService", "PutRule"] {
+            assert!(!calls.contains(write), "{name}: {write} in {calls}");
+        }
+    }
+}
+
+#[test]
+fn denied_access_is_told_with_the_action() {
+    let sandbox = Sandbox::start("rails", &["--deny", "ecs:UpdateService"]);
+    sandbox.apply("rails");
+    let once = sandbox.expect(1, &["run", "--once"]);
+    assert!(
+        once.stdout.contains("ecs:UpdateService"),
+        "{}",
+        once.shown()
+    );
+    sandbox.page("PUT", "/_sandbox/settings", r#"{"deny": ["dynamodb:*"]}"#);
+    let get = sandbox.expect(2, &["get"]);
+    assert!(
+        get.stderr.contains("denied") && get.stderr.contains("evenkeel"),
+        "{}",
+        get.shown()
+    );
+}
+
+#[test]
+fn deletion_leaves_services_and_can_leave_everything() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    sandbox.expect(0, &["run", "--once"]);
+    sandbox.expect(0, &["delete", "rails"]);
+    sandbox.expect(0, &["run", "--once"]);
+    let get = sandbox.expect(2, &["get", "rails"]);
+    assert!(get.stderr.contains("does not exist"), "{}", get.shown());
+    sandbox.expect(0, &["delete", "environment", "production"]);
+    assert_eq!(
+        sandbox.expect(0, &["get", "env"]).stdout,
+        "No environments.\n"
+    );
+}
+
+#[test]
+fn a_read_that_was_denied_is_never_clean() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    sandbox.expect(0, &["run", "--once"]);
+    for action in [
+        "ecs:DescribeServices",
+        "events:ListRules",
+        "events:ListTargetsByRule",
+        "ecr:DescribeImages",
+    ] {
+        sandbox.page(
+            "PUT",
+            "/_sandbox/settings",
+            &format!(r#"{{"deny": ["{action}"]}}"#),
+        );
+        let drift = sandbox.expect(2, &["drift", "-o", "json"]).json();
+        assert_eq!(drift["items"][0]["state"], "Unknown", "{action}: {drift:#}");
+        let message = drift["items"][0]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(action), "{action}: {message}");
+    }
+}
+
+#[test]
+fn the_controller_serves_metrics_and_ends_when_told() {
+    let sandbox = Sandbox::start("chuoi", &[]);
+    sandbox.apply("chuoi");
+    let images = fixture("chuoi/imagedefinitions.json");
+    sandbox.expect(0, &["set", "image", "chuoi", "--from", path(&images)]);
+    let mut controller = command(&["run", "--http", "127.0.0.1:0", "--log-format", "json"])
+        .envs(sandbox.environment())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut logs = BufReader::new(controller.stderr.take().unwrap()).lines();
+    let serving = logs.find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        Some(
+            line["message"]
+                .as_str()?
+                .strip_prefix("serving http://")?
+                .to_owned(),
+        )
+    });
+    let serving = serving.expect("the controller says where it serves");
+    let address = serving.split('/').next().unwrap();
+    let logs = std::thread::spawn(move || logs.map_while(Result::ok).collect::<Vec<_>>());
+    sandbox.expect(0, &["wait", "chuoi", "--timeout", "60s"]);
+    assert_eq!(http(address, "GET", "/healthz", "", ""), "ok\n");
+    let metrics = http(address, "GET", "/metrics", "", "");
+    for line in [
+        r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#,
+        r#"evenkeel_aws_requests_total{code="OK",operation="DescribeServices",service="ecs"}"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    let killed = std::process::Command::new("kill")
+        .arg(controller.id().to_string())
+        .status();
+    assert!(killed.unwrap().success());
+    assert_eq!(controller.wait().unwrap().code(), Some(0));
+    let logs = logs.join().unwrap();
+    assert!(
+        logs.iter()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{logs:#?}"
+    );
+}

@@ -1,0 +1,180 @@
+//! Killing the controller at any call of the Rails release, before AWS saw the call or after it
+//! did, and starting again ends in the same account.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel::sandbox::{CallInfo, Tap, Verdict};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::rails::{applied, key};
+use crate::world::World;
+
+/// Where the process dies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Moment {
+    /// AWS never sees the call.
+    Before,
+    /// AWS does it, and nobody hears the answer.
+    After,
+}
+
+/// Kills the process at one call.
+struct Killer {
+    at: u64,
+    moment: Moment,
+    dead: Arc<Notify>,
+}
+
+impl Killer {
+    fn verdict(&self, call: &CallInfo<'_>, moment: Moment) -> Verdict {
+        if call.index == self.at && moment == self.moment {
+            self.dead.notify_one();
+            return Verdict::Hang;
+        }
+        Verdict::Proceed
+    }
+}
+
+impl Tap for Killer {
+    fn before(&self, call: &CallInfo<'_>) -> Verdict {
+        self.verdict(call, Moment::Before)
+    }
+
+    fn after(&self, call: &CallInfo<'_>) -> Verdict {
+        self.verdict(call, Moment::After)
+    }
+}
+
+/// What must be the same however often the controller died.
+#[derive(Debug, PartialEq)]
+struct Account {
+    /// Family -> how many revisions it has, ACTIVE or not.
+    registrations: BTreeMap<String, usize>,
+    /// Tasks that were ever run by hand, with their overrides.
+    tasks: usize,
+    /// Rules with their targets and tags.
+    rules: BTreeMap<String, Value>,
+    /// Service -> definition it runs.
+    services: BTreeMap<String, String>,
+}
+
+fn account(world: &World) -> Account {
+    let mut registrations = BTreeMap::new();
+    for family in ["rails-app", "rails-shoryuken", "rails-oneoff"] {
+        let active = world.aws(
+            "ecs",
+            "ListTaskDefinitions",
+            json!({"familyPrefix": family}),
+        );
+        let inactive = json!({"familyPrefix": family, "status": "INACTIVE"});
+        let inactive = world.aws("ecs", "ListTaskDefinitions", inactive);
+        let count = |answer: &Value| answer["taskDefinitionArns"].as_array().map_or(0, Vec::len);
+        registrations.insert(family.to_owned(), count(&active) + count(&inactive));
+    }
+    let mut rules = BTreeMap::new();
+    let listed = world.aws("events", "ListRules", json!({}));
+    for rule in listed["Rules"].as_array().into_iter().flatten() {
+        let name = rule["Name"].as_str().unwrap_or_default();
+        let targets = world.aws("events", "ListTargetsByRule", json!({"Rule": name}));
+        rules.insert(name.to_owned(), json!([rule, targets["Targets"]]));
+    }
+    let services = ["app", "shoryuken"]
+        .map(|name| (name.to_owned(), world.runs("rails-production", name)))
+        .into();
+    Account {
+        registrations,
+        tasks: world.tasks_of("rails-production", "rails-oneoff").len(),
+        rules,
+        services,
+    }
+}
+
+/// Runs the controller with a death at one call; false once there is no such call any more.
+async fn die_at(world: &World, at: u64, moment: Moment) -> bool {
+    let dead = Arc::new(Notify::new());
+    world.sandbox.set_tap(Some(Arc::new(Killer {
+        at,
+        moment,
+        dead: dead.clone(),
+    })));
+    let controller = world.controller();
+    let died = tokio::select! {
+        biased;
+        () = dead.notified() => true,
+        summary = controller.run_once() => {
+            summary.expect("runs");
+            false
+        }
+    };
+    world.sandbox.set_tap(None);
+    died
+}
+
+/// Every call is a place to die before it. Dying after a read is dying before the next call: only
+/// writes are places to die after.
+async fn die_at_every(remainder: u64, of: u64) {
+    let world = applied().await;
+    world.run_once().await.expect("runs");
+    let installation = world.store.installation().await.expect("reads");
+    let expected = account(&world);
+    assert_eq!(expected.tasks, 1);
+    let writes: Vec<bool> = calls(&world);
+    assert!(writes.len() > 150, "only {} calls to die at", writes.len());
+
+    for (at, write) in (0..).zip(&writes).filter(|(at, _)| at % of == remainder) {
+        for moment in [Moment::Before, Moment::After] {
+            if moment == Moment::After && !write {
+                continue;
+            }
+            let world = applied().await;
+            assert!(
+                die_at(&world, at, moment).await,
+                "{moment:?} call {at} was not made"
+            );
+            let summary = world.run_once().await;
+            let summary = summary.unwrap_or_else(|error| panic!("{moment:?} {at}: {error}"));
+            assert_eq!(summary.ready, [key()], "{moment:?} call {at}: {summary:?}");
+            let mine = world.store.installation().await.expect("reads");
+            let found = format!("{:?}", account(&world)).replace(&mine, &installation);
+            assert_eq!(found, format!("{expected:?}"), "{moment:?} call {at}");
+            if *write {
+                world.sandbox.reset_calls();
+                world.run_once().await.expect("runs");
+                assert_eq!(world.writes(), Vec::<String>::new(), "{moment:?} call {at}");
+            }
+        }
+    }
+}
+
+/// For each call of the controller, whether it changes something.
+fn calls(world: &World) -> Vec<bool> {
+    let log = world.sandbox.log();
+    log.iter()
+        .filter(|call| call.client)
+        .map(|call| evenkeel::sandbox::is_write(&call.service, &call.operation))
+        .collect()
+}
+
+// Four tests, so that they run beside each other.
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_any_call_changes_nothing_in_the_end_1() {
+    die_at_every(0, 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_any_call_changes_nothing_in_the_end_2() {
+    die_at_every(1, 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_any_call_changes_nothing_in_the_end_3() {
+    die_at_every(2, 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_any_call_changes_nothing_in_the_end_4() {
+    die_at_every(3, 4).await;
+}

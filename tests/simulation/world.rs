@@ -1,0 +1,186 @@
+//! A sandbox with an account loaded, a table, and a controller beside it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use evenkeel::aws::Aws;
+use evenkeel::aws::dynamodb::Table;
+use evenkeel::controller::{Controller, ControllerOptions, Summary};
+use evenkeel::model::ledger::Ledger;
+use evenkeel::reconcile::{ReconcileError, Reconciler};
+use evenkeel::resource::manifest::{self, Declared};
+use evenkeel::resource::meta::ReleaseKey;
+use evenkeel::resource::status::ReleaseStatus;
+use evenkeel::sandbox::{AccountCall, Sandbox, SandboxOptions, parse_account};
+use evenkeel::store::{ApplyOptions, Store};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// Region of every example.
+pub const REGION: &str = "ap-northeast-1";
+
+/// Everything that a test looks at.
+pub struct World {
+    pub sandbox: Sandbox,
+    pub store: Store,
+    aws: Aws,
+}
+
+/// Text of a file of an example.
+pub fn example(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/examples");
+    std::fs::read_to_string(root.join(path)).expect("the example is part of the project")
+}
+
+impl World {
+    /// An account as it was before the release, settled, with an initialised table.
+    pub async fn new(account: &str) -> Self {
+        let world = Self::empty().await;
+        let calls = parse_account(&example(account)).expect("account file");
+        world.load(&calls);
+        tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+        world
+    }
+
+    /// An account with nothing in it but the table.
+    pub async fn empty() -> Self {
+        let start: Timestamp = "2026-03-02T09:00:00Z".parse().expect("a moment");
+        let sandbox = Sandbox::new(SandboxOptions::at(start));
+        let aws = Aws::for_test(sandbox.http_client(), REGION);
+        let store = Store::new(Table::new(&aws, "evenkeel"));
+        store.init().await.expect("init");
+        Self {
+            sandbox,
+            store,
+            aws,
+        }
+    }
+
+    pub fn load(&self, calls: &[AccountCall]) {
+        self.sandbox
+            .load_account(calls, REGION)
+            .expect("the account loads");
+    }
+
+    /// A controller of its own, as a freshly started process has it.
+    pub fn controller(&self) -> Controller {
+        let options = ControllerOptions {
+            namespace: None,
+            resync: SignedDuration::from_mins(5),
+            observer: None,
+        };
+        Controller::new(self.reconciler(), options)
+    }
+
+    pub fn reconciler(&self) -> Reconciler {
+        let sandbox = self.sandbox.clone();
+        Reconciler::new(
+            self.aws.clone(),
+            self.store.clone(),
+            Arc::new(move || sandbox.now()),
+        )
+    }
+
+    pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
+        self.controller().run_once().await
+    }
+
+    /// Applies manifests as `apply -f` does.
+    pub async fn apply(&self, yaml: &str) {
+        let (manifests, problems) = manifest::parse("test.yaml", yaml);
+        assert!(problems.is_empty(), "{problems:?}");
+        let options = ApplyOptions {
+            applier: "ci".to_owned(),
+            source: Some("0123abc".to_owned()),
+            force: false,
+            now: self.sandbox.now(),
+        };
+        for manifest in manifests {
+            match manifest.object {
+                Declared::Environment(environment) => {
+                    self.store
+                        .apply_environment(&environment, &options)
+                        .await
+                        .expect("applies");
+                }
+                Declared::Release(release) => {
+                    self.store
+                        .apply_release(&release, &options)
+                        .await
+                        .expect("applies");
+                }
+            }
+        }
+    }
+
+    pub async fn status(&self, key: &ReleaseKey) -> ReleaseStatus {
+        let stored = self
+            .store
+            .release(key)
+            .await
+            .expect("reads")
+            .expect("is there");
+        stored.release.status.unwrap_or_default()
+    }
+
+    pub async fn ledger(&self, key: &ReleaseKey) -> Ledger {
+        let stored = self
+            .store
+            .release(key)
+            .await
+            .expect("reads")
+            .expect("is there");
+        self.store.ledger(key, stored.uid()).await.expect("reads")
+    }
+
+    /// Acts on AWS as somebody else.
+    pub fn aws(&self, service: &str, operation: &str, input: Value) -> Value {
+        self.sandbox
+            .call(service, REGION, operation, input)
+            .unwrap_or_else(|error| panic!("{service}.{operation}: {error:?}"))
+    }
+
+    /// The definition a service runs, as its ARN's last part.
+    pub fn runs(&self, cluster: &str, service: &str) -> String {
+        let answer = self.aws(
+            "ecs",
+            "DescribeServices",
+            json!({"cluster": cluster, "services": [service]}),
+        );
+        let arn = answer["services"][0]["taskDefinition"]
+            .as_str()
+            .expect("a definition")
+            .to_owned();
+        arn.rsplit('/').next().expect("a name").to_owned()
+    }
+
+    /// A task definition.
+    pub fn definition(&self, name: &str) -> Value {
+        let input = json!({"taskDefinition": name, "include": ["TAGS"]});
+        self.aws("ecs", "DescribeTaskDefinition", input)
+    }
+
+    /// Calls of the controller that change AWS or the table, by name.
+    pub fn writes(&self) -> Vec<String> {
+        self.sandbox
+            .log()
+            .iter()
+            .filter(|call| {
+                call.client && evenkeel::sandbox::is_write(&call.service, &call.operation)
+            })
+            .map(|call| format!("{}.{}", call.service, call.operation))
+            .collect()
+    }
+
+    /// Tasks of a family that are running or stopped; ECS forgets the stopped ones after an hour.
+    pub fn tasks_of(&self, cluster: &str, family: &str) -> Vec<String> {
+        let mut tasks = Vec::new();
+        for status in ["RUNNING", "STOPPED"] {
+            let input = json!({"cluster": cluster, "family": family, "desiredStatus": status});
+            let answer = self.aws("ecs", "ListTasks", input);
+            let arns = answer["taskArns"].as_array().into_iter().flatten();
+            tasks.extend(arns.filter_map(|arn| arn.as_str().map(str::to_owned)));
+        }
+        tasks
+    }
+}
