@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::draft::Draft;
 use crate::model::ledger::Explanation;
+use crate::model::plan::Step;
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find};
 use crate::resource::status::{DifferenceAction, ReleaseStatus};
 
@@ -43,7 +44,8 @@ fn standing(
     if let Some(why) = draft.progressing.first() {
         return (ConditionStatus::False, reconciling, why.clone());
     }
-    if let Some(action) = draft.actions.first() {
+    let moving = draft.actions.iter().find(|action| !is_housekeeping(&action.step));
+    if let Some(action) = moving {
         return (
             ConditionStatus::False,
             reconciling,
@@ -53,6 +55,18 @@ fn standing(
     let revision = draft.status.revision.unwrap_or_default();
     let message = format!("revision {revision}: everything declared is so");
     (ConditionStatus::True, None, told("Ready", &message))
+}
+
+/// Steps that keep the books of a Release which is as declared: it stays Ready meanwhile.
+fn is_housekeeping(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::DeleteRevision(_)
+            | Step::DeregisterTaskDefinition { .. }
+            | Step::RecordRegistration(_)
+            | Step::RecordRollout(_)
+            | Step::Unclaim(_)
+    )
 }
 
 fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
@@ -76,7 +90,8 @@ fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
         );
         return Some((ConditionStatus::True, told("Differences", &message)));
     }
-    if let Some(why) = draft.unknown.first() {
+    let unread = draft.unknown.first().or(draft.input.observed.problems.first());
+    if let Some(why) = unread {
         return Some((ConditionStatus::Unknown, why.clone()));
     }
     Some((

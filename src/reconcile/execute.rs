@@ -125,13 +125,11 @@ impl Executor<'_> {
     /// A controller that lost its lease makes no AWS call that changes something. The call that
     /// slips through between this look and the loss is harmless when repeated.
     async fn may_write(&self) -> Result<(), StepError> {
+        let held = self.writer.take_lease().await?;
         if self.writer.holds_lease().await? {
             return Ok(());
         }
-        // The next fenced write says so with both epochs.
-        Err(StepError::Store(StoreError::LostLease {
-            held: self.writer.take_lease().await?,
-        }))
+        Err(StoreError::LostLease { held }.into())
     }
 
     async fn record_revision(

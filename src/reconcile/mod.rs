@@ -59,11 +59,12 @@ impl From<LookError> for ReconcileError {
 }
 
 impl ReconcileError {
-    /// Whether no other pass can do better until a person does something.
+    /// Whether nothing at all can be done until a person does something: the controller was
+    /// replaced, or the table or AWS does not let it in. What ails one Release alone is not final.
     pub fn is_final(&self) -> bool {
         match self {
             ReconcileError::Store(StoreError::LostLease { .. }) => true,
-            ReconcileError::Store(error) => !error.is_transient(),
+            ReconcileError::Store(error @ StoreError::Aws(_)) => !error.is_transient(),
             ReconcileError::Aws(error) => error.class == ErrorClass::Credentials,
             _ => false,
         }
