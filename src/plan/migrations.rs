@@ -203,18 +203,6 @@ fn attempt(
     before: Option<&MigrationRun>,
     number: u32,
 ) -> MigrationRun {
-    let overridden = migration
-        .overrides
-        .iter()
-        .flat_map(|overrides| &overrides.container_overrides);
-    let mut containers: Vec<String> = migration
-        .images
-        .keys()
-        .cloned()
-        .chain(overridden.map(|container| container.name.clone()))
-        .collect();
-    containers.sort();
-    containers.dedup();
     let target = revision.parts.get(&format!("migration/{}", migration.name));
     let content = target.and_then(|target| draft.contents.get(&target.definition));
     MigrationRun {
@@ -228,7 +216,7 @@ fn attempt(
         // At most 128 of [A-Za-z0-9-_/]; the attempt keeps a leftover task from counting.
         started_by: format!("evenkeel/{}/{number}", key.get(..40).unwrap_or(key)),
         client_token: hash::of(&json!([key, number])),
-        containers,
+        containers: deciding(migration, content),
         logs: content.map(taskdef::log_prefixes).unwrap_or_default(),
         intended_at: draft.input.now,
         timeout_seconds: migration.timeout.as_secs(),
@@ -242,6 +230,40 @@ fn attempt(
         log_stream: None,
         message: None,
         refusals: 0,
+    }
+}
+
+/// Containers whose exit codes decide. A sidecar that is told to stop when the work is done says
+/// nothing by its exit code, so the narrowest sure choice counts: those that are given a command,
+/// else those with a released image, essential ones before others; else every essential one.
+fn deciding(migration: &Migration, content: Option<&Value>) -> Vec<String> {
+    let overridden = migration
+        .overrides
+        .iter()
+        .flat_map(|overrides| &overrides.container_overrides);
+    let commanded: Vec<String> = overridden
+        .filter(|container| container.command.is_some())
+        .map(|container| container.name.clone())
+        .collect();
+    if !commanded.is_empty() {
+        return commanded;
+    }
+    let essential: Vec<String> = content
+        .map(|content| {
+            taskdef::essential_names(content)
+                .map(str::to_owned)
+                .collect()
+        })
+        .unwrap_or_default();
+    let released = migration.images.keys().cloned();
+    let both: Vec<String> = released
+        .clone()
+        .filter(|name| essential.contains(name))
+        .collect();
+    match (both.is_empty(), migration.images.is_empty()) {
+        (false, _) => both,
+        (true, false) => released.collect(),
+        (true, true) => essential,
     }
 }
 

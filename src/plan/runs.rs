@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::draft::Draft;
+use super::draft::{Draft, SETTLING};
 use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, RunState, Stop};
 use crate::model::observed::Task;
@@ -115,7 +115,7 @@ fn started(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> Migrati
 }
 
 /// Stops a task whose time is up. A stop whose call was lost is repeated: ECS still wants the
-/// task to run then.
+/// task to run then, also after it had the time to show what was asked.
 fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun {
     let now = draft.input.now;
     let since = run.started_at.unwrap_or(run.intended_at);
@@ -123,10 +123,14 @@ fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> Migrat
     if task.desired_status == "STOPPED" || !(due || run.stop.is_some()) {
         return run.clone();
     }
-    let stop = run.stop.clone().unwrap_or(Stop {
-        reason: "Timeout".to_owned(),
+    let asked = run.stop.as_ref();
+    if asked.is_some_and(|stop| now.duration_since(stop.at) < SETTLING) {
+        return run.clone();
+    }
+    let stop = Stop {
+        reason: asked.map_or("Timeout", |stop| &stop.reason).to_owned(),
         at: now,
-    });
+    };
     let limit = SignedDuration::from_secs(run.timeout_seconds);
     let reason = match stop.reason.as_str() {
         "Timeout" => format!("it did not end within {limit:#}"),

@@ -55,6 +55,15 @@ pub fn container_names(content: &Value) -> impl Iterator<Item = &str> {
     containers(content).filter_map(|container| container.get("name")?.as_str())
 }
 
+/// Names of the containers whose end ends the task; a container is essential unless it says no.
+pub fn essential_names(content: &Value) -> impl Iterator<Item = &str> {
+    let essential =
+        |container: &&Value| container.get("essential").and_then(Value::as_bool) != Some(false);
+    containers(content)
+        .filter(essential)
+        .filter_map(|container| container.get("name")?.as_str())
+}
+
 /// Containers of a definition.
 pub fn containers(content: &Value) -> impl Iterator<Item = &Value> {
     content

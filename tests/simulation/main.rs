@@ -1,5 +1,8 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
 mod crash;
+mod images;
+mod migrations;
 mod rails;
+mod scene;
 mod world;

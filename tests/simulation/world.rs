@@ -1,11 +1,11 @@
 //! A sandbox with an account loaded, a table, and a controller beside it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use evenkeel::aws::Aws;
 use evenkeel::aws::dynamodb::Table;
-use evenkeel::controller::{Controller, ControllerOptions, Summary};
+use evenkeel::controller::{Controller, ControllerOptions, Observer, Summary, What};
 use evenkeel::model::ledger::Ledger;
 use evenkeel::reconcile::{ReconcileError, Reconciler};
 use evenkeel::resource::manifest::{self, Declared};
@@ -67,9 +67,30 @@ impl World {
         let options = ControllerOptions {
             namespace: None,
             resync: SignedDuration::from_mins(5),
-            observer: None,
+            observer: Some(self.restless()),
         };
         Controller::new(self.reconciler(), options)
+    }
+
+    /// Ends a test whose controller makes pass after pass in one moment: time would never go on.
+    fn restless(&self) -> Observer {
+        let passes = Mutex::new((Timestamp::MIN, 0));
+        Arc::new(move |happening| {
+            let What::Planned(plan) = &happening.what else {
+                return;
+            };
+            let mut passes = passes.lock().expect("one thread");
+            if passes.0 != happening.at {
+                *passes = (happening.at, 0);
+            }
+            passes.1 += 1;
+            let actions: Vec<_> = plan
+                .actions
+                .iter()
+                .map(|it| (&it.resource, &it.reason))
+                .collect();
+            assert!(passes.1 < 100, "it comes to no rest: {actions:?}");
+        })
     }
 
     pub fn reconciler(&self) -> Reconciler {

@@ -1,0 +1,626 @@
+//! Migrations: at most once, and never guessed.
+
+use std::time::Duration;
+
+use evenkeel::model::ledger::{RequestKind, RunState};
+use evenkeel::resource::status::{MigrationStatus, PartState};
+use evenkeel::sandbox::Verdict;
+use serde_json::json;
+
+use crate::rails::key;
+use crate::scene::{CLUSTER, MIGRATION, ready, release, release_of, standing, with};
+use crate::world::{World, example};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn named(name: &str) -> RequestKind {
+    RequestKind::RetryMigration {
+        migration: name.to_owned(),
+    }
+}
+
+async fn migration(world: &World) -> MigrationStatus {
+    let status = world.status(&key()).await;
+    status.migrations.first().expect("a migration").clone()
+}
+
+/// Nothing but the migration happened.
+fn no_service_moved(world: &World) {
+    assert_eq!(world.called("ecs.UpdateService"), 0);
+    assert_eq!(world.runs(CLUSTER, "shoryuken"), "rails-shoryuken:1");
+}
+
+fn succeeds_from_now_on(world: &World) {
+    world.rules(json!([]));
+}
+
+fn exits(code: i32) -> serde_json::Value {
+    json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "8s", "exitCode": code}}}])
+}
+
+#[tokio::test(start_paused = true)]
+async fn exit_code_3_stalls_and_retry_runs_it_exactly_once_more() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(exits(3));
+    let message = world.stalls("MigrationFailed").await;
+    assert!(message.contains("exited 3"), "{message}");
+    assert!(
+        message.contains("migration retry rails/db-migrate"),
+        "{message}"
+    );
+    no_service_moved(&world);
+
+    let told = migration(&world).await;
+    let task = told.task_arn.expect("a task");
+    let id = task.rsplit('/').next().unwrap_or_default();
+    assert_eq!(told.state, PartState::Failed);
+    assert_eq!(told.exit_code, Some(3));
+    assert_eq!(told.stop_code.as_deref(), Some("EssentialContainerExited"));
+    assert_eq!(
+        told.stopped_reason.as_deref(),
+        Some("Essential container in task exited")
+    );
+    assert_eq!(
+        told.log_stream.as_deref(),
+        Some(format!("/ecs/rails/rails/rails/{id}").as_str())
+    );
+    assert!(told.started_at < told.finished_at);
+    world.is_settled().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+
+    world.ask(RequestKind::Retry).await;
+    world.stalls("MigrationFailed").await;
+    assert_eq!(world.migration_tasks().len(), 2);
+    assert_eq!(migration(&world).await.attempt, Some(2));
+    no_service_moved(&world);
+
+    succeeds_from_now_on(&world);
+    world.is_settled().await;
+    world.ask(named("db-migrate")).await;
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 3);
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_twice_for_another_try_makes_one() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(exits(1));
+    world.stalls("MigrationFailed").await;
+    world.ask(RequestKind::Retry).await;
+    world.ask(named("db-migrate")).await;
+    world.ask(RequestKind::Retry).await;
+    world.stalls("MigrationFailed").await;
+    assert_eq!(world.migration_tasks().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_pulled_has_no_exit_code() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"cannotPull": {}}}]));
+    let message = world.stalls("MigrationFailed").await;
+    assert!(message.contains("CannotPullContainerError"), "{message}");
+    no_service_moved(&world);
+    let told = migration(&world).await;
+    assert_eq!(told.state, PartState::Failed);
+    assert_eq!(told.exit_code, None);
+    assert_eq!(told.stop_code.as_deref(), Some("TaskFailedToStart"));
+    assert!(
+        told.stopped_reason
+            .is_some_and(|why| why.starts_with("CannotPullContainerError"))
+    );
+}
+
+/// A migration that may take two minutes, none of which ends by itself.
+async fn in_two_minutes(then: serde_json::Value) -> World {
+    let migration = MIGRATION.replace("timeout: 15m", "timeout: 2m");
+    let world = with(&release("9d3c2f1", &migration)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": then}]));
+    world
+}
+
+/// Runs until the migration's task is told to stop, and asks for a retry right before.
+async fn times_out(world: &World) {
+    world.run_for(Duration::from_secs(110)).await;
+    assert_eq!(world.called("ecs.StopTask"), 0);
+    assert_eq!(migration(world).await.state, PartState::Progressing);
+    world.ask(RequestKind::Retry).await;
+    world.stalls("MigrationFailed").await;
+    assert!(world.called("ecs.StopTask") >= 1);
+    let told = migration(world).await;
+    let tasks = world.migration_tasks();
+    assert_eq!(
+        tasks.len(),
+        1,
+        "a retry before it is STOPPED starts nothing"
+    );
+    assert_eq!(tasks[0]["lastStatus"], "STOPPED");
+    assert_eq!(told.state, PartState::Failed);
+    assert_eq!(told.stop_code.as_deref(), Some("UserInitiated"));
+    let message = told.message.unwrap_or_default();
+    assert!(message.contains("did not end within 2m"), "{message}");
+    no_service_moved(world);
+
+    succeeds_from_now_on(world);
+    world.ask(RequestKind::Retry).await;
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_starts_is_stopped_and_failed_once_it_is_stopped() {
+    let world = in_two_minutes(json!({"neverStarts": {}})).await;
+    times_out(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_runs_too_long_is_stopped_and_failed_once_it_is_stopped() {
+    let world = in_two_minutes(json!({"exit": {"after": "3h"}})).await;
+    times_out(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_whose_answer_was_lost_is_carried_out() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "3h"}}}]));
+    world.run_for(Duration::from_secs(60)).await;
+    world
+        .ask(RequestKind::StopMigration {
+            migration: "db-migrate".to_owned(),
+        })
+        .await;
+    world.breaks("StopTask", 1, false, Verdict::ConnectionError);
+    world.stalls("MigrationFailed").await;
+    assert_eq!(world.migration_tasks()[0]["lastStatus"], "STOPPED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_stops_it_through_evenkeel() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "3h"}}}]));
+    world.run_for(Duration::from_secs(60)).await;
+    let stop = RequestKind::StopMigration {
+        migration: "db-migrate".to_owned(),
+    };
+    world.ask(stop).await;
+    world.stalls("MigrationFailed").await;
+    assert_eq!(world.called("ecs.StopTask"), 1);
+    let told = migration(&world).await;
+    assert_eq!(told.stop_code.as_deref(), Some("UserInitiated"));
+    assert_eq!(told.exit_code, Some(143));
+    no_service_moved(&world);
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn exit_code_0_of_a_task_that_somebody_stopped_is_no_success() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "60s"}}}]));
+    world.run_for(Duration::from_secs(30)).await;
+    let task = migration(&world).await.task_arn.expect("a task");
+    // It exits 0 by itself in the very moment between the stop and its signal.
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    let input = json!({"cluster": CLUSTER, "task": task, "reason": "deploy freeze"});
+    world.aws("ecs", "StopTask", input);
+    world.stalls("MigrationFailed").await;
+    no_service_moved(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_room_is_tried_again_and_not_for_ever() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"},
+        "then": {"cannotPlace": {"reason": "RESOURCE:MEMORY"}}}]));
+    world.run_for(Duration::from_secs(60)).await;
+    let (_, reason, message) = standing(&world.status(&key()).await);
+    assert_eq!(reason, "MigrationPending", "{message}");
+    assert!(message.contains("RESOURCE:MEMORY"), "{message}");
+    let message = world.stalls("MigrationNotStarted").await;
+    assert!(
+        message.contains("10 tries") && message.contains("RESOURCE:MEMORY"),
+        "{message}"
+    );
+    assert_eq!(world.called("ecs.RunTask"), 10);
+    no_service_moved(&world);
+    let tokens: std::collections::BTreeSet<String> = world
+        .done("ecs.RunTask")
+        .iter()
+        .map(|call| call.input["clientToken"].to_string())
+        .collect();
+    assert_eq!(tokens.len(), 1, "it is the same attempt");
+    world.is_settled().await;
+
+    succeeds_from_now_on(&world);
+    world.ask(RequestKind::Retry).await;
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_that_comes_in_time_is_used() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"cannotPlace": {}}}]));
+    world.run_for(Duration::from_secs(45)).await;
+    succeeds_from_now_on(&world);
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+    assert_eq!(migration(&world).await.attempt, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_of_run_task_starts_nothing_twice() {
+    for delay in [0, 10, 20] {
+        for verdict in [
+            Verdict::ConnectionError,
+            Verdict::Timeout,
+            Verdict::Answer {
+                status: 500,
+                code: "ServerException".to_owned(),
+                message: "Service Unavailable".to_owned(),
+            },
+        ] {
+            let world = with(&release("9d3c2f1", MIGRATION)).await;
+            world
+                .sandbox
+                .update_settings(|settings| settings.read_delay = Duration::from_secs(delay));
+            world.breaks("RunTask", 1, true, verdict.clone());
+            world.becomes_ready().await;
+            assert_eq!(world.migration_tasks().len(), 1, "{delay} {verdict:?}");
+            assert_eq!(migration(&world).await.attempt, Some(1));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_task_that_never_arrived_is_made_again() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.breaks("RunTask", 3, false, Verdict::ConnectionError);
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_adopted_although_its_definition_changed_meanwhile() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.dies_at("RunTask", true).await;
+    // Terraform registers another structure before the controller is back.
+    let mut base = world.definition("rails-oneoff:1")["taskDefinition"].clone();
+    base["cpu"] = json!("2048");
+    base["memory"] = json!("4096");
+    let base = registrable(base);
+    world.aws("ecs", "RegisterTaskDefinition", base);
+    // ECS does not show the task yet, so it is asked again under the same token.
+    world
+        .sandbox
+        .update_settings(|settings| settings.read_delay = Duration::from_secs(20));
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+}
+
+/// A described definition, as it can be registered.
+fn registrable(mut definition: serde_json::Value) -> serde_json::Value {
+    if let Some(members) = definition.as_object_mut() {
+        for member in [
+            "taskDefinitionArn",
+            "revision",
+            "status",
+            "requiresAttributes",
+            "compatibilities",
+            "registeredAt",
+            "registeredBy",
+        ] {
+            members.shift_remove(member);
+        }
+    }
+    definition
+}
+
+/// The controller dies between RunTask and its record and comes back after ECS forgot the task.
+async fn lost_for_two_hours(migration: &str) -> World {
+    let world = with(&release("9d3c2f1", migration)).await;
+    world.dies_at("RunTask", true).await;
+    tokio::time::sleep(2 * HOUR).await;
+    assert_eq!(world.migration_tasks().len(), 0, "ECS forgot it");
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_know_any_more_is_not_guessed() {
+    let world = lost_for_two_hours(MIGRATION).await;
+    let message = world.stalls("MigrationUnknown").await;
+    assert!(
+        message.contains("migration resolve rails/db-migrate --succeeded"),
+        "{message}"
+    );
+    assert_eq!(world.called("ecs.RunTask"), 1);
+    assert_eq!(migration(&world).await.state, PartState::Unknown);
+    no_service_moved(&world);
+    world.is_settled().await;
+
+    // `retry` is for what failed; this needs a person who looked.
+    world.ask(RequestKind::Retry).await;
+    world.stalls("MigrationUnknown").await;
+
+    world
+        .ask(RequestKind::MigrationSucceeded {
+            migration: "db-migrate".to_owned(),
+        })
+        .await;
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 0);
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_may_have_an_unknown_migration_run_again() {
+    let world = lost_for_two_hours(MIGRATION).await;
+    world.stalls("MigrationUnknown").await;
+    world.ask(named("db-migrate")).await;
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+    assert_eq!(migration(&world).await.attempt, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_one_runs_again_by_itself() {
+    let world = lost_for_two_hours(&format!("{MIGRATION}\n      idempotent: true")).await;
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 1);
+    assert_eq!(migration(&world).await.attempt, Some(2));
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ended_while_the_controller_was_away_for_hours_is_unknown() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.run_for(Duration::from_secs(4)).await;
+    assert_eq!(migration(&world).await.state, PartState::Progressing);
+    tokio::time::sleep(2 * HOUR).await;
+    world.stalls("MigrationUnknown").await;
+    no_service_moved(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ended_while_the_controller_was_away_for_a_while_is_known() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.run_for(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(50 * 60)).await;
+    world.becomes_ready().await;
+    assert_eq!(world.called("ecs.StopTask"), 0);
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_generation_waits_for_a_running_migration_and_records_its_end() {
+    let world = with(&release("1f0e8a7", MIGRATION)).await;
+    world.rules(json!([
+        {"when": {"family": "rails-oneoff", "image": "rails/app:1f0e8a7"},
+         "then": {"exit": {"after": "5m", "exitCode": 7}}}]));
+    world.run_for(Duration::from_secs(60)).await;
+    let first = migration(&world).await;
+    world.apply(&release("9d3c2f1", MIGRATION)).await;
+    world.run_for(Duration::from_secs(60)).await;
+    let (_, reason, message) = standing(&world.status(&key()).await);
+    assert_eq!(reason, "MigrationRunning", "{message}");
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    no_service_moved(&world);
+
+    world.becomes_ready().await;
+    assert_eq!(world.migration_tasks().len(), 2);
+    let ledger = world.ledger(&key()).await;
+    let old = ledger
+        .migrations
+        .iter()
+        .find(|run| Some(&run.run_key) == first.run_key.as_ref())
+        .expect("its record");
+    assert_eq!((old.state, old.exit_code), (RunState::Failed, Some(7)));
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back_to_an_image_runs_nothing_again() {
+    let world = ready(&release("9d3c2f1", MIGRATION)).await;
+    world.apply(&release("1f0e8a7", MIGRATION)).await;
+    world.becomes_ready().await;
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    world.apply(&release("9d3c2f1", MIGRATION)).await;
+    world.becomes_ready().await;
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    assert_eq!(migration(&world).await.state, PartState::Done);
+    // Going back is no new content either.
+    assert_eq!(world.revisions("rails-shoryuken"), 3);
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_epoch_runs_it_again() {
+    let world = ready(&release("9d3c2f1", MIGRATION)).await;
+    let epoch = format!("{MIGRATION}\n      epoch: \"restored-2026-03-01\"");
+    world.apply(&release("9d3c2f1", &epoch)).await;
+    world.becomes_ready().await;
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    assert_eq!(
+        world.called("ecs.UpdateService"),
+        0,
+        "the service is there already"
+    );
+    assert_eq!(world.called("ecs.RegisterTaskDefinition"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_base_does_not_run_it_again() {
+    let world = ready(&release("9d3c2f1", MIGRATION)).await;
+    let mut base = world.definition("rails-oneoff:1")["taskDefinition"].clone();
+    base["cpu"] = json!("2048");
+    base["memory"] = json!("4096");
+    world.aws("ecs", "RegisterTaskDefinition", registrable(base));
+    world.becomes_ready().await;
+    assert_eq!(world.done("ecs.RunTask").len(), 0);
+    assert_eq!(world.status(&key()).await.revision, Some(2));
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn migrations_run_in_order() {
+    let second = format!(
+        "{MIGRATION}
+    - name: data
+      taskDefinition: {{family: rails-oneoff}}
+      images: {{rails: app}}
+      overrides: {{containerOverrides: [{{name: rails, command: [rails, data]}}]}}"
+    );
+    let world = with(&release("9d3c2f1", &second)).await;
+    world.rules(json!([
+        {"when": {"command": "rails data"}, "then": {"exit": {"after": "30s"}}},
+        {"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "5m"}}}]));
+    world.run_for(Duration::from_secs(120)).await;
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    no_service_moved(&world);
+    world.becomes_ready().await;
+    let mut tasks = world.migration_tasks();
+    tasks.sort_by(|a, b| {
+        let at = |task: &serde_json::Value| task["createdAt"].as_f64().unwrap_or(0.0);
+        at(a).total_cmp(&at(b))
+    });
+    assert_eq!(tasks.len(), 2);
+    assert!(tasks[0]["stoppedAt"].as_f64() <= tasks[1]["createdAt"].as_f64());
+    let moved = world.done("ecs.UpdateService")[0].at.as_second();
+    assert!(
+        tasks[1]["stoppedAt"]
+            .as_f64()
+            .is_some_and(|at| at <= moved as f64)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_that_fails_keeps_the_second_from_running() {
+    let second = format!(
+        "{MIGRATION}
+    - name: data
+      taskDefinition: {{family: rails-oneoff}}
+      images: {{rails: app}}"
+    );
+    let world = with(&release("9d3c2f1", &second)).await;
+    world.rules(exits(1));
+    world.stalls("MigrationFailed").await;
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    let status = world.status(&key()).await;
+    assert_eq!(status.migrations[1].state, PartState::Pending);
+    no_service_moved(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_no_longer_declared_ends_first() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "5m", "exitCode": 9}}}]));
+    world.run_for(Duration::from_secs(60)).await;
+    world.apply(&release("9d3c2f1", "")).await;
+    world.run_for(Duration::from_secs(60)).await;
+    no_service_moved(&world);
+    world.becomes_ready().await;
+    let ledger = world.ledger(&key()).await;
+    assert_eq!(ledger.migrations[0].state, RunState::Failed);
+    assert_eq!(ledger.migrations[0].exit_code, Some(9));
+    assert!(world.status(&key()).await.migrations.is_empty());
+    world.is_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn repairing_drift_runs_no_migration() {
+    let world = ready(&release("9d3c2f1", MIGRATION)).await;
+    let back =
+        json!({"cluster": CLUSTER, "service": "shoryuken", "taskDefinition": "rails-shoryuken:1"});
+    world.aws("ecs", "UpdateService", back);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    world.becomes_ready().await;
+    assert_eq!(world.done("ecs.UpdateService").len(), 1);
+    assert_eq!(world.called("ecs.RunTask"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_lag_behind_change_nothing_in_the_end() {
+    for delay in [10, 20] {
+        let world = with(&release("9d3c2f1", MIGRATION)).await;
+        world
+            .sandbox
+            .update_settings(|settings| settings.read_delay = Duration::from_secs(delay));
+        world.becomes_ready().await;
+        assert_eq!(world.migration_tasks().len(), 1);
+        assert_eq!(world.revisions("rails-oneoff"), 2);
+        assert_eq!(world.revisions("rails-shoryuken"), 2);
+        assert_eq!(world.called("ecs.UpdateService"), 1);
+        assert_eq!(world.called("ecs.RunTask"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_not_repeated_while_reads_lag_behind() {
+    let world = with(&release("9d3c2f1", MIGRATION)).await;
+    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "3h"}}}]));
+    world.run_for(Duration::from_secs(60)).await;
+    world
+        .sandbox
+        .update_settings(|settings| settings.read_delay = Duration::from_secs(20));
+    let stop = RequestKind::StopMigration {
+        migration: "db-migrate".to_owned(),
+    };
+    world.ask(stop).await;
+    world.stalls("MigrationFailed").await;
+    assert_eq!(world.called("ecs.StopTask"), 1);
+}
+
+/// What the main container of a task and a sidecar exit with, and what that says of a migration
+/// that releases these images.
+async fn with_sidecar(essential: bool, codes: (i32, i32), images: &str, more: &str) -> PartState {
+    let world = World::new("rails/account.json").await;
+    world.apply(&example("rails/environment.yaml")).await;
+    let definition = json!({
+        "family": "with-sidecar", "networkMode": "awsvpc",
+        "executionRoleArn": "arn:aws:iam::123456789012:role/ecsTaskExecutionRole", "cpu": "256", "memory": "512",
+        "requiresCompatibilities": ["FARGATE"],
+        "containerDefinitions": [
+            {"name": "main", "image": "busybox:1", "essential": true},
+            {"name": "log", "image": "fluent:1", "essential": essential}]});
+    world.aws("ecs", "RegisterTaskDefinition", definition);
+    let exit = |code: i32, after: &str| json!({"exit": {"after": after, "exitCode": code}});
+    world.rules(json!([
+        {"when": {"container": "log"}, "then": exit(codes.1, "1s")},
+        {"when": {"container": "main"}, "then": exit(codes.0, if essential { "1s" } else { "8s" })}]));
+    let declared = format!(
+        "
+    - name: db-migrate
+      taskDefinition: {{family: with-sidecar}}
+      images: {images}{more}"
+    );
+    world.apply(&release_of("9d3c2f1", &declared, "")).await;
+    let summary = world.run_once().await.expect("runs");
+    let told = migration(&world).await;
+    assert!(told.exit_code.is_some(), "{summary:?}");
+    told.state
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_decides_nothing() {
+    let command = "
+      overrides: {containerOverrides: [{name: main, command: [migrate]}]}";
+    let done = PartState::Done;
+    assert_eq!(with_sidecar(false, (0, 137), "{}", "").await, done);
+    assert_eq!(
+        with_sidecar(false, (0, 137), "{main: app, log: app}", "").await,
+        done
+    );
+    assert_eq!(
+        with_sidecar(false, (0, 137), "{main: app, log: app}", command).await,
+        done
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_essential_container_counts_where_nothing_says_which_one_does_the_work() {
+    let failed = PartState::Failed;
+    assert_eq!(
+        with_sidecar(false, (2, 0), "{main: app, log: app}", "").await,
+        failed
+    );
+    assert_eq!(with_sidecar(true, (2, 0), "{}", "").await, failed);
+}
