@@ -3,7 +3,11 @@
 //! The first plan of a release builds, normalises and hashes every definition; a settled one only
 //! compares. A thousand settled releases are what a controller plans in one sweep.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark that cannot be set up has nothing to measure"
+)]
 
 use std::collections::BTreeMap;
 
@@ -39,8 +43,18 @@ struct Case {
 
 impl Case {
     fn plan(&self) -> Plan {
-        let Case { desired, observed, previous, now } = self;
-        plan(Input { desired, observed, previous, now: *now })
+        let Case {
+            desired,
+            observed,
+            previous,
+            now,
+        } = self;
+        plan(Input {
+            desired,
+            observed,
+            previous,
+            now: *now,
+        })
     }
 
     /// A release that was just applied to `services` services, none of which runs it yet.
@@ -70,7 +84,12 @@ impl Case {
             );
         }
         let now = "2026-03-02T09:00:00Z".parse().unwrap();
-        Self { desired, observed, previous: ReleaseStatus::default(), now }
+        Self {
+            desired,
+            observed,
+            previous: ReleaseStatus::default(),
+            now,
+        }
     }
 
     /// The same once it is Ready: what the first plan decided was carried out, and succeeded.
@@ -82,11 +101,17 @@ impl Case {
             match action.step {
                 Step::RecordRevision { revision, .. } => {
                     let outcome = RevisionOutcome::Ready;
-                    let revision = Revision { version: 1, outcome, ..*revision };
+                    let revision = Revision {
+                        version: 1,
+                        outcome,
+                        ..*revision
+                    };
                     ledger.revisions.insert(revision.number, revision);
                 }
                 Step::Claim(Claim { arn, part, release }) => {
-                    ledger.claims.insert(arn.clone(), Claim { arn, part, release });
+                    ledger
+                        .claims
+                        .insert(arn.clone(), Claim { arn, part, release });
                 }
                 Step::RegisterTaskDefinition { registration, .. } => {
                     let to = arn("task-definition", &format!("{}:2", registration.family));
@@ -95,10 +120,18 @@ impl Case {
                         records: None,
                         ..running(&service, &to, "ecs-svc/2")
                     };
-                    case.observed.services.insert(service.clone(), Known::Present(found));
-                    ledger.rollouts.insert(service.clone(), rollout(&service, &to, case.now));
+                    case.observed
+                        .services
+                        .insert(service.clone(), Known::Present(found));
+                    ledger
+                        .rollouts
+                        .insert(service.clone(), rollout(&service, &to, case.now));
                     let key = (registration.family.clone(), registration.definition.clone());
-                    let registration = Registration { arn: Some(to), version: 2, ..registration };
+                    let registration = Registration {
+                        arn: Some(to),
+                        version: 2,
+                        ..registration
+                    };
                     ledger.registrations.insert(key, registration);
                 }
                 other => panic!("an unexpected step: {other:?}"),
@@ -197,8 +230,9 @@ fn rollout(service: &str, target: &str, now: Timestamp) -> Rollout {
 
 /// A definition of a usual size.
 fn described(family: &str, arn: &str) -> Definition {
-    let environment: Vec<_> =
-        (0..20).map(|n| json!({"name": format!("NAME_{n}"), "value": format!("value {n}")})).collect();
+    let environment: Vec<_> = (0..20)
+        .map(|n| json!({"name": format!("NAME_{n}"), "value": format!("value {n}")}))
+        .collect();
     Definition {
         arn: arn.to_owned(),
         family: family.to_owned(),
@@ -232,12 +266,26 @@ fn settled_plan_of_a_release_with_services(bencher: Bencher<'_, '_>, services: u
 
 #[divan::bench]
 fn a_thousand_settled_releases(bencher: Bencher<'_, '_>) {
-    let cases: Vec<Case> = (0..1_000).map(|n| Case::settled(&format!("app{n}"), 1)).collect();
-    bencher.bench(|| cases.iter().map(|case| case.plan().actions.len()).sum::<usize>());
+    let cases: Vec<Case> = (0..1_000)
+        .map(|n| Case::settled(&format!("app{n}"), 1))
+        .collect();
+    bencher.bench(|| {
+        cases
+            .iter()
+            .map(|case| case.plan().actions.len())
+            .sum::<usize>()
+    });
 }
 
 #[divan::bench]
 fn a_thousand_first_plans(bencher: Bencher<'_, '_>) {
-    let cases: Vec<Case> = (0..1_000).map(|n| Case::new(&format!("app{n}"), 1)).collect();
-    bencher.bench(|| cases.iter().map(|case| case.plan().actions.len()).sum::<usize>());
+    let cases: Vec<Case> = (0..1_000)
+        .map(|n| Case::new(&format!("app{n}"), 1))
+        .collect();
+    bencher.bench(|| {
+        cases
+            .iter()
+            .map(|case| case.plan().actions.len())
+            .sum::<usize>()
+    });
 }

@@ -43,18 +43,31 @@ fn sources() -> Vec<Source> {
             let folder = first.as_os_str().to_string_lossy().into_owned();
             if inner.components().count() > 1 && path.extension().is_some_and(|kind| kind == "rs") {
                 let text = fs::read_to_string(&path).expect("a source file");
-                found.push(Source { path: inner, folder, text });
+                found.push(Source {
+                    path: inner,
+                    folder,
+                    text,
+                });
             }
         }
     }
-    assert!(found.len() > 50, "only {} source files were found", found.len());
+    assert!(
+        found.len() > 50,
+        "only {} source files were found",
+        found.len()
+    );
     found
 }
 
 /// A file of tests, or one that only tests use.
 fn is_test(path: &Path) -> bool {
-    let names: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-    names.iter().any(|name| matches!(&**name, "tests" | "tests.rs" | "canned.rs" | "local.rs"))
+    let names: Vec<_> = path
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    names
+        .iter()
+        .any(|name| matches!(&**name, "tests" | "tests.rs" | "canned.rs" | "local.rs"))
 }
 
 /// Lines of code before the file's own tests, comments left out.
@@ -76,11 +89,20 @@ fn folders_import_only_from_those_before_them() {
     for source in sources().iter().filter(|source| !is_test(&source.path)) {
         let own = rank(&source.folder);
         for (number, line) in code(source) {
-            for (_, rest) in line.match_indices("crate::").map(|(at, _)| line.split_at(at + 7)) {
-                let name: String =
-                    rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            for (_, rest) in line
+                .match_indices("crate::")
+                .map(|(at, _)| line.split_at(at + 7))
+            {
+                let name: String = rest
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
                 if ORDER.contains(&name.as_str()) && rank(&name) > own {
-                    wrong.push(format!("{}:{}: imports {name}", source.path.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: imports {name}",
+                        source.path.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -91,8 +113,16 @@ fn folders_import_only_from_those_before_them() {
 /// What only certain folders may name.
 const ONLY_IN: [(&str, &[&str], &str); 4] = [
     ("aws_sdk_", &["aws"], "AWS is behind one seam: the wire"),
-    ("Timestamp::now(", &["cli", "http"], "the clock is passed in"),
-    ("SystemTime::now(", &["cli", "http"], "the clock is passed in"),
+    (
+        "Timestamp::now(",
+        &["cli", "http"],
+        "the clock is passed in",
+    ),
+    (
+        "SystemTime::now(",
+        &["cli", "http"],
+        "the clock is passed in",
+    ),
     ("std::env::", &["cli"], "settings are read once"),
 ];
 
@@ -114,7 +144,10 @@ fn what_has_one_place_is_named_nowhere_else() {
 
 #[test]
 fn the_planner_waits_for_nothing() {
-    for source in sources().iter().filter(|source| matches!(&*source.folder, "plan" | "model")) {
+    for source in sources()
+        .iter()
+        .filter(|source| matches!(&*source.folder, "plan" | "model"))
+    {
         for (number, line) in code(source) {
             for word in ["async ", ".await", "tokio::"] {
                 let place = format!("{}:{}", source.path.display(), number + 1);
@@ -127,7 +160,15 @@ fn the_planner_waits_for_nothing() {
 #[test]
 fn files_stay_readable() {
     for source in sources().iter().filter(|source| !is_test(&source.path)) {
-        let lines = source.text.lines().take_while(|line| !line.starts_with("mod tests {")).count();
-        assert!(lines <= LINES, "{} has {lines} lines: split it", source.path.display());
+        let lines = source
+            .text
+            .lines()
+            .take_while(|line| !line.starts_with("mod tests {"))
+            .count();
+        assert!(
+            lines <= LINES,
+            "{} has {lines} lines: split it",
+            source.path.display()
+        );
     }
 }

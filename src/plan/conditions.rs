@@ -44,7 +44,10 @@ fn standing(
     if let Some(why) = draft.progressing.first() {
         return (ConditionStatus::False, reconciling, why.clone());
     }
-    let moving = draft.actions.iter().find(|action| !is_housekeeping(&action.step));
+    let moving = draft
+        .actions
+        .iter()
+        .find(|action| !is_housekeeping(&action.step));
     if let Some(action) = moving {
         return (
             ConditionStatus::False,
@@ -90,7 +93,10 @@ fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
         );
         return Some((ConditionStatus::True, told("Differences", &message)));
     }
-    let unread = draft.unknown.first().or(draft.input.observed.problems.first());
+    let unread = draft
+        .unknown
+        .first()
+        .or(draft.input.observed.problems.first());
     if let Some(why) = unread {
         return Some((ConditionStatus::Unknown, why.clone()));
     }
