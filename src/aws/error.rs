@@ -183,6 +183,16 @@ impl AwsError {
             .collect()
     }
 
+    /// The sentence for people without the id of the request: the same failure makes the same
+    /// sentence each time, so that a status which tells it need not be written again.
+    pub fn sentence(&self) -> String {
+        let details = Details {
+            request_id: None,
+            ..(*self.0).clone()
+        };
+        AwsError(Box::new(details)).to_string()
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         match self.class {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::draft::Draft;
 use crate::model::desired::{Image, Wanted};
 use crate::model::known::Known;
@@ -84,6 +86,8 @@ fn unknown(draft: &mut Draft<'_>, name: &str, image: &Image, message: &str) {
     let status = ImageStatus {
         state: PartState::Unknown,
         reference: image.reference(),
+        // A look that failed does not start the wait anew.
+        missing_since: missing_since(draft, name, image),
         message: Some(message.to_owned()),
         ..ImageStatus::default()
     };
@@ -93,14 +97,7 @@ fn unknown(draft: &mut Draft<'_>, name: &str, image: &Image, message: &str) {
 /// A commit may overtake its push: waits, and stalls when that takes too long.
 fn missing(draft: &mut Draft<'_>, name: &str, image: &Image) {
     let now = draft.input.now;
-    let before = draft.input.previous;
-    let same = before.observed_generation == Some(draft.input.desired.generation);
-    let since = before
-        .images
-        .get(name)
-        .filter(|status| same && status.reference == image.reference())
-        .and_then(|status| status.missing_since)
-        .unwrap_or(now);
+    let since = missing_since(draft, name, image).unwrap_or(now);
     let waited = now.duration_since(since);
     let limit = draft.input.desired.image_timeout;
     let resource = format!("image/{name}");
@@ -126,32 +123,59 @@ fn missing(draft: &mut Draft<'_>, name: &str, image: &Image) {
     draft.status.images.insert(name.to_owned(), status);
 }
 
-/// A tag that moved, or a pinned image that is gone: told, never followed.
+/// Since when this image of this generation has been missing, as the status has it.
+fn missing_since(draft: &Draft<'_>, name: &str, image: &Image) -> Option<Timestamp> {
+    let before = draft.input.previous;
+    let same = before.observed_generation == Some(draft.input.desired.generation);
+    before
+        .images
+        .get(name)
+        .filter(|status| same && status.reference == image.reference())?
+        .missing_since
+}
+
+/// A tag that moved, or an image that is gone: told, never followed.
 pub fn drift(draft: &mut Draft<'_>, revision: &Revision) {
     for (name, recorded) in &revision.images {
         let Some(digest) = &recorded.digest else {
             continue;
         };
         let observed = draft.input.observed;
-        if let Some(Known::Present(now)) = observed.images.get(name)
-            && now != digest
-        {
+        let resource = format!("image/{name}");
+        let gone = "(gone from the registry)";
+        let runs_by_tag = draft
+            .input
+            .desired
+            .images
+            .get(name)
+            .is_some_and(|image| image.pin == Pin::Tag);
+        let points_at = match observed.images.get(name) {
+            Some(Known::Present(now)) => Some(now.as_str()),
+            // New tasks pull the tag only where it is what is run.
+            Some(Known::Absent) if runs_by_tag => Some(gone),
+            Some(Known::Unknown(why)) => {
+                draft.doubt(&resource, format!("{resource}: {why}"));
+                None
+            }
+            Some(Known::Absent) | None => None,
+        };
+        if let Some(actual) = points_at.filter(|now| now != digest) {
             super::drift::differs(
                 draft,
-                &format!("image/{name}"),
+                &resource,
                 "tag",
                 format!("{} at {digest}", recorded.reference),
-                now.clone(),
+                actual.to_owned(),
                 DifferenceAction::Reported,
             );
         }
         if let Some(Known::Absent) = observed.pinned.get(name) {
             super::drift::differs(
                 draft,
-                &format!("image/{name}"),
+                &resource,
                 "digest",
                 digest.clone(),
-                "(gone from the registry)".to_owned(),
+                gone.to_owned(),
                 DifferenceAction::Reported,
             );
         }

@@ -203,7 +203,7 @@ impl Executor<'_> {
                 if certainly_not_done(&error) {
                     let not_started = MigrationRun {
                         state: RunState::NotStarted,
-                        message: Some(error.to_string()),
+                        message: Some(error.sentence()),
                         ..intended
                     };
                     self.writer.put_migration(self.key, &not_started).await?;

@@ -414,6 +414,6 @@ fn refusal((action, error): &(Action, StepError)) -> Option<Explanation> {
     };
     Some(Explanation {
         reason: reason.to_owned(),
-        message: format!("{}: {error}", action.resource),
+        message: format!("{}: {}", action.resource, error.sentence()),
     })
 }

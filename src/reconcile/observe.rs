@@ -116,7 +116,7 @@ impl Look<'_> {
             (ErrorClass::Refused, _) => Some("Refused"),
             _ => None,
         };
-        let message = error.to_string();
+        let message = error.sentence();
         if let Some(reason) = reason {
             let problem = Explanation {
                 reason: reason.to_owned(),
