@@ -123,7 +123,9 @@ fn target(
     };
     images?;
     // A base that holds the declared images already needs no revision of ours.
-    let as_it_is = super::normalize::definition_hash(&content) == built.definition;
+    let as_it_is = resolved
+        .iter()
+        .all(|(container, image)| taskdef::image(&content, container) == Some(image));
     draft
         .contents
         .insert(built.definition.clone(), built.content);
