@@ -1,5 +1,9 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
+mod acceptance;
 mod crash;
 mod rails;
+mod schedules;
+mod services;
+mod shop;
 mod world;

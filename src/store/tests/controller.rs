@@ -65,6 +65,7 @@ fn rollout() -> Rollout {
         target: "web:2".to_owned(),
         previous: None,
         correction: false,
+        forced: false,
         requested_at: at(0),
         seen: Vec::new(),
         deployment_id: None,
