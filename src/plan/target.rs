@@ -46,7 +46,10 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 
 /// ARN of the task definition that a target runs.
 pub fn definition(target: &Map<String, Value>) -> Option<&str> {
-    target.get("EcsParameters")?.get("TaskDefinitionArn")?.as_str()
+    target
+        .get("EcsParameters")?
+        .get("TaskDefinitionArn")?
+        .as_str()
 }
 
 fn id(target: &Map<String, Value>) -> Option<&str> {

@@ -73,6 +73,8 @@ pub async fn observe(
     }
     look.rules().await?;
     if desired.deleting.is_some() {
+        // By what they run, rules' targets are told from strangers'.
+        look.registrations(account).await?;
         return Ok(look.observed);
     }
     look.tasks().await?;

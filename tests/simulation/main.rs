@@ -2,6 +2,8 @@
 
 mod acceptance;
 mod crash;
+mod deletion;
+mod drift;
 mod rails;
 mod schedules;
 mod services;

@@ -233,7 +233,9 @@ async fn adoption_keeps_what_is_not_declared() {
     );
 
     // No longer declared, it is not deleted: a stranger's target hangs on it.
-    world.put(&only(json!([schedule("hourly", "rate(1 hour)")]))).await;
+    world
+        .put(&only(json!([schedule("hourly", "rate(1 hour)")])))
+        .await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert!(world.targets(RULE).contains(&lambda));
 }
