@@ -16,8 +16,12 @@ pub fn write(draft: &mut Draft<'_>) {
     if let Some(kind) = state {
         conditions.push(condition(draft, kind, ConditionStatus::True, &told));
     }
-    if let Some((status, told)) = drifted(draft) {
-        conditions.push(condition(draft, ConditionType::Drifted, status, &told));
+    if draft.compared {
+        if let Some((status, told)) = drifted(draft) {
+            conditions.push(condition(draft, ConditionType::Drifted, status, &told));
+        }
+    } else {
+        conditions.extend(not_compared(draft, suspended));
     }
     draft.status.conditions = conditions;
 }
@@ -104,6 +108,23 @@ fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
         ConditionStatus::False,
         told("NoDifferences", "nothing differs from what was declared"),
     ))
+}
+
+/// What is said of drift by a pass that did not look for it.
+fn not_compared(draft: &Draft<'_>, suspended: bool) -> Option<Condition> {
+    let before = find(&draft.input.previous.conditions, ConditionType::Drifted)?;
+    let suspended = suspended.then(|| told("Suspended", "not compared while suspended"));
+    let why = suspended
+        .or_else(|| draft.stalled.first().cloned())
+        .or_else(|| draft.unknown.first().cloned())
+        .or_else(|| draft.progressing.first().cloned());
+    match why {
+        Some(why) => {
+            let (kind, status) = (ConditionType::Drifted, ConditionStatus::Unknown);
+            Some(condition(draft, kind, status, &why))
+        }
+        None => Some(before.clone()),
+    }
 }
 
 fn told(reason: &str, message: &str) -> Explanation {

@@ -1,8 +1,14 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
+mod acceptance;
 mod crash;
+mod deletion;
+mod drift;
 mod images;
 mod migrations;
 mod rails;
 mod scene;
+mod schedules;
+mod services;
+mod shop;
 mod world;
