@@ -4,5 +4,6 @@ mod crash;
 mod images;
 mod migrations;
 mod rails;
+mod refusals;
 mod scene;
 mod world;
