@@ -183,14 +183,10 @@ impl AwsError {
             .collect()
     }
 
-    /// The sentence for people without the id of the request: the same failure makes the same
-    /// sentence each time, so that a status which tells it need not be written again.
-    pub fn sentence(&self) -> String {
-        let details = Details {
-            request_id: None,
-            ..(*self.0).clone()
-        };
-        AwsError(Box::new(details)).to_string()
+    /// The same sentence for as long as the same call fails in the same way, which its text is
+    /// not: that names the request. For what is written down, where each change is a write.
+    pub fn lasting(&self) -> String {
+        Lasting(self).to_string()
     }
 
     /// What a person can do about it.
@@ -279,6 +275,21 @@ impl AwsError {
 
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f, true)
+    }
+}
+
+/// See [`AwsError::lasting`].
+struct Lasting<'a>(&'a AwsError);
+
+impl fmt::Display for Lasting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.tell(f, false)
+    }
+}
+
+impl AwsError {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, with_request: bool) -> fmt::Result {
         write!(
             f,
             "{}:{} of {} ",
@@ -300,7 +311,7 @@ impl fmt::Display for AwsError {
         if !message.is_empty() {
             write!(f, ": {message}")?;
         }
-        if let Some(id) = &self.request_id {
+        if let Some(id) = self.request_id.as_ref().filter(|_| with_request) {
             write!(f, " (request {id})")?;
         }
         write!(f, ". {}", self.hint())

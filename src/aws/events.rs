@@ -128,13 +128,15 @@ impl Events {
         refused_entries(&call, answer)
     }
 
-    /// Takes targets away by id. Harmless when repeated.
+    /// Takes targets away by id. Harmless when repeated; a rule that is not there is fine.
     pub async fn remove_targets(&self, rule: &str, ids: &[String]) -> Result<(), AwsError> {
         let what = format!("targets {} of rule {rule}", ids.join(", "));
         let call = Call::write(SERVICE, "RemoveTargets", what);
         let body = json!({ "Rule": rule, "Ids": ids });
-        let answer = send!(self.client.remove_targets(), &call, &body)?;
-        refused_entries(&call, answer)
+        match send!(self.client.remove_targets(), &call, &body) {
+            Err(error) if error.is_not_found() => Ok(()),
+            answer => refused_entries(&call, answer?),
+        }
     }
 
     /// Deletes a rule whose targets are gone. A rule that is not there is fine.

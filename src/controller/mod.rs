@@ -14,7 +14,7 @@ use crate::model::plan::{Action, Plan, Requeue};
 use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
-use crate::resource::status::{PartState, ReleaseStatus};
+use crate::resource::status::ReleaseStatus;
 use queue::Queue;
 
 /// How often the table is asked for what changed.
@@ -343,15 +343,9 @@ fn standing(pass: &Pass) -> Standing {
 }
 
 /// Whether something goes on beside what is stalled; it is followed to its end, which its timeout
-/// bounds.
+/// bounds. The states of parts do not tell: those that this pass did not come to are from before.
 fn is_under_way(plan: &Plan) -> bool {
-    let status = &plan.status;
-    let services = status.services.iter().map(|part| part.state);
-    let migrations = status.migrations.iter().map(|part| part.state);
-    !plan.actions.is_empty()
-        || services
-            .chain(migrations)
-            .any(|state| state == PartState::Progressing)
+    !plan.actions.is_empty() || plan.following
 }
 
 fn given_up(key: &ReleaseKey, pass: &Pass) -> ReconcileError {

@@ -58,10 +58,18 @@ pub fn desired(
         .map(|found| schedule(release, found, &environment.spec, &defaults))
         .collect();
     roles_of_schedules(&schedules, &mut errors);
-    if !errors.is_empty() {
+    // Whatever it says, it can be deleted.
+    if !errors.is_empty() && provenance.deleting.is_none() {
         return Err(errors);
     }
-    let drift = spec.drift.as_ref().or(environment.spec.drift.as_ref());
+    let own = spec.drift.as_ref();
+    let general = environment.spec.drift.as_ref();
+    let policy = own
+        .and_then(|drift| drift.policy)
+        .or_else(|| general?.policy);
+    let grace = own
+        .and_then(|drift| drift.after.as_ref())
+        .or_else(|| general?.after.as_ref());
     Ok(Desired {
         key: release.release_key(),
         uid: release.metadata.uid.clone().unwrap_or_default(),
@@ -86,11 +94,8 @@ pub fn desired(
             .revision_history_limit
             .map_or(HISTORY_LIMIT, |limit| limit as usize),
         deletion_policy: spec.deletion_policy.unwrap_or(DeletionPolicy::Orphan),
-        correct_drift: drift.and_then(|drift| drift.policy) != Some(DriftAction::Report),
-        drift_grace: length(
-            drift.and_then(|drift| drift.after.as_ref()),
-            SignedDuration::ZERO,
-        ),
+        correct_drift: policy != Some(DriftAction::Report),
+        drift_grace: length(grace, SignedDuration::ZERO),
     })
 }
 

@@ -19,6 +19,8 @@ pub struct Plan {
     pub status: ReleaseStatus,
     /// When to look again.
     pub requeue: Requeue,
+    /// Whether something is under way that will end, also beside what is stalled.
+    pub following: bool,
 }
 
 /// Something that is not done yet.
@@ -115,6 +117,8 @@ pub enum Step {
         service: String,
         /// Task definition ARN.
         task_definition: String,
+        /// A new deployment also where the service is pointed there already.
+        force: bool,
     },
     /// Write down what became of a rollout. Table only.
     RecordRollout(Box<Rollout>),
@@ -157,6 +161,23 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it writes a rule in EventBridge.
+    pub fn is_of_rule(&self) -> bool {
+        matches!(
+            self,
+            Step::PutRule { .. }
+                | Step::PutTargets { .. }
+                | Step::RemoveTargets { .. }
+                | Step::DeleteRule { .. }
+                | Step::TagRule { .. }
+        )
+    }
+
+    /// Whether it changes something in AWS that is looked at for drift.
+    pub fn is_of_aws(&self) -> bool {
+        self.is_of_rule() || matches!(self, Step::UpdateService { .. })
+    }
+
     /// The step's name, as `plan` prints it: the API operation where there is one.
     pub fn kind(&self) -> &'static str {
         match self {

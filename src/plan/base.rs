@@ -49,6 +49,9 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
                 Some(arn) => arn,
                 None if recorded.is_some() => return Some(Base::Unchanged),
                 None => {
+                    if let Some(kept) = kept(draft, part, family) {
+                        return Some(kept);
+                    }
                     draft.stall(
                         &part.resource(),
                         "TaskDefinitionNotFound",
@@ -63,10 +66,31 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
             described(draft, part, &arn, recorded)
         }
         Source::Service(name) => {
-            let arn = of_service(draft, part, name)?;
+            let Some(arn) = of_service(draft, part, name, recorded.is_some())? else {
+                return Some(Base::Unchanged);
+            };
             described(draft, part, &arn, recorded)
         }
     }
+}
+
+/// What an earlier revision was made of, where that is not ACTIVE any more: its recorded content
+/// is as good, whatever images are in it.
+fn kept(draft: &Draft<'_>, part: &Part<'_>, family: &str) -> Option<Base> {
+    let target = super::revision::newest(draft)?
+        .parts
+        .get(&part.resource())
+        .filter(|target| target.family == family)?;
+    let base = target.base.clone()?;
+    let active = draft.input.observed.families.get(family);
+    if active.is_some_and(|known| known.present().is_some_and(|arns| arns.contains(&base))) {
+        return None;
+    }
+    Some(Base::Content {
+        arn: None,
+        family: family.to_owned(),
+        content: draft.contents.get(&target.definition)?.clone(),
+    })
 }
 
 /// Content of a base by its ARN.
@@ -180,11 +204,28 @@ pub fn is_answer(
         })
 }
 
-/// Task definition of a service's newest successful deployment; else what it runs now.
-fn of_service(draft: &mut Draft<'_>, part: &Part<'_>, name: &str) -> Option<String> {
+/// Task definition of a service's newest successful deployment; else what it runs now. Outer
+/// `None`: not known; inner: not known to be another than the one that is recorded.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says whether to go on at all"
+)]
+fn of_service(
+    draft: &mut Draft<'_>,
+    part: &Part<'_>,
+    name: &str,
+    is_recorded: bool,
+) -> Option<Option<String>> {
     let observed = draft.input.observed;
     match observed.services.get(name) {
-        Some(Known::Present(service)) => Some(newest_successful(service).to_owned()),
+        Some(Known::Present(service)) => match &service.records {
+            Some(Known::Unknown(_)) if is_recorded => Some(None),
+            Some(Known::Unknown(why)) => {
+                draft.doubt(&part.resource(), format!("{}: {why}", part.resource()));
+                None
+            }
+            _ => Some(Some(newest_successful(service).to_owned())),
+        },
         Some(Known::Absent) => {
             super::services::not_found(draft, name);
             None

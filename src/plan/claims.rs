@@ -18,12 +18,11 @@ pub fn partition(region: &str) -> &'static str {
     }
 }
 
-/// Claims what is declared, and gives back what is not any more; false while somebody else holds
+/// Claims what is declared, and gives back what is not any more. Stalls while somebody else holds
 /// something that is declared.
-pub fn settle(draft: &mut Draft<'_>) -> bool {
+pub fn settle(draft: &mut Draft<'_>) {
     let wanted = wanted(draft);
     let observed = draft.input.observed;
-    let mut free = true;
     for (arn, part) in &wanted {
         if observed.ledger.claims.contains_key(arn) {
             continue;
@@ -34,7 +33,6 @@ pub fn settle(draft: &mut Draft<'_>) -> bool {
                 holder.release, holder.part
             );
             draft.stall(part, "Conflict", message);
-            free = false;
             continue;
         }
         let claim = Claim {
@@ -49,7 +47,6 @@ pub fn settle(draft: &mut Draft<'_>) -> bool {
         );
     }
     give_back(draft, &wanted);
-    free
 }
 
 /// ARNs of everything declared that exists or will.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::draft::Draft;
 use crate::model::ledger::Explanation;
+use crate::model::plan::Step;
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find};
 use crate::resource::status::{DifferenceAction, ReleaseStatus};
 
@@ -15,8 +16,12 @@ pub fn write(draft: &mut Draft<'_>) {
     if let Some(kind) = state {
         conditions.push(condition(draft, kind, ConditionStatus::True, &told));
     }
-    if let Some((status, told)) = drifted(draft) {
-        conditions.push(condition(draft, ConditionType::Drifted, status, &told));
+    if draft.compared {
+        if let Some((status, told)) = drifted(draft) {
+            conditions.push(condition(draft, ConditionType::Drifted, status, &told));
+        }
+    } else {
+        conditions.extend(not_compared(draft, suspended));
     }
     draft.status.conditions = conditions;
 }
@@ -43,7 +48,11 @@ fn standing(
     if let Some(why) = draft.progressing.first() {
         return (ConditionStatus::False, reconciling, why.clone());
     }
-    if let Some(action) = draft.actions.first() {
+    let moving = draft
+        .actions
+        .iter()
+        .find(|action| !is_housekeeping(&action.step));
+    if let Some(action) = moving {
         return (
             ConditionStatus::False,
             reconciling,
@@ -53,6 +62,18 @@ fn standing(
     let revision = draft.status.revision.unwrap_or_default();
     let message = format!("revision {revision}: everything declared is so");
     (ConditionStatus::True, None, told("Ready", &message))
+}
+
+/// Steps that keep the books of a Release which is as declared: it stays Ready meanwhile.
+fn is_housekeeping(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::DeleteRevision(_)
+            | Step::DeregisterTaskDefinition { .. }
+            | Step::RecordRegistration(_)
+            | Step::RecordRollout(_)
+            | Step::Unclaim(_)
+    )
 }
 
 fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
@@ -76,13 +97,34 @@ fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
         );
         return Some((ConditionStatus::True, told("Differences", &message)));
     }
-    if let Some(why) = draft.unknown.first() {
+    let unread = draft
+        .unknown
+        .first()
+        .or(draft.input.observed.problems.first());
+    if let Some(why) = unread {
         return Some((ConditionStatus::Unknown, why.clone()));
     }
     Some((
         ConditionStatus::False,
         told("NoDifferences", "nothing differs from what was declared"),
     ))
+}
+
+/// What is said of drift by a pass that did not look for it.
+fn not_compared(draft: &Draft<'_>, suspended: bool) -> Option<Condition> {
+    let before = find(&draft.input.previous.conditions, ConditionType::Drifted)?;
+    let suspended = suspended.then(|| told("Suspended", "not compared while suspended"));
+    let why = suspended
+        .or_else(|| draft.stalled.first().cloned())
+        .or_else(|| draft.unknown.first().cloned())
+        .or_else(|| draft.progressing.first().cloned());
+    match why {
+        Some(why) => {
+            let (kind, status) = (ConditionType::Drifted, ConditionStatus::Unknown);
+            Some(condition(draft, kind, status, &why))
+        }
+        None => Some(before.clone()),
+    }
 }
 
 fn told(reason: &str, message: &str) -> Explanation {

@@ -48,6 +48,10 @@ pub struct Draft<'a> {
     pub differences: Vec<Difference>,
     /// Resources that this pass puts right.
     pub corrected: Vec<String>,
+    /// Whether what there is was compared with what was declared.
+    pub compared: bool,
+    /// Whether a person asked for another try: what was put right before counts no more.
+    pub forgiven: bool,
     /// Parts of the status.
     pub status: ReleaseStatus,
     /// The soonest moment to look again.
@@ -68,6 +72,8 @@ impl<'a> Draft<'a> {
             unknown: Vec::new(),
             differences: Vec::new(),
             corrected: Vec::new(),
+            compared: false,
+            forgiven: false,
             status: ReleaseStatus {
                 observed_generation: Some(input.desired.generation),
                 ready_revision: input.previous.ready_revision,
@@ -108,12 +114,15 @@ impl<'a> Draft<'a> {
 
     /// Only a person can go on from here.
     pub fn stall(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
-        let message = message.into();
-        self.wait(resource, message.clone());
-        self.stalled.push(Explanation {
+        let why = Explanation {
             reason: reason.to_owned(),
-            message,
-        });
+            message: message.into(),
+        };
+        if self.stalled.contains(&why) {
+            return;
+        }
+        self.wait(resource, why.message.clone());
+        self.stalled.push(why);
     }
 
     /// Nobody knows: nothing is written on account of it, and it is looked at again.
@@ -143,12 +152,17 @@ impl<'a> Draft<'a> {
         let requeue = if self.actions.is_empty() && !self.stalled.is_empty() && self.wake.is_none()
         {
             Requeue::Resync
+        } else if self.actions.iter().any(|action| action.step.is_of_rule()) {
+            // Nothing is written down of rules but what EventBridge shows, which takes its time:
+            // looked at at once, they would be written again and again meanwhile.
+            Requeue::After(SOON)
         } else if !self.actions.is_empty() {
             Requeue::After(SignedDuration::ZERO)
         } else {
             self.wake.map_or(Requeue::Resync, Requeue::After)
         };
         Plan {
+            following: !self.progressing.is_empty(),
             actions: self.actions,
             waiting: self.waiting,
             status: self.status,

@@ -1,10 +1,10 @@
 //! Drift: a difference in a declared field that no revision explains, after the release was Ready.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::draft::Draft;
-use crate::resource::conditions::{ConditionType, find};
-use crate::resource::status::{Correction, Difference, DifferenceAction};
+use super::draft::{Draft, SETTLING};
+use crate::model::plan::Action;
+use crate::resource::status::{Correction, Difference, DifferenceAction, ReleaseStatus};
 
 /// So many corrections of one resource within [`WINDOW`] are a fight with another writer.
 const FIGHT: usize = 3;
@@ -46,6 +46,8 @@ pub enum Verdict {
     Report,
     /// Not yet: the grace time runs.
     Wait(SignedDuration),
+    /// It was put right a moment ago, which AWS may not show yet.
+    Settling,
     /// Another writer puts it back each time.
     Fight(usize),
 }
@@ -55,7 +57,7 @@ pub enum Verdict {
 pub fn judge(draft: &mut Draft<'_>, resource: &str) -> Verdict {
     let verdict = verdict(draft, resource);
     let action = match verdict {
-        Verdict::Correct => DifferenceAction::Corrected,
+        Verdict::Correct | Verdict::Settling => DifferenceAction::Corrected,
         Verdict::Report => DifferenceAction::Reported,
         Verdict::Wait(_) | Verdict::Fight(_) => DifferenceAction::Pending,
     };
@@ -67,9 +69,26 @@ pub fn judge(draft: &mut Draft<'_>, resource: &str) -> Verdict {
     match verdict {
         Verdict::Correct => draft.corrected.push(resource.to_owned()),
         Verdict::Wait(left) => draft.wake_after(left),
-        Verdict::Report | Verdict::Fight(_) => {}
+        Verdict::Report | Verdict::Settling | Verdict::Fight(_) => {}
     }
     verdict
+}
+
+/// What was put right before this pass is being so still.
+pub fn being_corrected(draft: &mut Draft<'_>, resource: &str) {
+    let before = draft.input.previous.drift.differences.iter();
+    let of_resource = before.filter(|found| found.resource == resource);
+    let carried = of_resource.map(|found| Difference {
+        action: DifferenceAction::Corrected,
+        ..found.clone()
+    });
+    draft.differences.extend(carried);
+}
+
+/// Tells that AWS has to show what was put right.
+pub fn wait_for_aws(draft: &mut Draft<'_>, resource: &str) {
+    let message = format!("{resource} was put right; waiting for AWS to show it");
+    draft.progress(resource, "Correcting", message);
 }
 
 fn verdict(draft: &Draft<'_>, resource: &str) -> Verdict {
@@ -77,18 +96,29 @@ fn verdict(draft: &Draft<'_>, resource: &str) -> Verdict {
     if !desired.correct_drift {
         return Verdict::Report;
     }
-    let recent = recent(draft, resource);
-    if recent >= FIGHT {
-        return Verdict::Fight(recent);
-    }
+    let now = draft.input.now;
     let since = draft
         .differences
         .iter()
         .filter(|found| found.resource == resource)
         .map(|found| found.first_seen)
         .min()
-        .unwrap_or(draft.input.now);
-    let left = desired.drift_grace - draft.input.now.duration_since(since);
+        .unwrap_or(now);
+    let corrections = corrections(draft, resource);
+    let last = corrections.last();
+    if last.is_some_and(|at| now.duration_since(*at) < SETTLING) {
+        return Verdict::Settling;
+    }
+    // Counted back from when the difference was seen, so that a fight is not forgotten while it
+    // stands: time alone does not make the other writer stop.
+    let recent = corrections
+        .iter()
+        .filter(|at| since.duration_since(**at) <= WINDOW)
+        .count();
+    if recent >= FIGHT {
+        return Verdict::Fight(recent);
+    }
+    let left = desired.drift_grace - now.duration_since(since);
     if left > SignedDuration::ZERO {
         Verdict::Wait(left)
     } else {
@@ -96,25 +126,11 @@ fn verdict(draft: &Draft<'_>, resource: &str) -> Verdict {
     }
 }
 
-fn recent(draft: &Draft<'_>, resource: &str) -> usize {
-    let previous = draft.input.previous;
-    let Some(found) = previous
-        .drift
-        .corrections
-        .iter()
-        .find(|found| found.resource == resource)
-    else {
-        return 0;
-    };
-    // A fight is not forgotten while it lasts: time alone does not make the other writer stop.
-    let fighting = find(&previous.conditions, ConditionType::Stalled)
-        .is_some_and(|stalled| stalled.reason == "DriftFight");
-    let now = draft.input.now;
-    found
-        .at
-        .iter()
-        .filter(|at| fighting || now.duration_since(**at) <= WINDOW)
-        .count()
+/// When a resource was put right, oldest first.
+fn corrections<'a>(draft: &Draft<'a>, resource: &str) -> &'a [Timestamp] {
+    let all = &draft.input.previous.drift.corrections;
+    let found = all.iter().find(|found| found.resource == resource);
+    found.map_or(&[], |found| found.at.as_slice())
 }
 
 /// Writes the drift part of the status. What happens to be old is left until something is put
@@ -123,11 +139,14 @@ pub fn write(draft: &mut Draft<'_>) {
     let now = draft.input.now;
     let previous = draft.input.previous;
     let same = previous.observed_generation == Some(draft.input.desired.generation);
-    let mut corrections = if same {
+    let mut corrections = if same && !draft.forgiven {
         previous.drift.corrections.clone()
     } else {
         Vec::new()
     };
+    if same && !draft.compared {
+        draft.differences.clone_from(&previous.drift.differences);
+    }
     for resource in std::mem::take(&mut draft.corrected) {
         match corrections
             .iter_mut()
@@ -145,4 +164,25 @@ pub fn write(draft: &mut Draft<'_>) {
     }
     draft.status.drift.corrections = corrections;
     draft.status.drift.differences = std::mem::take(&mut draft.differences);
+}
+
+/// Takes back from a status what it says was put right by steps that were not carried out, so that
+/// a call that fails again and again is not taken for a fight.
+pub fn not_done(status: &mut ReleaseStatus, before: &ReleaseStatus, left: &[Action]) {
+    for action in left.iter().filter(|action| action.step.is_of_aws()) {
+        let differences = status.drift.differences.iter_mut();
+        for difference in differences.filter(|found| found.resource == action.resource) {
+            if difference.action == DifferenceAction::Corrected {
+                difference.action = DifferenceAction::Pending;
+            }
+        }
+        let corrections = &mut status.drift.corrections;
+        corrections.retain(|found| found.resource != action.resource);
+        let known = before.drift.corrections.iter();
+        corrections.extend(
+            known
+                .filter(|found| found.resource == action.resource)
+                .cloned(),
+        );
+    }
 }

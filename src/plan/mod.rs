@@ -28,6 +28,7 @@ pub use base::{is_answer, newest_successful};
 pub use claims::rule_arn;
 pub use conditions::stall;
 pub use draft::Input;
+pub use drift::not_done;
 pub use revision::newest as newest_revision;
 
 use draft::Draft;
@@ -70,11 +71,19 @@ fn decide(draft: &mut Draft<'_>) {
     let Some(revision) = revision::settle(draft) else {
         return carry_over_parts(draft);
     };
+    // What a revision still has to bring is no drift.
+    draft.compared = revision.outcome != RevisionOutcome::Ready;
     if revision.outcome == RevisionOutcome::Rejected {
         return rejected(draft, &revision);
     }
-    if !claims::settle(draft) || !draft.stalled.is_empty() {
-        return carry_over_parts(draft);
+    claims::settle(draft);
+    if revision.outcome == RevisionOutcome::Pending {
+        // Nothing is begun that certainly could not be finished.
+        services::check(draft);
+        schedules::check(draft);
+    }
+    if !draft.stalled.is_empty() {
+        return held(draft, &revision);
     }
 
     // 3. Migrations, each to exit code 0, before any service moves.
@@ -86,6 +95,7 @@ fn decide(draft: &mut Draft<'_>) {
     };
 
     // 4. Services, wave by wave.
+    draft.compared = true;
     let rolled = match services::roll(draft, &revision, gate) {
         Ok(rolled) => rolled,
         Err(why) => return reject(draft, &revision, &why),
@@ -95,7 +105,7 @@ fn decide(draft: &mut Draft<'_>) {
     let open = migrated && rolled && draft.stalled.is_empty();
     let scheduled = schedules::write(draft, &revision, open);
     let pruned = if open && scheduled {
-        schedules::prune(draft)
+        schedules::prune(draft, &revision)
     } else {
         false
     };
@@ -168,6 +178,14 @@ fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
     carry_over_parts(draft);
 }
 
+/// Only a person can go on from here. What is under way is followed to its end meanwhile.
+fn held(draft: &mut Draft<'_>, revision: &Revision) {
+    if let Err(why) = services::roll(draft, revision, services::Gate::Held) {
+        return reject(draft, revision, &why);
+    }
+    carry_over_parts(draft);
+}
+
 fn stall_rejected(draft: &mut Draft<'_>, why: &Explanation) {
     let name = &draft.input.desired.key.name;
     let cause = why.message.trim_end_matches('.');
@@ -215,8 +233,5 @@ fn carry_over_parts(draft: &mut Draft<'_>) {
 /// As [`carry_over_parts`], for a pass that looked at no part at all.
 fn carry_over(draft: &mut Draft<'_>) {
     draft.status.images.clone_from(&draft.input.previous.images);
-    draft
-        .differences
-        .clone_from(&draft.input.previous.drift.differences);
     carry_over_parts(draft);
 }

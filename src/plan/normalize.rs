@@ -58,7 +58,7 @@ pub fn definition(content: &Value) -> Value {
 
 /// Hash that equal definitions share.
 pub fn definition_hash(content: &Value) -> String {
-    crate::model::hash::of(&definition(content))
+    crate::model::hash::of_value(&definition(content))
 }
 
 fn normalize_container(container: &mut Map<String, Value>, awsvpc: bool) {

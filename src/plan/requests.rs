@@ -60,8 +60,10 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) {
     }
 }
 
-/// A rejected revision is tried again, and the migrations that failed in it.
+/// A rejected revision is tried again, the migrations that failed in it, and drift that another
+/// writer brought back each time.
 fn retry(draft: &mut Draft<'_>, by: &str) {
+    draft.forgiven = true;
     if let Some(newest) = super::revision::newest(draft)
         && newest.outcome == RevisionOutcome::Rejected
     {

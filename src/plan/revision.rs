@@ -123,7 +123,9 @@ fn target(
     };
     images?;
     // A base that holds the declared images already needs no revision of ours.
-    let as_it_is = super::normalize::definition_hash(&content) == built.definition;
+    let as_it_is = resolved
+        .iter()
+        .all(|(container, image)| taskdef::image(&content, container) == Some(image));
     draft
         .contents
         .insert(built.definition.clone(), built.content);
@@ -342,11 +344,8 @@ fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<(String, bool)> {
                 .iter()
                 .find(|found| found.name == part.name)?;
             let rule = observed.rules.get(&schedule.rule)?.present()?;
-            let arn = super::target::ecs_target(rule)?
-                .1
-                .get("EcsParameters")?
-                .get("TaskDefinitionArn")?;
-            Some((arn.as_str()?.to_owned(), true))
+            let (_, target) = super::target::ours(rule, true, |_| false)?;
+            Some((super::target::definition(target)?.to_owned(), true))
         }
     }
 }

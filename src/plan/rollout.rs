@@ -21,11 +21,12 @@ pub enum Standing {
     Underway(String),
     /// The rollout failed: why.
     Failed(String),
-    /// Somebody else's deployment goes on.
-    Foreign(String),
+    /// Somebody else's deployment goes on; whether for longer than a deployment may take.
+    Foreign(String, bool),
     /// Somebody else's deployment took the place of ours, and ended.
     Superseded,
-    /// It has to be pointed at the target.
+    /// It has to be pointed at the target; once more, where it is but the deployment failed and a
+    /// person asked for another try.
     Away,
     /// Nobody knows.
     Doubt(String),
@@ -64,8 +65,16 @@ pub fn judge(question: Question<'_>) -> Standing {
                 return Standing::Failed(rollout.message.clone().unwrap_or_default());
             }
             RolloutState::Requested => {
-                if let Some(standing) = asked_and_away(question, rollout) {
-                    return standing;
+                match asked_and_away(question, rollout) {
+                    // What took its place may go on still.
+                    Some(Standing::Superseded) => {
+                        return match foreign(question, None) {
+                            Some(goes_on) => goes_on,
+                            None => Standing::Superseded,
+                        };
+                    }
+                    Some(standing) => return standing,
+                    None => {}
                 }
             }
             RolloutState::Succeeded | RolloutState::Superseded => {}
@@ -85,6 +94,22 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
             short(target)
         ));
     };
+    if let Some(rollout) = asked.filter(|rollout| is_not_there_yet(rollout, primary)) {
+        return match settling(rollout, question.now) {
+            true => Standing::Underway(format!(
+                "waiting for ECS to show a new deployment of {}",
+                short(target)
+            )),
+            false => Standing::Away,
+        };
+    }
+    // Taken back by a person who asked for another try, or overtaken by somebody else: what became
+    // of it says nothing about the next try.
+    let again = asked.is_some_and(|rollout| rollout.state == RolloutState::Superseded);
+    let failed = |message: String| match again {
+        true => Standing::Away,
+        false => Standing::Failed(message),
+    };
     let settled = asked.is_some_and(|rollout| {
         rollout.state == RolloutState::Succeeded
             && rollout.deployment_id.as_ref() == Some(&primary.id)
@@ -97,13 +122,13 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         return Standing::Done(Some(primary.id.clone()));
     }
     if primary.rollout_state.as_deref() == Some("FAILED") {
-        return Standing::Failed(explain(primary));
+        return failed(explain(primary));
     }
     let record = match newest_record(service, target, asked) {
         Ok(record) => record,
         Err(why) => return Standing::Doubt(why),
     };
-    match record.map(|record| (record, Ended::of(record))) {
+    let standing = match record.map(|record| (record, Ended::of(record))) {
         Some((_, Ended::Succeeded)) if completed => Standing::Done(Some(primary.id.clone())),
         Some((record, Ended::Failed | Ended::Stopped)) if asked.is_some() => {
             Standing::Failed(explain_record(record))
@@ -113,7 +138,17 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
             Standing::Done(Some(primary.id.clone()))
         }
         _ => underway(question, primary, asked),
+    };
+    match standing {
+        Standing::Failed(message) => failed(message),
+        other => other,
     }
+}
+
+/// A new deployment of what the service was pointed at already was asked for, and the one that
+/// ECS shows is from before.
+fn is_not_there_yet(rollout: &Rollout, primary: &Deployment) -> bool {
+    rollout.forced && rollout.state == RolloutState::Requested && rollout.seen.contains(&primary.id)
 }
 
 fn all_running(primary: &Deployment) -> bool {
@@ -217,26 +252,44 @@ fn settling(rollout: &Rollout, now: Timestamp) -> bool {
 
 /// Nothing of ours goes on toward the target: may the service be moved?
 fn away(question: Question<'_>) -> Standing {
+    foreign(question, question.rollout).unwrap_or(Standing::Away)
+}
+
+/// A deployment in progress that is not of `rollout`.
+fn foreign(question: Question<'_>, rollout: Option<&Rollout>) -> Option<Standing> {
     let Question {
-        service, rollout, ..
+        service,
+        timeout,
+        now,
+        ..
     } = question;
-    let Some(primary) = service.primary() else {
-        return Standing::Away;
-    };
-    let moving = primary.rollout_state.as_deref() == Some("IN_PROGRESS");
+    let primary = service.primary()?;
+    if primary.rollout_state.as_deref() != Some("IN_PROGRESS") {
+        return None;
+    }
     // A rollout of ours toward an older target, or ECS rolling one of ours back, is preempted: a
     // fix never queues behind the thing it fixes.
     let ours = rollout.is_some_and(|rollout| {
         rollout.target == primary.task_definition || rolls_back(service, rollout)
     });
-    if moving && !ours {
-        return Standing::Foreign(format!(
-            "somebody else's deployment of {} is in progress ({})",
-            short(&primary.task_definition),
-            primary.id
-        ));
+    if ours {
+        return None;
     }
-    Standing::Away
+    let records = service.records.as_ref().and_then(Known::present);
+    // A deployment that ECS brings back is older than what goes on.
+    let since = records
+        .and_then(|records| records.first()?.created_at)
+        .max(primary.created_at)
+        .unwrap_or(now);
+    let message = format!(
+        "somebody else's deployment of {} is in progress ({})",
+        short(&primary.task_definition),
+        primary.id
+    );
+    Some(Standing::Foreign(
+        message,
+        now.duration_since(since) > timeout,
+    ))
 }
 
 /// Whether ECS is bringing the service back to what it ran before `rollout`.

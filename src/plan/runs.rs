@@ -120,6 +120,8 @@ fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> Migrat
     let now = draft.input.now;
     let since = run.started_at.unwrap_or(run.intended_at);
     let due = now.duration_since(since) > SignedDuration::from_secs(run.timeout_seconds);
+    // While the release is suspended only a person stops it.
+    let due = due && !draft.input.desired.suspend;
     if task.desired_status == "STOPPED" || !(due || run.stop.is_some()) {
         return run.clone();
     }

@@ -38,6 +38,18 @@ pub fn is_owned(draft: &Draft<'_>, rule: &Rule) -> bool {
         .all(|(key, value)| rule.tags.get(key) == Some(value))
 }
 
+/// Tells of schedules whose rules cannot be written at all, before anything else is begun.
+pub fn check(draft: &mut Draft<'_>) {
+    for schedule in &draft.input.desired.schedules {
+        if let Some(Known::Present(rule)) = draft.input.observed.rules.get(&schedule.rule)
+            && let Some((reason, message)) = refusal(draft, schedule, rule)
+        {
+            let resource = format!("schedule/{}", schedule.name);
+            draft.stall(&resource, reason, format!("{resource}: {message}"));
+        }
+    }
+}
+
 /// Puts every declared schedule right; true once all are.
 pub fn write(draft: &mut Draft<'_>, revision: &Revision, open: bool) -> bool {
     let mut all = true;
@@ -155,8 +167,20 @@ fn usable<'a>(
             return None;
         }
     };
+    let refused = refusal(draft, schedule, rule);
+    if let Some((reason, message)) = refused {
+        status.state = PartState::Failed;
+        status.message = Some(message.clone());
+        draft.stall(&resource, reason, format!("{resource}: {message}"));
+        return None;
+    }
+    Some(Some(rule))
+}
+
+/// Why a rule cannot be written, if so: a word for programs, and a sentence.
+fn refusal(draft: &Draft<'_>, schedule: &Schedule, rule: &Rule) -> Option<(&'static str, String)> {
     let name = &schedule.rule;
-    let refused = if let Some(by) = rule.rule.get("ManagedBy").and_then(Value::as_str) {
+    if let Some(by) = rule.rule.get("ManagedBy").and_then(Value::as_str) {
         Some((
             "ManagedRule",
             format!("rule {name} is managed by {by}; give the schedule another ruleName"),
@@ -168,7 +192,7 @@ fn usable<'a>(
                 "rule {name} exists and is not this release's; say `adopt: true` to take it over, or give the schedule another ruleName"
             ),
         ))
-    } else if !rule.targets.is_empty() && ambiguous(rule) {
+    } else if schedule.adopt && is_ambiguous(draft, rule) {
         Some((
             "AdoptionAmbiguous",
             format!(
@@ -178,24 +202,29 @@ fn usable<'a>(
         ))
     } else {
         None
-    };
-    if let Some((reason, message)) = refused {
-        status.state = PartState::Failed;
-        status.message = Some(message.clone());
-        draft.stall(&resource, reason, format!("{resource}: {message}"));
-        return None;
     }
-    Some(Some(rule))
 }
 
 /// Several ECS targets, none of them ours.
-fn ambiguous(rule: &Rule) -> bool {
-    let ecs = rule
-        .targets
-        .iter()
-        .filter(|target| target.contains_key("EcsParameters"))
-        .count();
-    ecs > 1 && target::ecs_target(rule).is_none()
+fn is_ambiguous(draft: &Draft<'_>, rule: &Rule) -> bool {
+    target::ecs_targets(rule).count() > 1 && our_target(draft, rule, true).is_none()
+}
+
+/// The target of a rule that runs our task.
+fn our_target<'r>(
+    draft: &Draft<'_>,
+    rule: &'r Rule,
+    adopt: bool,
+) -> Option<(&'r str, &'r Map<String, Value>)> {
+    let ledger = &draft.input.observed.ledger;
+    target::ours(rule, adopt, |arn| {
+        let registered = ledger.registrations.values().any(|found| {
+            found.arn.as_deref() == Some(arn) || found.former.iter().any(|former| former == arn)
+        });
+        let revisions = ledger.revisions.values().filter(|found| found.number > 0);
+        let mut parts = revisions.flat_map(|found| found.parts.values());
+        registered || parts.any(|part| part.arn.as_deref() == Some(arn))
+    })
 }
 
 /// What has to change in a rule.
@@ -208,7 +237,9 @@ struct Change {
 
 impl Change {
     fn of(draft: &Draft<'_>, schedule: &Schedule, place: Place<'_>, rule: Option<&Rule>) -> Self {
-        let existing = rule.and_then(target::ecs_target).map(|(_, target)| target);
+        let existing = rule
+            .and_then(|rule| our_target(draft, rule, schedule.adopt))
+            .map(|(_, target)| target);
         let wanted = target::wanted(schedule, place, existing);
         let targets = target::differences(&wanted, existing);
         let (put, mut fields) = put_rule(draft, schedule, rule);
@@ -310,6 +341,11 @@ fn may_correct(draft: &mut Draft<'_>, resource: &str, status: &mut ScheduleStatu
             );
             false
         }
+        Verdict::Settling => {
+            status.state = PartState::Progressing;
+            drift::wait_for_aws(draft, resource);
+            false
+        }
         Verdict::Fight(times) => {
             status.state = PartState::Failed;
             let message = format!(
@@ -346,9 +382,7 @@ fn carry_out(
         draft.act(resource, reason.clone(), Step::PutRule { input });
     }
     if let Some(target) = change.target {
-        let definition = target
-            .get("EcsParameters")
-            .and_then(|ecs| ecs.get("TaskDefinitionArn")?.as_str());
+        let definition = target::definition(&target);
         let reason = format!(
             "{reason}: run {}",
             definition.map_or("the released images", short)
@@ -379,7 +413,7 @@ fn cluster_arn(draft: &Draft<'_>) -> Option<String> {
 }
 
 /// Deletes owned rules that are no longer declared. Only after a list that was read whole.
-pub fn prune(draft: &mut Draft<'_>) -> bool {
+pub fn prune(draft: &mut Draft<'_>, revision: &Revision) -> bool {
     let observed = draft.input.observed;
     if observed.rules_listed != Some(true) {
         if observed.rules_listed == Some(false) {
@@ -406,7 +440,10 @@ pub fn prune(draft: &mut Draft<'_>) -> bool {
             Known::Present(rule)
                 if is_owned(draft, rule) && !rule.rule.contains_key("ManagedBy") =>
             {
-                clean &= remove(draft, rule);
+                clean &= match extra(draft, revision, rule) {
+                    Some(clean) => clean,
+                    None => remove(draft, rule),
+                };
             }
             Known::Unknown(why) => {
                 draft.doubt(&format!("rule/{name}"), format!("rule {name}: {why}"));
@@ -418,11 +455,34 @@ pub fn prune(draft: &mut Draft<'_>) -> bool {
     clean
 }
 
+/// A rule that came up after the release was Ready is drift: what becomes of it where it is not
+/// deleted now.
+fn extra(draft: &mut Draft<'_>, revision: &Revision, rule: &Rule) -> Option<bool> {
+    if revision.outcome != RevisionOutcome::Ready || !is_removable(draft, rule) {
+        return None;
+    }
+    let resource = format!("rule/{}", rule.name);
+    let (desired, actual) = ("(absent)".to_owned(), "(present)".to_owned());
+    let action = DifferenceAction::Pending;
+    drift::differs(draft, &resource, "rule", desired, actual, action);
+    let mut told = ScheduleStatus::default();
+    if may_correct(draft, &resource, &mut told) {
+        return None;
+    }
+    Some(told.state == PartState::Done)
+}
+
+/// Whether a rule that is no longer declared would be deleted.
+fn is_removable(draft: &Draft<'_>, rule: &Rule) -> bool {
+    let ours = usize::from(our_target(draft, rule, false).is_some());
+    draft.input.desired.prune && rule.targets.len() == ours
+}
+
 /// Deletes one owned rule; false while something is left to do.
 pub fn remove(draft: &mut Draft<'_>, rule: &Rule) -> bool {
     let resource = format!("rule/{}", rule.name);
     let claimed = draft.input.observed.ledger.claims.get(&rule.arn);
-    let ours: Vec<String> = target::ecs_target(rule)
+    let ours: Vec<String> = our_target(draft, rule, false)
         .map(|(id, _)| id.to_owned())
         .into_iter()
         .collect();

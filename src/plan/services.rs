@@ -25,6 +25,26 @@ pub enum Gate {
     Migrations,
     /// The revision was rejected: what is under way is followed, nothing is moved.
     Rejected,
+    /// Something stands in the way that only a person can solve: as if rejected.
+    Held,
+}
+
+impl Gate {
+    fn only_follows(self) -> bool {
+        matches!(self, Gate::Rejected | Gate::Held)
+    }
+}
+
+/// Tells of services that cannot be rolled out at all, before anything else is begun.
+pub fn check(draft: &mut Draft<'_>) {
+    for service in &draft.input.desired.services {
+        if let Some(Known::Present(found)) = draft.input.observed.services.get(&service.name)
+            && let Some((reason, message)) = refusal(found)
+        {
+            let resource = format!("service/{}", service.name);
+            draft.stall(&resource, reason, format!("{resource}: {message}"));
+        }
+    }
 }
 
 /// Moves what may move; true once every service runs its target. A rollout that failed is
@@ -97,12 +117,12 @@ fn one(
         return status;
     };
     let registered = match gate {
-        Gate::Rejected => base::registered(draft, target),
+        Gate::Rejected | Gate::Held => base::registered(draft, target),
         Gate::Open | Gate::Migrations => base::ensure(draft, &resource, target),
     };
     let arn = match registered {
         Registered::Active(arn) => arn,
-        Registered::Pending if gate == Gate::Rejected => return status,
+        Registered::Pending if gate.only_follows() => return status,
         Registered::Pending => {
             let message = format!(
                 "{resource} runs {} and waits for its new task definition to be registered",
@@ -127,7 +147,11 @@ fn one(
         timeout: service.timeout,
         now: draft.input.now,
     };
-    match judge(question) {
+    let standing = judge(question);
+    if revision.outcome == RevisionOutcome::Ready {
+        still_drifted(draft, &resource, target, found, &arn, &standing);
+    }
+    match standing {
         Standing::Done(deployment) => {
             succeeded(
                 draft,
@@ -159,7 +183,17 @@ fn one(
                 message: told,
             });
         }
-        Standing::Foreign(message) => {
+        // What somebody else does meanwhile is no business of a release that moves nothing.
+        Standing::Foreign(message, _) if gate.only_follows() => status.message = Some(message),
+        Standing::Foreign(message, true) => {
+            let limit = service.timeout;
+            let told = format!(
+                "{resource}: {message} for longer than {limit:#}: end or stop it, the release goes on then"
+            );
+            status.message = Some(message);
+            draft.stall(&resource, "ForeignDeployment", told);
+        }
+        Standing::Foreign(message, false) => {
             status.message = Some(message.clone());
             draft.progress(
                 &resource,
@@ -213,7 +247,19 @@ fn usable<'a>(
             return None;
         }
     };
-    let refused = if found.status != "ACTIVE" {
+    let refused = refusal(found);
+    if let Some((reason, message)) = refused {
+        status.state = PartState::Failed;
+        status.message = Some(message.clone());
+        draft.stall(&resource, reason, format!("{resource}: {message}"));
+        return None;
+    }
+    Some(found)
+}
+
+/// Why a service cannot be rolled out, if so: a word for programs, and a sentence.
+fn refusal(found: &observed::Service) -> Option<(&'static str, String)> {
+    if found.status != "ACTIVE" {
         Some((
             "ServiceNotActive",
             format!(
@@ -239,14 +285,7 @@ fn usable<'a>(
         ))
     } else {
         None
-    };
-    if let Some((reason, message)) = refused {
-        status.state = PartState::Failed;
-        status.message = Some(message.clone());
-        draft.stall(&resource, reason, format!("{resource}: {message}"));
-        return None;
     }
-    Some(found)
 }
 
 /// Everything that moving a service needs.
@@ -269,16 +308,21 @@ fn away(
 ) {
     let resource = format!("service/{}", service.name);
     let from = short(&to.found.task_definition);
-    if gate == Gate::Rejected {
-        status.message = Some(format!(
-            "stays on {from}: revision {} was rejected",
-            to.revision.number
-        ));
+    if gate.only_follows() {
+        status.message = Some(match gate {
+            Gate::Rejected => format!(
+                "stays on {from}: revision {} was rejected",
+                to.revision.number
+            ),
+            _ => format!("stays on {from} while the release is stalled"),
+        });
         return;
     }
     let correction = to.revision.outcome == RevisionOutcome::Ready;
-    if correction {
-        note_drift(draft, &resource, to);
+    // It is pointed there already, and a person asked for another try.
+    let force = to.found.task_definition == to.arn;
+    if correction && !force {
+        note_drift(draft, &resource, to.target, to.found, to.arn);
     }
     if gate == Gate::Migrations {
         let message = format!("{resource} stays on {from} until every migration has succeeded");
@@ -300,8 +344,12 @@ fn away(
         service: service.name.clone(),
         revision: to.revision.number,
         target: to.arn.to_owned(),
-        previous: Some(to.found.task_definition.clone()),
+        previous: match force {
+            true => to.rollout.and_then(|rollout| rollout.previous.clone()),
+            false => Some(to.found.task_definition.clone()),
+        },
         correction,
+        forced: force,
         requested_at: draft.input.now,
         seen: seen(to.found),
         deployment_id: None,
@@ -309,9 +357,10 @@ fn away(
         message: None,
         finished_at: None,
     };
-    let reason = match correction {
-        true => format!("it was moved to {from}: back to {}", short(to.arn)),
-        false => format!("{from} -> {}", short(to.arn)),
+    let reason = match (force, correction) {
+        (true, _) => format!("another try of {from}"),
+        (false, true) => format!("it was moved to {from}: back to {}", short(to.arn)),
+        (false, false) => format!("{from} -> {}", short(to.arn)),
     };
     status.state = PartState::Progressing;
     status.message = Some(reason.clone());
@@ -321,6 +370,7 @@ fn away(
         cluster: draft.input.desired.environment.cluster.clone(),
         service: service.name.clone(),
         task_definition: to.arn.to_owned(),
+        force,
     };
     draft.act(resource, reason, step);
 }
@@ -342,42 +392,56 @@ fn seen(service: &observed::Service) -> Vec<String> {
         .collect()
 }
 
+/// A difference stands until the service is back, whatever goes on.
+fn still_drifted(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    target: &PartTarget,
+    found: &observed::Service,
+    arn: &str,
+    standing: &Standing,
+) {
+    match standing {
+        Standing::Underway(_) => drift::being_corrected(draft, resource),
+        Standing::Failed(_) | Standing::Foreign(..) if found.task_definition != arn => {
+            note_drift(draft, resource, target, found, arn);
+        }
+        _ => {}
+    }
+}
+
 /// Tells in which fields the service's definition differs from the revision's.
-fn note_drift(draft: &mut Draft<'_>, resource: &str, to: &Move<'_>) {
-    let desired = draft.contents.get(&to.target.definition).cloned();
-    let actual = draft
-        .input
-        .observed
-        .definitions
-        .get(&to.found.task_definition);
-    let fields = match (desired, actual.and_then(Known::present)) {
-        (Some(desired), Some(actual)) => diff::definitions(&desired, &actual.content),
+fn note_drift(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    target: &PartTarget,
+    found: &observed::Service,
+    arn: &str,
+) {
+    let desired = draft.contents.get(&target.definition).cloned();
+    let actual = draft.input.observed.definitions.get(&found.task_definition);
+    let mut fields: Vec<(String, String, String)> = match (desired, actual.and_then(Known::present))
+    {
+        (Some(desired), Some(actual)) => diff::definitions(&desired, &actual.content)
+            .into_iter()
+            .map(|field| {
+                let path = format!("taskDefinition.{}", field.field);
+                (path, field.desired, field.actual)
+            })
+            .collect(),
         _ => Vec::new(),
     };
     if fields.is_empty() {
-        let (desired, actual) = (
-            short(to.arn).to_owned(),
-            short(&to.found.task_definition).to_owned(),
-        );
-        drift::differs(
-            draft,
-            resource,
-            "taskDefinition",
-            desired,
-            actual,
-            DifferenceAction::Pending,
-        );
+        let (desired, actual) = (short(arn), short(&found.task_definition));
+        fields.push((
+            "taskDefinition".to_owned(),
+            desired.to_owned(),
+            actual.to_owned(),
+        ));
     }
-    for field in fields {
-        let path = format!("taskDefinition.{}", field.field);
-        drift::differs(
-            draft,
-            resource,
-            &path,
-            field.desired,
-            field.actual,
-            DifferenceAction::Pending,
-        );
+    for (field, desired, actual) in fields {
+        let action = DifferenceAction::Pending;
+        drift::differs(draft, resource, &field, desired, actual, action);
     }
 }
 
@@ -402,6 +466,11 @@ fn may_correct(
                 resource,
                 format!("differs; corrected in {left:#} if it stays so"),
             );
+            false
+        }
+        Verdict::Settling => {
+            status.state = PartState::Progressing;
+            drift::wait_for_aws(draft, resource);
             false
         }
         Verdict::Fight(times) => {
@@ -474,6 +543,7 @@ fn succeeded(
         target: arn.to_owned(),
         previous: None,
         correction: false,
+        forced: false,
         requested_at: now,
         seen: Vec::new(),
         deployment_id: None,

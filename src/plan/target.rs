@@ -9,26 +9,47 @@ use serde_json::{Map, Value, json};
 
 use crate::model::desired::Schedule;
 use crate::model::observed::Rule;
+use crate::resource::environment::TaskSettings;
 
 /// Id of targets that evenkeel makes.
 pub const TARGET_ID: &str = "evenkeel";
 
-/// The target of a rule that runs our task: the one under our id, else its only ECS target.
-pub fn ecs_target(rule: &Rule) -> Option<(&str, &Map<String, Value>)> {
-    let ours = rule
+/// The target of a rule that runs our task: the one under our id, else the only one that runs a
+/// definition of ours, else, where the rule is adopted, its only ECS target. All others are
+/// strangers'.
+pub fn ours<'a>(
+    rule: &'a Rule,
+    adopt: bool,
+    is_ours: impl Fn(&str) -> bool,
+) -> Option<(&'a str, &'a Map<String, Value>)> {
+    let under_our_id = rule
         .targets
         .iter()
         .find(|target| id(target) == Some(TARGET_ID));
-    let mut ecs = rule
-        .targets
-        .iter()
-        .filter(|target| target.contains_key("EcsParameters"));
-    let only = match (ecs.next(), ecs.next()) {
-        (Some(target), None) => Some(target),
-        _ => None,
-    };
-    let target = ours.or(only)?;
+    let runs_ours = |target: &&Map<String, Value>| definition(target).is_some_and(&is_ours);
+    let target = under_our_id
+        .or_else(|| only(ecs_targets(rule).filter(runs_ours)))
+        .or_else(|| only(ecs_targets(rule)).filter(|_| adopt))?;
     Some((id(target)?, target))
+}
+
+/// Targets that run ECS tasks.
+pub fn ecs_targets(rule: &Rule) -> impl Iterator<Item = &Map<String, Value>> {
+    let targets = rule.targets.iter();
+    targets.filter(|target| target.contains_key("EcsParameters"))
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next()?;
+    items.next().is_none().then_some(first)
+}
+
+/// ARN of the task definition that a target runs.
+pub fn definition(target: &Map<String, Value>) -> Option<&str> {
+    target
+        .get("EcsParameters")?
+        .get("TaskDefinitionArn")?
+        .as_str()
 }
 
 fn id(target: &Map<String, Value>) -> Option<&str> {
@@ -63,30 +84,36 @@ pub fn wanted(
         .as_ref()
         .map(|overrides| json!(json!(overrides).to_string()));
     set(&mut target, "Input", overrides);
+    for other in ["InputPath", "InputTransformer"] {
+        // EventBridge takes one of the three, and the task's overrides are declared.
+        target.remove(other);
+    }
     let mut ecs = match target.remove("EcsParameters") {
         Some(Value::Object(ecs)) => ecs,
         _ => Map::new(),
     };
-    let tasks = &schedule.tasks;
     set(
         &mut ecs,
         "TaskDefinitionArn",
         Some(json!(place.task_definition)),
     );
     set(&mut ecs, "TaskCount", Some(json!(schedule.task_count)));
-    set(
-        &mut ecs,
-        "LaunchType",
-        tasks.launch_type.map(|kind| json!(kind.as_str())),
-    );
-    set(
-        &mut ecs,
-        "CapacityProviderStrategy",
-        tasks.capacity_provider_strategy.as_ref().map(|items| {
-            // EventBridge spells this list's members as ECS does.
-            json!(items)
-        }),
-    );
+    place_tasks(&mut ecs, &schedule.tasks);
+    target.insert("EcsParameters".to_owned(), Value::Object(ecs));
+    target
+}
+
+/// How the task is placed: what is declared of it, the rest as it stands.
+fn place_tasks(ecs: &mut Map<String, Value>, tasks: &TaskSettings) {
+    let kind = tasks.launch_type.map(|kind| json!(kind.as_str()));
+    // EventBridge spells this list's members as ECS does.
+    let strategy = tasks.capacity_provider_strategy.as_ref();
+    let strategy = strategy.map(|items| json!(items));
+    if kind.is_some() || strategy.is_some() {
+        // They exclude each other.
+        set(ecs, "LaunchType", kind);
+        set(ecs, "CapacityProviderStrategy", strategy);
+    }
     let network = tasks.network_configuration.as_ref().map(|network| {
         let vpc = &network.awsvpc_configuration;
         let mut inner = json!({"Subnets": vpc.subnets});
@@ -98,27 +125,22 @@ pub fn wanted(
         }
         json!({"awsvpcConfiguration": inner})
     });
-    set(&mut ecs, "NetworkConfiguration", network);
-    set(
-        &mut ecs,
-        "PlatformVersion",
-        tasks
-            .platform_version
-            .as_ref()
-            .map(|version| json!(version)),
-    );
-    set(
-        &mut ecs,
-        "PropagateTags",
-        tasks.propagate_tags.as_ref().map(|tags| json!(tags)),
-    );
-    set(
-        &mut ecs,
-        "EnableExecuteCommand",
-        tasks.enable_execute_command.map(|on| json!(on)),
-    );
-    target.insert("EcsParameters".to_owned(), Value::Object(ecs));
-    target
+    let version = tasks.platform_version.as_ref();
+    let tags = tasks.propagate_tags.as_ref();
+    let declared = [
+        ("NetworkConfiguration", network),
+        ("PlatformVersion", version.map(|version| json!(version))),
+        ("PropagateTags", tags.map(|tags| json!(tags))),
+        (
+            "EnableExecuteCommand",
+            tasks.enable_execute_command.map(|on| json!(on)),
+        ),
+    ];
+    for (member, value) in declared {
+        if let Some(value) = value {
+            ecs.insert(member.to_owned(), value);
+        }
+    }
 }
 
 fn set(map: &mut Map<String, Value>, member: &str, value: Option<Value>) {
@@ -159,10 +181,10 @@ fn compare(
         let field = format!("{path}.{name}");
         match (wanted.get(name), actual.get(name)) {
             (Some(one), Some(other)) if one == other => {}
-            (Some(Value::Object(one)), Some(Value::Object(other))) if name != "Input" => {
+            (Some(Value::Object(one)), Some(Value::Object(other))) if !is_input(name) => {
                 compare(&field, one, other, found);
             }
-            (one, other) if name == "Input" => found.push((
+            (one, other) if is_input(name) => found.push((
                 field,
                 one.map_or("(absent)", |_| "(overrides)").to_owned(),
                 other
@@ -172,6 +194,11 @@ fn compare(
             (one, other) => found.push((field, show(one), show(other))),
         }
     }
+}
+
+/// Members that may hold environment values.
+fn is_input(name: &str) -> bool {
+    name.starts_with("Input")
 }
 
 fn show(value: Option<&Value>) -> String {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::normalize;
-use crate::model::hash;
 
 /// A definition to run, made of a base.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +35,7 @@ pub fn build(base: &Value, images: &BTreeMap<String, String>) -> Result<Built, M
     let blanked = with_images(base, |name| images.contains_key(name).then_some(""));
     Ok(Built {
         definition: normalize::definition_hash(&content),
-        structure: hash::of(&normalize::definition(&blanked)),
+        structure: normalize::definition_hash(&blanked),
         content,
     })
 }

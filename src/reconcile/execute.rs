@@ -104,8 +104,9 @@ impl Executor<'_> {
                 cluster,
                 service,
                 task_definition,
+                force,
             } => {
-                self.update_service(rollout, cluster, service, task_definition)
+                self.update_service(rollout, cluster, service, task_definition, *force)
                     .await
             }
             Step::RecordRollout(rollout) => {
@@ -125,13 +126,11 @@ impl Executor<'_> {
     /// A controller that lost its lease makes no AWS call that changes something. The call that
     /// slips through between this look and the loss is harmless when repeated.
     async fn may_write(&self) -> Result<(), StepError> {
+        let held = self.writer.take_lease().await?;
         if self.writer.holds_lease().await? {
             return Ok(());
         }
-        // The next fenced write says so with both epochs.
-        Err(StepError::Store(StoreError::LostLease {
-            held: self.writer.take_lease().await?,
-        }))
+        Err(StoreError::LostLease { held }.into())
     }
 
     async fn record_revision(
@@ -205,7 +204,7 @@ impl Executor<'_> {
                 if certainly_not_done(&error) {
                     let not_started = MigrationRun {
                         state: RunState::NotStarted,
-                        message: Some(error.sentence()),
+                        message: Some(error.lasting()),
                         ..intended
                     };
                     self.writer.put_migration(self.key, &not_started).await?;
@@ -264,13 +263,14 @@ impl Executor<'_> {
         cluster: &str,
         service: &str,
         task_definition: &str,
+        force: bool,
     ) -> Result<(), StepError> {
         let asked = self.writer.put_rollout(self.key, intent).await?;
         self.may_write().await?;
         match self
             .clients
             .ecs
-            .update_service(cluster, service, task_definition)
+            .update_service(cluster, service, task_definition, force)
             .await
         {
             Ok(_) => Ok(()),

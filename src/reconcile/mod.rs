@@ -59,11 +59,12 @@ impl From<LookError> for ReconcileError {
 }
 
 impl ReconcileError {
-    /// Whether no other pass can do better until a person does something.
+    /// Whether nothing at all can be done until a person does something: the controller was
+    /// replaced, or the table or AWS does not let it in. What ails one Release alone is not final.
     pub fn is_final(&self) -> bool {
         match self {
             ReconcileError::Store(StoreError::LostLease { .. }) => true,
-            ReconcileError::Store(error) => !error.is_transient(),
+            ReconcileError::Store(error @ StoreError::Aws(_)) => !error.is_transient(),
             ReconcileError::Aws(error) => error.class == ErrorClass::Credentials,
             _ => false,
         }
@@ -166,6 +167,14 @@ impl Reconciler {
         let failed = self.execute(&desired, &plan, on_step).await?;
 
         // 5. Say how it stands; nothing is written if nothing changed.
+        if let Some((action, _)) = &failed {
+            let done = plan.actions.iter().position(|one| one == action);
+            plan::not_done(
+                &mut plan.status,
+                &previous,
+                &plan.actions[done.unwrap_or_default()..],
+            );
+        }
         if let Some(why) = failed.as_ref().and_then(refusal) {
             plan::stall(&mut plan.status, &previous, &why, self.now());
             plan.requeue = Requeue::Resync;
@@ -413,6 +422,6 @@ fn refusal((action, error): &(Action, StepError)) -> Option<Explanation> {
     };
     Some(Explanation {
         reason: reason.to_owned(),
-        message: format!("{}: {}", action.resource, error.sentence()),
+        message: format!("{}: {}", action.resource, error.lasting()),
     })
 }

@@ -73,6 +73,8 @@ pub async fn observe(
     }
     look.rules().await?;
     if desired.deleting.is_some() {
+        // By what they run, rules' targets are told from strangers'.
+        look.registrations(account).await?;
         return Ok(look.observed);
     }
     look.tasks().await?;
@@ -116,7 +118,7 @@ impl Look<'_> {
             (ErrorClass::Refused, _) => Some("Refused"),
             _ => None,
         };
-        let message = error.sentence();
+        let message = error.lasting();
         if let Some(reason) = reason {
             let problem = Explanation {
                 reason: reason.to_owned(),
@@ -506,6 +508,8 @@ impl Look<'_> {
     /// Recorded contents, where a part is not what it shall be.
     async fn contents(&mut self) -> Result<(), LookError> {
         let Some(revision) = self.current() else {
+            let needed = self.lost_bases();
+            self.observed.contents = self.store.definitions(&needed).await?;
             return Ok(());
         };
         let needed: BTreeSet<String> = revision
@@ -531,6 +535,23 @@ impl Look<'_> {
         let needed: Vec<String> = needed.into_iter().collect();
         self.observed.contents = self.store.definitions(&needed).await?;
         Ok(())
+    }
+
+    /// Definitions of the newest revision, of an earlier generation, whose bases are not ACTIVE any
+    /// more: a new generation may have to start from what is recorded of them.
+    fn lost_bases(&self) -> Vec<String> {
+        let Some(newest) = self.observed.ledger.revisions.values().next_back() else {
+            return Vec::new();
+        };
+        let parts = self.desired.parts();
+        let lost = parts.filter_map(|part| {
+            let target = newest.parts.get(&part.resource())?;
+            let base = target.base.as_ref()?;
+            let listed = self.observed.families.get(&target.family)?;
+            let active = listed.present().is_some_and(|arns| arns.contains(base));
+            (!active).then(|| target.definition.clone())
+        });
+        lost.collect()
     }
 
     /// Whether the status said that a migration is done; its content is not needed then.

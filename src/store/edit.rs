@@ -27,6 +27,9 @@ pub enum NewTag {
     Digest(String),
 }
 
+/// What an edit does to a spec.
+type Change<'a> = &'a (dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync);
+
 impl NewTag {
     /// `tag`, `sha256:...` or `@sha256:...`, as people write it behind `NAME=`.
     pub fn parse(text: &str) -> Self {
@@ -86,7 +89,7 @@ impl Store {
         object: &ObjectRef,
         applier: &str,
         now: Timestamp,
-        change: &(dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync),
+        change: Change<'_>,
     ) -> Result<Applied, StoreError> {
         check::applier(applier)?;
         for _ in 0..ATTEMPTS {

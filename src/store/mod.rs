@@ -214,5 +214,6 @@ pub struct KeptField {
     pub set_by: Option<SetBy>,
 }
 
-#[cfg(all(test, feature = "sandbox"))]
+#[cfg(test)]
+#[cfg(feature = "sandbox")]
 mod tests;

@@ -1,9 +1,15 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
+mod acceptance;
 mod crash;
+mod deletion;
+mod drift;
 mod images;
 mod migrations;
 mod rails;
 mod refusals;
 mod scene;
+mod schedules;
+mod services;
+mod shop;
 mod world;

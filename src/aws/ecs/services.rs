@@ -53,12 +53,13 @@ impl Ecs {
     }
 
     /// Points a service at a task definition and changes nothing else. Harmless when repeated:
-    /// without a change there is no new deployment.
+    /// without a change there is no new deployment, unless `force` asks for one.
     pub async fn update_service(
         &self,
         cluster: &str,
         service: &str,
         task_definition: &str,
+        force: bool,
     ) -> Result<Service, AwsError> {
         let what = format!("service {service} in cluster {cluster}");
         let call = Call::write(SERVICE, "UpdateService", what);
@@ -68,6 +69,7 @@ impl Ecs {
             .cluster(cluster)
             .service(service)
             .task_definition(task_definition)
+            .set_force_new_deployment(force.then_some(true))
             .customize()
             .config_override(only_if_not_done())
             .send()

@@ -123,3 +123,26 @@ fn batches(items: Vec<Item>) -> Vec<Vec<Key>> {
     }
     batches
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn items(count: usize, bytes: usize) -> Vec<Item> {
+        let item = |number: usize| {
+            let item = json!({ "pk": "p", "sk": number.to_string(), "x": "x".repeat(bytes) });
+            item.as_object().cloned().unwrap_or_default()
+        };
+        (0..count).map(item).collect()
+    }
+
+    #[test]
+    fn a_batch_fits_into_a_transaction_by_number_and_by_size() {
+        let sizes = |items| batches(items).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(items(0, 1)), [0; 0]);
+        assert_eq!(sizes(items(200, 1)), [90, 90, 20]);
+        assert_eq!(sizes(items(20, 390_000)), [8, 8, 4]);
+    }
+}

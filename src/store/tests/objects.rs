@@ -55,7 +55,7 @@ async fn a_long_list_is_read_to_its_end() {
     let (local, store) = store().await;
     let mut large = spec("1");
     large["migrations"][0]["overrides"] = json!({ "containerOverrides": [
-        { "name": "app", "environment": [{ "name": "X", "value": "x".repeat(14_000) }] },
+        { "name": "app", "environment": [{ "name": "X", "value": "x".repeat(7_500) }] },
     ] });
     for number in 0..160 {
         let file = named(&format!("r{number:03}"), &large);
@@ -65,7 +65,7 @@ async fn a_long_list_is_read_to_its_end() {
     let found = store.releases("production").await.unwrap();
     assert_eq!(found.len(), 160);
     assert!(found.is_sorted_by_key(|stored| stored.key()));
-    // One page each for the statuses and the Environments would not hold the specs' 2 MB.
+    // One page each for the statuses and the Environments would not hold the specs' 1.2 MB.
     assert!(local.calls().len() > 2, "{}", local.calls().len());
 }
 

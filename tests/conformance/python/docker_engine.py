@@ -409,6 +409,11 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def handle_error(self, request, client_address):
+        """A client that goes away in the middle is nothing to tell; everything else is."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def serve(socket_path, engine):
     """A server for the engine on the socket, bound and ready for `serve_forever`."""
