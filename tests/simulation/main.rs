@@ -8,6 +8,7 @@ mod drift;
 mod images;
 mod migrations;
 mod rails;
+mod refusals;
 mod scene;
 mod schedules;
 mod services;

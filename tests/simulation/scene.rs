@@ -164,6 +164,11 @@ impl World {
         count("ACTIVE") + count("INACTIVE")
     }
 
+    /// The Ready condition of a release.
+    pub async fn status_of(&self, key: &ReleaseKey) -> (ConditionStatus, String, String) {
+        standing(&self.status(key).await)
+    }
+
     /// A second run makes no call that changes anything.
     pub async fn is_settled(&self) {
         self.sandbox.reset_calls();
