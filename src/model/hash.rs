@@ -68,7 +68,10 @@ mod tests {
         let one = json!({"b": [1, {"y": null, "x": "\"q\""}], "a": true});
         let other = json!({"a": true, "b": [1, {"x": "\"q\"", "y": null}]});
         assert_eq!(of(&one), of(&other));
-        assert_ne!(of(&one), of(&json!({"a": true, "b": [{"x": "\"q\"", "y": null}, 1]})));
+        assert_ne!(
+            of(&one),
+            of(&json!({"a": true, "b": [{"x": "\"q\"", "y": null}, 1]}))
+        );
         assert_ne!(of(&json!({"a": "1"})), of(&json!({"a": 1})));
     }
 

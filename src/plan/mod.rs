@@ -52,6 +52,11 @@ fn decide(draft: &mut Draft<'_>) {
         return deletion::carry_out(draft, deletion);
     }
 
+    // Elsewhere than was meant nothing is so much as missed: no task, no rule.
+    if !safety::right_place(draft) {
+        return carry_over(draft);
+    }
+
     // What people asked for changes what is planned: the next pass sees it.
     requests::carry_out(draft);
     if !draft.actions.is_empty() {
@@ -68,12 +73,14 @@ fn decide(draft: &mut Draft<'_>) {
     safety::check(draft);
 
     // 2. What exactly: images resolved, bases frozen, recorded before anything else.
+    let begun = draft.actions.len();
     let Some(revision) = revision::settle(draft) else {
         return carry_over_parts(draft);
     };
     // What a revision still has to bring is no drift.
     draft.compared = revision.outcome != RevisionOutcome::Ready;
     if revision.outcome == RevisionOutcome::Rejected {
+        begin_nothing(draft, begun, &revision);
         return rejected(draft, &revision);
     }
     claims::settle(draft);
@@ -83,6 +90,7 @@ fn decide(draft: &mut Draft<'_>) {
         schedules::check(draft);
     }
     if !draft.stalled.is_empty() {
+        begin_nothing(draft, begun, &revision);
         return held(draft, &revision);
     }
 
@@ -114,6 +122,25 @@ fn decide(draft: &mut Draft<'_>) {
     images::drift(draft, &revision);
     if rolled && migrated && scheduled && pruned && !draft.is_held() {
         settle(draft, &revision);
+    }
+}
+
+/// Where something stands in the way, no revision is recorded and nothing is claimed.
+fn begin_nothing(draft: &mut Draft<'_>, begun: usize, revision: &Revision) {
+    if draft.stalled.is_empty() {
+        return;
+    }
+    let decided = draft.actions.split_off(begun);
+    let kept = decided.into_iter().filter(|action| {
+        let begins = matches!(
+            action.step,
+            Step::RecordRevision { .. } | Step::UpdateRevision(_) | Step::Claim(_)
+        );
+        !begins
+    });
+    draft.actions.extend(kept);
+    if revision.version == 0 {
+        draft.status.revision = draft.input.previous.revision;
     }
 }
 

@@ -177,7 +177,7 @@ async fn an_environment_that_changed_after_its_first_use() {
     for (from, to) in [(CLUSTER, "twin"), ("ap-northeast-1", "eu-west-1")] {
         world.apply(&environment().replacen(from, to, 1)).await;
         // Neither a request nor a new generation gets through.
-        world.ask(RequestKind::Retry).await;
+        world.asks(RequestKind::Retry).await;
         world.apply(&whole().replace("9d3c2f1", "1f0e8a7")).await;
         let message = world.stalls("EnvironmentChanged").await;
         assert!(message.contains(&format!("{from} -> {to}")), "{message}");
