@@ -8,7 +8,7 @@ use super::base::{self, Base};
 use super::draft::Draft;
 use super::rollout::short;
 use super::taskdef;
-use crate::model::desired::{Part, PartKind};
+use crate::model::desired::{Part, PartKind, Source};
 use crate::model::hash;
 use crate::model::known::Known;
 use crate::model::ledger::{
@@ -86,6 +86,14 @@ fn target(
             _,
         ) => (arn, family, content),
     };
+    // What somebody pointed the service at by hand is no base where it cannot carry the declared
+    // images: it is drift.
+    let by_hand = recorded.filter(|_| matches!(part.source, Source::Service(_)));
+    if let Some(recorded) = by_hand
+        && !super::safety::is_family_allowed(draft, &family)
+    {
+        return Some(recorded.clone());
+    }
     if !super::safety::may_use_family(draft, part, &family) {
         return None;
     }
@@ -106,6 +114,7 @@ fn target(
         .collect();
     let built = match taskdef::build(&content, &resolved) {
         Ok(built) => built,
+        Err(_) if by_hand.is_some() => return by_hand.cloned(),
         Err(missing) => {
             draft.stall(
                 &part.resource(),
@@ -154,12 +163,21 @@ fn content_hash(
         .iter()
         .map(|(name, part)| (name, json!([part.family, part.structure, part.definition])))
         .collect();
+    // What the Environment says of how schedules run is declared as well.
+    let placed: BTreeMap<&String, Value> = draft
+        .input
+        .desired
+        .schedules
+        .iter()
+        .map(|schedule| (&schedule.name, json!([schedule.tasks, schedule.role_arn])))
+        .collect();
     hash::of(&json!({
         "images": images,
         "parts": parts,
         "migrations": spec.migrations,
         "services": spec.services,
         "schedules": spec.schedules,
+        "placed": placed,
     }))
 }
 
@@ -243,7 +261,10 @@ fn why(latest: Option<&Revision>, revision: &Revision) -> String {
                 })
                 .map(|(name, _)| name.as_str())
                 .collect();
-            format!("the base definition of {} changed", changed.join(", "))
+            match changed.is_empty() {
+                true => "the environment's defaults changed".to_owned(),
+                false => format!("the base definition of {} changed", changed.join(", ")),
+            }
         }
         _ => format!(
             "generation {} with its images resolved",

@@ -125,12 +125,15 @@ fn refuse(draft: &mut Draft<'_>, resource: &str, list: &str, name: &str) {
     draft.stall(resource, "NotAllowed", message);
 }
 
+/// Whether definitions of this family may be run.
+pub fn is_family_allowed(draft: &Draft<'_>, family: &str) -> bool {
+    let allow = &draft.input.desired.environment.allow;
+    matches(allow.families.as_ref(), family)
+}
+
 /// Whether a part may run definitions of this family; tells the draft if not.
 pub fn may_use_family(draft: &mut Draft<'_>, part: &Part<'_>, family: &str) -> bool {
-    let allowed = matches(
-        draft.input.desired.environment.allow.families.as_ref(),
-        family,
-    );
+    let allowed = is_family_allowed(draft, family);
     if !allowed {
         refuse(draft, &part.resource(), "families", family);
     }

@@ -109,6 +109,7 @@ async fn the_delete_policy_takes_the_rules_away() {
 #[tokio::test(start_paused = true)]
 async fn rules_that_lag_behind_are_deleted_too() {
     let world = ready(&json!({"deletionPolicy": "Delete"})).await;
+    pass(minutes(1)).await;
     world
         .sandbox
         .update_settings(|settings| settings.read_delay = seconds(15));

@@ -1,6 +1,7 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
 mod acceptance;
+mod corners;
 mod crash;
 mod deletion;
 mod drift;
