@@ -33,8 +33,10 @@ pub use revision::newest as newest_revision;
 
 use draft::Draft;
 
+use crate::model::known::Known;
 use crate::model::ledger::{Explanation, Revision, RevisionOutcome};
 use crate::model::plan::{Plan, Step};
+use crate::resource::status::{PartState, ServiceStatus};
 
 /// Decides one pass over one Release.
 pub fn plan(input: Input<'_>) -> Plan {
@@ -243,7 +245,15 @@ fn carry_over_parts(draft: &mut Draft<'_>) {
             .services
             .iter()
             .filter(|part| declared("service", &part.name));
-        draft.status.services = found.cloned().collect();
+        let observed = &draft.input.observed.services;
+        let known = |part: &ServiceStatus| match observed.get(&part.name) {
+            Some(Known::Unknown(_)) => ServiceStatus {
+                state: PartState::Unknown,
+                ..part.clone()
+            },
+            _ => part.clone(),
+        };
+        draft.status.services = found.map(known).collect();
     }
     if draft.status.schedules.is_empty() {
         let found = previous
