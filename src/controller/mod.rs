@@ -3,7 +3,7 @@
 mod backoff;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +115,8 @@ impl Controller {
         }
         let mut summary = Summary::default();
         let mut failures: BTreeMap<ReleaseKey, u32> = BTreeMap::new();
+        // A release that cannot be worked on does not keep the others from being.
+        let mut given_up: Option<ReconcileError> = None;
         while let Some(key) = queue.next().await {
             let patient = |failures: &mut BTreeMap<ReleaseKey, u32>| {
                 let count = failures.entry(key.clone()).or_default();
@@ -124,10 +126,11 @@ impl Controller {
             match self.pass(&key).await {
                 Ok(pass) => match standing(&pass) {
                     _ if pass.is_retryable() => {
-                        if !patient(&mut failures) {
-                            return Err(given_up(&key, &pass));
+                        if patient(&mut failures) {
+                            queue.retry(key);
+                        } else {
+                            given_up.get_or_insert(not_done(&key, &pass));
                         }
-                        queue.retry(key);
                     }
                     Standing::Ready => summary.ready.push(key),
                     Standing::Suspended => summary.suspended.push(key),
@@ -141,22 +144,26 @@ impl Controller {
                         queue.add(key, due(&pass.plan, POLL));
                     }
                     Standing::Unknown(why) => {
-                        if !patient(&mut failures) {
-                            return Err(ReconcileError::Invalid(format!(
-                                "release {key} could not be observed: {why}"
-                            )));
+                        if patient(&mut failures) {
+                            queue.add(key, due(&pass.plan, POLL));
+                        } else {
+                            let why = format!("release {key} could not be observed: {why}");
+                            given_up.get_or_insert(ReconcileError::Invalid(why));
                         }
-                        queue.add(key, due(&pass.plan, POLL));
                     }
                 },
-                Err(error) if error.is_final() || !patient(&mut failures) => return Err(error),
+                Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
                     self.tell(&key, What::Failed(error.to_string()));
-                    queue.retry(key);
+                    if patient(&mut failures) {
+                        queue.retry(key);
+                    } else {
+                        given_up.get_or_insert(error);
+                    }
                 }
             }
         }
-        Ok(summary)
+        given_up.map_or(Ok(summary), Err)
     }
 
     /// Works until `shutdown` resolves; the pass that is under way then is finished.
@@ -234,29 +241,17 @@ impl Controller {
     /// asks something.
     async fn keys(&self) -> Result<BTreeMap<ReleaseKey, String>, ReconcileError> {
         let store = self.reconciler.store();
-        let mut keys = BTreeMap::new();
-        for environment in store.environments().await? {
-            let namespace = &environment.metadata.name;
-            if self
-                .options
-                .namespace
-                .as_ref()
-                .is_some_and(|only| only != namespace)
-            {
-                continue;
+        let mut keys = store.versions(self.options.namespace.as_deref()).await?;
+        let mut requested: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (key, version) in &mut keys {
+            if !requested.contains_key(&key.namespace) {
+                let names = store.requested(&key.namespace).await?;
+                requested.insert(key.namespace.clone(), names);
             }
-            let requested = store.requested(namespace).await?;
-            for stored in store.releases(namespace).await? {
-                let metadata = &stored.release.metadata;
-                let version = metadata.resource_version.clone().unwrap_or_default();
-                let environment = environment
-                    .metadata
-                    .resource_version
-                    .clone()
-                    .unwrap_or_default();
-                let asked = requested.contains(&metadata.name);
-                keys.insert(stored.key(), format!("{version}/{environment}/{asked}"));
-            }
+            let asked = requested
+                .get(&key.namespace)
+                .is_some_and(|names| names.contains(&key.name));
+            version.push_str(&format!("/{asked}"));
         }
         Ok(keys)
     }
@@ -348,7 +343,7 @@ fn is_under_way(plan: &Plan) -> bool {
     !plan.actions.is_empty() || plan.following
 }
 
-fn given_up(key: &ReleaseKey, pass: &Pass) -> ReconcileError {
+fn not_done(key: &ReleaseKey, pass: &Pass) -> ReconcileError {
     let why = pass
         .failed
         .as_ref()

@@ -10,7 +10,9 @@ use crate::resource::release::DeletionPolicy;
 /// when the account refuses us.
 pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
     let policy = draft.input.desired.deletion_policy;
-    if !deletion.orphan && policy == DeletionPolicy::Delete && !remove_rules(draft) {
+    let removes = !deletion.orphan && policy == DeletionPolicy::Delete;
+    // Elsewhere than was meant there are none of its rules, and those there are would be left.
+    if removes && !(super::safety::right_place(draft) && remove_rules(draft)) {
         return;
     }
     for claim in draft.input.observed.ledger.claims.values() {

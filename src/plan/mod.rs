@@ -33,8 +33,10 @@ pub use revision::newest as newest_revision;
 
 use draft::Draft;
 
+use crate::model::known::Known;
 use crate::model::ledger::{Explanation, Revision, RevisionOutcome};
 use crate::model::plan::{Plan, Step};
+use crate::resource::status::{PartState, ServiceStatus};
 
 /// Decides one pass over one Release.
 pub fn plan(input: Input<'_>) -> Plan {
@@ -50,6 +52,11 @@ fn decide(draft: &mut Draft<'_>) {
     // A Release that is being deleted moves nothing any more.
     if let Some(deletion) = desired.deleting {
         return deletion::carry_out(draft, deletion);
+    }
+
+    // Elsewhere than was meant nothing is so much as missed: no task, no rule.
+    if !safety::right_place(draft) {
+        return carry_over(draft);
     }
 
     // What people asked for changes what is planned: the next pass sees it.
@@ -74,12 +81,14 @@ fn decide(draft: &mut Draft<'_>) {
     }
 
     // 2. What exactly: images resolved, bases frozen, recorded before anything else.
+    let begun = draft.actions.len();
     let Some(revision) = revision::settle(draft) else {
         return carry_over_parts(draft);
     };
     // What a revision still has to bring is no drift.
     draft.compared = revision.outcome != RevisionOutcome::Ready;
     if revision.outcome == RevisionOutcome::Rejected {
+        begin_nothing(draft, begun, &revision);
         return rejected(draft, &revision);
     }
     claims::settle(draft);
@@ -89,6 +98,7 @@ fn decide(draft: &mut Draft<'_>) {
         schedules::check(draft);
     }
     if !draft.stalled.is_empty() {
+        begin_nothing(draft, begun, &revision);
         return held(draft, &revision);
     }
 
@@ -120,6 +130,25 @@ fn decide(draft: &mut Draft<'_>) {
     images::drift(draft, &revision);
     if rolled && migrated && scheduled && pruned && !draft.is_held() {
         settle(draft, &revision);
+    }
+}
+
+/// Where something stands in the way, no revision is recorded and nothing is claimed.
+fn begin_nothing(draft: &mut Draft<'_>, begun: usize, revision: &Revision) {
+    if draft.stalled.is_empty() {
+        return;
+    }
+    let decided = draft.actions.split_off(begun);
+    let kept = decided.into_iter().filter(|action| {
+        let begins = matches!(
+            action.step,
+            Step::RecordRevision { .. } | Step::UpdateRevision(_) | Step::Claim(_)
+        );
+        !begins
+    });
+    draft.actions.extend(kept);
+    if revision.version == 0 {
+        draft.status.revision = draft.input.previous.revision;
     }
 }
 
@@ -222,7 +251,15 @@ fn carry_over_parts(draft: &mut Draft<'_>) {
             .services
             .iter()
             .filter(|part| declared("service", &part.name));
-        draft.status.services = found.cloned().collect();
+        let observed = &draft.input.observed.services;
+        let known = |part: &ServiceStatus| match observed.get(&part.name) {
+            Some(Known::Unknown(_)) => ServiceStatus {
+                state: PartState::Unknown,
+                ..part.clone()
+            },
+            _ => part.clone(),
+        };
+        draft.status.services = found.map(known).collect();
     }
     if draft.status.schedules.is_empty() {
         let found = previous

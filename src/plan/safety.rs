@@ -14,12 +14,12 @@ pub fn check(draft: &mut Draft<'_>) {
     for problem in found {
         draft.stall("environment", &problem.reason, problem.message);
     }
-    check_place(draft);
     check_lists(draft);
 }
 
-/// Account, Region and cluster are recorded at first use and do not change.
-fn check_place(draft: &mut Draft<'_>) {
+/// Whether this is the account, Region and cluster that the Environment means: they are recorded at
+/// first use and do not change. Tells the draft if not.
+pub fn right_place(draft: &mut Draft<'_>) -> bool {
     let environment = &draft.input.desired.environment;
     let account = draft.input.observed.account.as_deref();
     if let (Some(wanted), Some(actual)) = (environment.account.as_deref(), account)
@@ -30,9 +30,10 @@ fn check_place(draft: &mut Draft<'_>) {
             environment.name
         );
         draft.stall("environment", "WrongAccount", message);
+        return false;
     }
     let Some(recorded) = &environment.recorded else {
-        return;
+        return true;
     };
     let changes: Vec<String> = [
         (
@@ -53,14 +54,16 @@ fn check_place(draft: &mut Draft<'_>) {
         Some(format!("{what} {before} -> {now}"))
     })
     .collect();
-    if !changes.is_empty() {
-        let message = format!(
-            "environment {} changed after its first use: {}; delete its releases first, or make another environment",
-            environment.name,
-            changes.join(", ")
-        );
-        draft.stall("environment", "EnvironmentChanged", message);
+    if changes.is_empty() {
+        return true;
     }
+    let message = format!(
+        "environment {} changed after its first use: {}; change it back, or make another environment for that (and delete the releases of this one first if it is to go)",
+        environment.name,
+        changes.join(", ")
+    );
+    draft.stall("environment", "EnvironmentChanged", message);
+    false
 }
 
 fn check_lists(draft: &mut Draft<'_>) {

@@ -138,18 +138,38 @@ impl Reconciler {
         on_step: OnStep<'_>,
     ) -> Result<Pass, ReconcileError> {
         // 1. Load what people want, and what was last said of it.
-        let Some(stored) = self.store.release(key).await? else {
-            return Ok(gone());
+        let stored = match self.store.release(key).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Ok(gone()),
+            Err(error @ StoreError::Malformed { .. }) => {
+                return self.unreadable(key, error).await;
+            }
+            Err(error) => return Err(error.into()),
         };
-        let environment = self.environment(&key.namespace).await?;
-        let previous = stored.release.status.clone().unwrap_or_default();
+        let told = Told::of(&stored);
+        let environment = match self.environment(&key.namespace).await {
+            Ok(environment) => environment,
+            Err(error) => match cause_in_environment(&error) {
+                Some(reason) => return self.stalled(&told, reason, error.to_string()).await,
+                None => return Err(error),
+            },
+        };
+        let previous = told.status.clone();
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
             Ok(desired) => desired,
-            Err(errors) => return self.invalid(&stored, &previous, &sentences(&errors)).await,
+            Err(errors) => {
+                return self.stalled(&told, "InvalidSpec", sentences(&errors)).await;
+            }
         };
 
         // 2. Look.
-        let observed = self.look(&desired).await?;
+        let observed = match self.look(&desired).await {
+            Ok(observed) => observed,
+            Err(ReconcileError::Aws(error)) if error.class == ErrorClass::Denied => {
+                return self.stalled(&told, "AccessDenied", error.lasting()).await;
+            }
+            Err(error) => return Err(error),
+        };
 
         // 3. Decide. From here on nothing is decided any more.
         let input = plan::Input {
@@ -354,24 +374,48 @@ impl Reconciler {
         Ok(None)
     }
 
-    /// A spec that cannot be built, however it came into the table: told, and nothing else.
-    async fn invalid(
+    /// A spec that cannot be read, however it came into the table.
+    async fn unreadable(
         &self,
-        stored: &StoredRelease,
-        previous: &ReleaseStatus,
-        message: &str,
+        key: &ReleaseKey,
+        error: StoreError,
     ) -> Result<Pass, ReconcileError> {
-        let why = Explanation {
-            reason: "InvalidSpec".to_owned(),
-            message: message.to_owned(),
+        let Some(found) = self.store.unreadable_release(key).await? else {
+            return Ok(gone());
         };
-        let mut status = previous.clone();
-        status.observed_generation = Some(stored.generation());
-        plan::stall(&mut status, previous, &why, self.now());
-        if status != *previous {
-            let version = stored.status_version;
+        let told = Told {
+            key: key.clone(),
+            uid: found.uid,
+            generation: found.generation,
+            deleting: found.deleting,
+            status: found.status.unwrap_or_default(),
+            status_version: found.status_version,
+        };
+        self.stalled(&told, "InvalidSpec", error.to_string()).await
+    }
+
+    /// Nothing can be planned: told, and nothing else. A deletion that leaves everything as it is
+    /// needs no plan.
+    async fn stalled(
+        &self,
+        told: &Told,
+        reason: &str,
+        message: String,
+    ) -> Result<Pass, ReconcileError> {
+        if told.deleting == Some(Deletion { orphan: true }) {
+            self.writer.finish_deletion(&told.key, &told.uid).await?;
+            return Ok(gone());
+        }
+        let why = Explanation {
+            reason: reason.to_owned(),
+            message,
+        };
+        let mut status = told.status.clone();
+        status.observed_generation = Some(told.generation);
+        plan::stall(&mut status, &told.status, &why, self.now());
+        if status != told.status {
             self.writer
-                .put_status(&stored.key(), stored.uid(), &status, version)
+                .put_status(&told.key, &told.uid, &status, told.status_version)
                 .await?;
         }
         Ok(Pass {
@@ -382,6 +426,38 @@ impl Reconciler {
             failed: None,
             gone: false,
         })
+    }
+}
+
+/// A Release as far as telling its status needs it.
+struct Told {
+    key: ReleaseKey,
+    uid: String,
+    generation: u64,
+    deleting: Option<Deletion>,
+    status: ReleaseStatus,
+    status_version: u64,
+}
+
+impl Told {
+    fn of(stored: &StoredRelease) -> Self {
+        Self {
+            key: stored.key(),
+            uid: stored.uid().to_owned(),
+            generation: stored.generation(),
+            deleting: stored.deleting,
+            status: stored.release.status.clone().unwrap_or_default(),
+            status_version: stored.status_version,
+        }
+    }
+}
+
+/// Whether it is the Environment that somebody has to put right: a word for programs.
+fn cause_in_environment(error: &ReconcileError) -> Option<&'static str> {
+    match error {
+        ReconcileError::EnvironmentNotFound(_) => Some("EnvironmentNotFound"),
+        ReconcileError::Store(StoreError::Malformed { .. }) => Some("InvalidEnvironment"),
+        _ => None,
     }
 }
 

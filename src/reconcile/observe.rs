@@ -82,6 +82,7 @@ pub async fn observe(
         return Ok(look.observed);
     }
     look.images().await?;
+    look.cluster().await?;
     look.services().await?;
     look.registrations(account).await?;
     look.families().await?;
@@ -172,6 +173,26 @@ impl Look<'_> {
                 };
                 map.insert(name, digest);
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the cluster is there, where no service tells: before its first use, so that a wrong
+    /// name is not recorded as the Environment's.
+    async fn cluster(&mut self) -> Result<(), LookError> {
+        let environment = &self.desired.environment;
+        let told = !self.desired.services.is_empty() || environment.recorded.is_some();
+        if told {
+            return Ok(());
+        }
+        let nobody = "evenkeel";
+        let read = self
+            .clients
+            .ecs
+            .tasks_started_by(&environment.cluster, nobody)
+            .await;
+        if let Err(error) = read {
+            self.failed(error)?;
         }
         Ok(())
     }

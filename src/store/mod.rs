@@ -27,6 +27,7 @@ use serde_json::Value;
 use crate::aws::dynamodb::Table;
 use crate::model::desired::Deletion;
 use crate::resource::meta::{Kind, Release, ReleaseKey};
+use crate::resource::status::ReleaseStatus;
 
 pub use apply::ApplyOptions;
 pub use controller::{ClaimOutcome, ControllerStore};
@@ -119,6 +120,21 @@ pub struct StoredRelease {
     pub manager: Option<String>,
     /// Who set which field.
     pub set_by: FieldOwnership,
+}
+
+/// What is known of a Release whose spec this version cannot read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnreadableRelease {
+    /// The object's identity.
+    pub uid: String,
+    /// The spec's generation.
+    pub generation: u64,
+    /// Set when its deletion was asked for.
+    pub deleting: Option<Deletion>,
+    /// Its status.
+    pub status: Option<ReleaseStatus>,
+    /// As [`StoredRelease::status_version`].
+    pub status_version: u64,
 }
 
 impl StoredRelease {

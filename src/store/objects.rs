@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, from_item};
-use super::{Store, StoreError, StoredRelease, keys};
+use super::{Store, StoreError, StoredRelease, UnreadableRelease, keys};
 use crate::aws::dynamodb::{Item, Key};
 use crate::model::desired::{Binding, Deletion};
 use crate::resource::environment::EnvironmentStatus;
@@ -138,6 +138,61 @@ impl Store {
         release(key, item, status).map(Some)
     }
 
+    /// Every Release there is, of one namespace or all, with what changes whenever it or its
+    /// Environment does. Also those that this version cannot read.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn versions(
+        &self,
+        namespace: Option<&str>,
+    ) -> Result<BTreeMap<ReleaseKey, String>, StoreError> {
+        let mut versions = BTreeMap::new();
+        let environments = self
+            .table
+            .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
+            .await?;
+        for environment in environments {
+            let name = name_of(&environment, keys::ENVIRONMENT_PREFIX);
+            if namespace.is_some_and(|only| only != name) {
+                continue;
+            }
+            let found = self
+                .table
+                .query(&keys::specs(&name), keys::RELEASE_PREFIX)
+                .await?;
+            for item in found {
+                let key = ReleaseKey::new(&name, name_of(&item, keys::RELEASE_PREFIX));
+                let version = format!("{}/{}", version_of(&item), version_of(&environment));
+                versions.insert(key, version);
+            }
+        }
+        Ok(versions)
+    }
+
+    /// What can be known of a Release whose spec cannot be read.
+    ///
+    /// # Errors
+    /// When a call fails, or more than its spec cannot be read.
+    pub async fn unreadable_release(
+        &self,
+        key: &ReleaseKey,
+    ) -> Result<Option<UnreadableRelease>, StoreError> {
+        let status = self.table.get(&keys::status(key)).await?;
+        let Some(item) = self.table.get(&keys::release(key)).await? else {
+            return Ok(None);
+        };
+        let record: Record = from_item(item)?;
+        let (status, status_version) = status_of(&record, status)?;
+        Ok(Some(UnreadableRelease {
+            deleting: deletion_of(&record),
+            generation: record.generation,
+            uid: record.uid,
+            status,
+            status_version,
+        }))
+    }
+
     /// Every Release of every Environment, by namespace and name.
     ///
     /// # Errors
@@ -161,6 +216,32 @@ pub(super) fn name_of(item: &Item, prefix: &str) -> String {
     sk.strip_prefix(prefix).unwrap_or(&sk).to_owned()
 }
 
+/// The version of an object's item, whatever else is in it.
+fn version_of(item: &Item) -> String {
+    item.get("version")
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+/// The status of this very object, and the version of the status item.
+fn status_of(
+    record: &Record,
+    status: Option<Item>,
+) -> Result<(Option<ReleaseStatus>, u64), StoreError> {
+    let status: Option<StatusRecord> = status.map(from_item).transpose()?;
+    let version = status.as_ref().map_or(0, |status| status.version);
+    let status = status
+        .filter(|status| status.uid == record.uid)
+        .map(|status| status.status);
+    Ok((status, version))
+}
+
+fn deletion_of(record: &Record) -> Option<Deletion> {
+    record.deletion_timestamp.map(|_| Deletion {
+        orphan: record.orphan,
+    })
+}
+
 fn environment(
     item: Item,
     name: String,
@@ -182,18 +263,13 @@ fn release(
 ) -> Result<StoredRelease, StoreError> {
     let place = Key::of(&item);
     let record: Record = from_item(item)?;
-    let status: Option<StatusRecord> = status.map(from_item).transpose()?;
-    let status_version = status.as_ref().map_or(0, |status| status.version);
-    let status = status
-        .filter(|status| status.uid == record.uid)
-        .map(|status| status.status);
+    let (status, status_version) = status_of(&record, status)?;
+    let deleting = deletion_of(&record);
     let ReleaseKey { namespace, name } = key.clone();
     Ok(StoredRelease {
         release: record.object(&place, (Kind::Release, name, Some(namespace)), status)?,
         status_version,
-        deleting: record.deletion_timestamp.map(|_| Deletion {
-            orphan: record.orphan,
-        }),
+        deleting,
         applier: record.applier,
         source: record.source,
         applied_at: record.applied_at,

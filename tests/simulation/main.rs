@@ -13,4 +13,5 @@ mod scene;
 mod schedules;
 mod services;
 mod shop;
+mod table;
 mod world;

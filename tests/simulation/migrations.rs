@@ -68,7 +68,7 @@ async fn exit_code_3_stalls_and_retry_runs_it_exactly_once_more() {
     world.is_settled().await;
     assert_eq!(world.migration_tasks().len(), 1);
 
-    world.ask(RequestKind::Retry).await;
+    world.asks(RequestKind::Retry).await;
     world.stalls("MigrationFailed").await;
     assert_eq!(world.migration_tasks().len(), 2);
     assert_eq!(migration(&world).await.attempt, Some(2));
@@ -76,7 +76,7 @@ async fn exit_code_3_stalls_and_retry_runs_it_exactly_once_more() {
 
     succeeds_from_now_on(&world);
     world.is_settled().await;
-    world.ask(named("db-migrate")).await;
+    world.asks(named("db-migrate")).await;
     world.becomes_ready().await;
     assert_eq!(world.migration_tasks().len(), 3);
     world.is_settled().await;
@@ -87,9 +87,9 @@ async fn asking_twice_for_another_try_makes_one() {
     let world = with(&release("9d3c2f1", MIGRATION)).await;
     world.rules(exits(1));
     world.stalls("MigrationFailed").await;
-    world.ask(RequestKind::Retry).await;
-    world.ask(named("db-migrate")).await;
-    world.ask(RequestKind::Retry).await;
+    world.asks(RequestKind::Retry).await;
+    world.asks(named("db-migrate")).await;
+    world.asks(RequestKind::Retry).await;
     world.stalls("MigrationFailed").await;
     assert_eq!(world.migration_tasks().len(), 2);
 }
@@ -124,7 +124,7 @@ async fn times_out(world: &World) {
     world.run_for(Duration::from_secs(110)).await;
     assert_eq!(world.called("ecs.StopTask"), 0);
     assert_eq!(migration(world).await.state, PartState::Progressing);
-    world.ask(RequestKind::Retry).await;
+    world.asks(RequestKind::Retry).await;
     world.stalls("MigrationFailed").await;
     assert!(world.called("ecs.StopTask") >= 1);
     let told = migration(world).await;
@@ -142,7 +142,7 @@ async fn times_out(world: &World) {
     no_service_moved(world);
 
     succeeds_from_now_on(world);
-    world.ask(RequestKind::Retry).await;
+    world.asks(RequestKind::Retry).await;
     world.becomes_ready().await;
     assert_eq!(world.migration_tasks().len(), 2);
 }
@@ -165,7 +165,7 @@ async fn a_stop_whose_answer_was_lost_is_carried_out() {
     world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "3h"}}}]));
     world.run_for(Duration::from_secs(60)).await;
     world
-        .ask(RequestKind::StopMigration {
+        .asks(RequestKind::StopMigration {
             migration: "db-migrate".to_owned(),
         })
         .await;
@@ -182,7 +182,7 @@ async fn a_person_stops_it_through_evenkeel() {
     let stop = RequestKind::StopMigration {
         migration: "db-migrate".to_owned(),
     };
-    world.ask(stop).await;
+    world.asks(stop).await;
     world.stalls("MigrationFailed").await;
     assert_eq!(world.called("ecs.StopTask"), 1);
     let told = migration(&world).await;
@@ -231,7 +231,7 @@ async fn no_room_is_tried_again_and_not_for_ever() {
     world.is_settled().await;
 
     succeeds_from_now_on(&world);
-    world.ask(RequestKind::Retry).await;
+    world.asks(RequestKind::Retry).await;
     world.becomes_ready().await;
     assert_eq!(world.migration_tasks().len(), 1);
 }
@@ -338,11 +338,11 @@ async fn what_nobody_can_know_any_more_is_not_guessed() {
     world.is_settled().await;
 
     // `retry` is for what failed; this needs a person who looked.
-    world.ask(RequestKind::Retry).await;
+    world.asks(RequestKind::Retry).await;
     world.stalls("MigrationUnknown").await;
 
     world
-        .ask(RequestKind::MigrationSucceeded {
+        .asks(RequestKind::MigrationSucceeded {
             migration: "db-migrate".to_owned(),
         })
         .await;
@@ -355,7 +355,7 @@ async fn what_nobody_can_know_any_more_is_not_guessed() {
 async fn a_person_may_have_an_unknown_migration_run_again() {
     let world = lost_for_two_hours(MIGRATION).await;
     world.stalls("MigrationUnknown").await;
-    world.ask(named("db-migrate")).await;
+    world.asks(named("db-migrate")).await;
     world.becomes_ready().await;
     assert_eq!(world.migration_tasks().len(), 1);
     assert_eq!(migration(&world).await.attempt, Some(2));
@@ -564,7 +564,7 @@ async fn a_stop_is_not_repeated_while_reads_lag_behind() {
     let stop = RequestKind::StopMigration {
         migration: "db-migrate".to_owned(),
     };
-    world.ask(stop).await;
+    world.asks(stop).await;
     world.stalls("MigrationFailed").await;
     assert_eq!(world.called("ecs.StopTask"), 1);
 }

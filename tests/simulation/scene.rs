@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Asks something of the controller.
-    pub async fn ask(&self, kind: RequestKind) {
+    pub async fn asks(&self, kind: RequestKind) {
         let now = self.sandbox.now();
         self.store
             .request(&key(), kind, "ada", now)
