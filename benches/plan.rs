@@ -219,6 +219,7 @@ fn rollout(service: &str, target: &str, now: Timestamp) -> Rollout {
         target: target.to_owned(),
         previous: None,
         correction: false,
+        forced: false,
         requested_at: now,
         seen: Vec::new(),
         deployment_id: Some("ecs-svc/2".to_owned()),

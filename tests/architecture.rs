@@ -1,5 +1,11 @@
 //! The order of the folders, and what must not be in them. ARCHITECTURE.md says why.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

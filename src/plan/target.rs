@@ -17,11 +17,11 @@ pub const TARGET_ID: &str = "evenkeel";
 /// The target of a rule that runs our task: the one under our id, else the only one that runs a
 /// definition of ours, else, where the rule is adopted, its only ECS target. All others are
 /// strangers'.
-pub fn ours<'a>(
-    rule: &'a Rule,
+pub fn ours(
+    rule: &Rule,
     adopt: bool,
     is_ours: impl Fn(&str) -> bool,
-) -> Option<(&'a str, &'a Map<String, Value>)> {
+) -> Option<(&str, &Map<String, Value>)> {
     let under_our_id = rule
         .targets
         .iter()

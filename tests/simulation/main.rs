@@ -1,5 +1,11 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod acceptance;
 mod corners;
 mod crash;

@@ -167,7 +167,7 @@ async fn an_update_changes_the_definition_and_nothing_else() {
     let updated = canned
         .clients()
         .ecs
-        .update_service("rails", "app", "app:2")
+        .update_service("rails", "app", "app:2", false)
         .await
         .unwrap();
     assert_eq!(updated.name, "app");
