@@ -93,6 +93,8 @@ pub enum Step {
         run: Box<MigrationRun>,
         /// RunTask's input.
         input: Value,
+        /// It may have been carried out before, and its answer lost.
+        repeat: bool,
     },
     /// Write down what became of a migration's run. Table only.
     RecordMigration(Box<MigrationRun>),
@@ -161,6 +163,12 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it is how a Release begins to use its Environment: every Release's first step is to
+    /// record what it shall be, or to claim what it moves.
+    pub fn is_first_use(&self) -> bool {
+        matches!(self, Step::RecordRevision { .. } | Step::Claim(_))
+    }
+
     /// Whether it writes a rule in EventBridge.
     pub fn is_of_rule(&self) -> bool {
         matches!(

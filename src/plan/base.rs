@@ -401,6 +401,11 @@ fn register(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Regis
             draft.act(resource, reason, Step::RecordRegistration(found));
             return Registered::Pending;
         }
+        if !intent.refused
+            && let Some(why) = not_read(draft, &intent.family)
+        {
+            return Registered::Doubt(why);
+        }
         if !intent.refused && input.now.duration_since(intent.intended_at) < SETTLING {
             draft.wake_after(SETTLING);
             return Registered::Pending;
@@ -423,6 +428,24 @@ fn register(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Regis
         },
     );
     Registered::Pending
+}
+
+/// Why it cannot be told whether a family holds what a lost answer led to.
+fn not_read(draft: &Draft<'_>, family: &str) -> Option<String> {
+    let observed = draft.input.observed;
+    match observed.families.get(family) {
+        Some(Known::Present(active)) => {
+            active
+                .iter()
+                .find_map(|arn| match observed.definitions.get(arn) {
+                    Some(Known::Unknown(why)) => Some(why.clone()),
+                    _ => None,
+                })
+        }
+        Some(Known::Absent) => None,
+        Some(Known::Unknown(why)) => Some(why.clone()),
+        None => Some(format!("family {family} was not listed")),
+    }
 }
 
 fn intent_of(draft: &Draft<'_>, target: &PartTarget, entry: Option<Registration>) -> Registration {

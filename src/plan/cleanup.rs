@@ -32,6 +32,15 @@ pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
         .map(|part| &part.definition)
         .collect();
     let used = used(draft);
+    let declared: Vec<&str> = draft
+        .input
+        .desired
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    let by_declared = run_by_services(draft, |name| declared.contains(&name));
+    let by_others = run_by_services(draft, |name| !declared.contains(&name));
     let key = &draft.input.desired.key;
     for registration in draft.input.observed.ledger.registrations.values() {
         let ours =
@@ -44,6 +53,9 @@ pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
             continue;
         };
         if used.contains(arn) {
+            if by_others.contains(arn) && !by_declared.contains(arn) {
+                leave(draft, registration);
+            }
             continue;
         }
         let_go(draft, registration, arn);
@@ -95,20 +107,35 @@ fn kept(draft: &Draft<'_>, current: &Revision) -> BTreeSet<u64> {
     kept
 }
 
-/// Definitions that something observed runs.
-fn used(draft: &Draft<'_>) -> BTreeSet<String> {
-    let observed = draft.input.observed;
-    let services = observed
-        .services
-        .values()
+/// A service that is not declared any more still runs it: it is that service's from now on.
+fn leave(draft: &mut Draft<'_>, registration: &Registration) {
+    let key = &draft.input.desired.key;
+    let mut left = registration.clone();
+    left.releases.retain(|release| release != key);
+    let resource = format!("family/{}", registration.family);
+    let reason = "left to a service that runs it and is not declared any more";
+    draft.act(resource, reason, Step::RecordRegistration(left));
+}
+
+/// Definitions that observed services run or are being moved from or to.
+fn run_by_services(draft: &Draft<'_>, which: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let services = draft.input.observed.services.values();
+    services
         .filter_map(Known::present)
+        .filter(|service| which(&service.name))
         .flat_map(|service| {
             let deployments = service
                 .deployments
                 .iter()
                 .map(|deployment| deployment.task_definition.clone());
             deployments.chain([service.task_definition.clone()])
-        });
+        })
+        .collect()
+}
+
+/// Definitions that something observed runs.
+fn used(draft: &Draft<'_>) -> BTreeSet<String> {
+    let observed = draft.input.observed;
     let rules = observed
         .rules
         .values()
@@ -124,5 +151,7 @@ fn used(draft: &Draft<'_>) -> BTreeSet<String> {
         });
     let tasks = observed.tasks.values().filter_map(Known::present).flatten();
     let tasks = tasks.map(|task| task.task_definition.clone());
-    services.chain(rules).chain(tasks).collect()
+    let mut used = run_by_services(draft, |_| true);
+    used.extend(rules.chain(tasks));
+    used
 }

@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::taskdef;
 use crate::model::desired::Migration;
 use crate::model::hash;
+use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, Revision, RunState};
 use crate::model::plan::Step;
 use crate::resource::status::{MigrationStatus, PartState};
@@ -142,8 +143,14 @@ fn advance(
             let next = attempt(draft, revision, migration, key, Some(run), run.attempt + 1);
             start(draft, revision, migration, next)
         }
-        // The answer of RunTask was lost: the same token makes repeating it safe.
-        Some((run, RunState::Intended)) => start(draft, revision, migration, run.clone()),
+        // The answer of RunTask was lost: the same token makes repeating it safe, for as long as it
+        // certainly lives, which the look at its tasks has just made sure of.
+        Some((run, RunState::Intended)) => match draft.input.observed.tasks.get(key) {
+            Some(Known::Present(_) | Known::Absent) => {
+                start(draft, revision, migration, run.clone())
+            }
+            Some(Known::Unknown(_)) | None => PartState::Unknown,
+        },
         None => {
             let first = attempt(draft, revision, migration, key, None, 1);
             start(draft, revision, migration, first)
@@ -290,8 +297,13 @@ fn start(
         }
     };
     let input = run_task(migration, &run, &definition);
-    let repeated = run.version > 0 && run.attempt == 1;
-    let reason = if repeated || run.attempt > 1 {
+    let ledger = &draft.input.observed.ledger.migrations;
+    let repeat = ledger.iter().any(|known| {
+        known.run_key == run.run_key
+            && known.attempt == run.attempt
+            && known.state == RunState::Intended
+    });
+    let reason = if run.version > 0 {
         format!(
             "attempt {} of {}",
             run.attempt,
@@ -314,6 +326,7 @@ fn start(
         Step::RunMigration {
             run: Box::new(run),
             input,
+            repeat,
         },
     );
     PartState::Progressing

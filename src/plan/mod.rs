@@ -73,6 +73,12 @@ fn decide(draft: &mut Draft<'_>) {
 
     // 1. May it be done at all?
     safety::check(draft);
+    if !draft.stalled.is_empty() {
+        return match revision::current(draft) {
+            Some(revision) => held(draft, &revision.clone()),
+            None => carry_over_parts(draft),
+        };
+    }
 
     // 2. What exactly: images resolved, bases frozen, recorded before anything else.
     let begun = draft.actions.len();

@@ -28,6 +28,11 @@ pub fn newest<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
         .filter(|found| found.number > 0)
 }
 
+/// The newest revision, if it is of the generation that is wanted.
+pub fn current<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
+    newest(draft).filter(|found| found.generation == draft.input.desired.generation)
+}
+
 /// Finds the revision to work toward, recording it first where it is new. `None`: something
 /// stands in the way, which is told in the draft.
 pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {

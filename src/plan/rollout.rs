@@ -41,6 +41,8 @@ pub struct Question<'a> {
     pub target: &'a str,
     /// The newest rollout that was asked for.
     pub rollout: Option<&'a Rollout>,
+    /// The revision that is judged: what failed as part of another says nothing about it.
+    pub revision: u64,
     /// How long a deployment may take.
     pub timeout: SignedDuration,
     /// Now.
@@ -61,7 +63,7 @@ pub fn judge(question: Question<'_>) -> Standing {
     }
     if let Some(rollout) = asked {
         match rollout.state {
-            RolloutState::Failed => {
+            RolloutState::Failed if rollout.revision == question.revision => {
                 return Standing::Failed(rollout.message.clone().unwrap_or_default());
             }
             RolloutState::Requested => {
@@ -77,7 +79,7 @@ pub fn judge(question: Question<'_>) -> Standing {
                     None => {}
                 }
             }
-            RolloutState::Succeeded | RolloutState::Superseded => {}
+            RolloutState::Failed | RolloutState::Succeeded | RolloutState::Superseded => {}
         }
     }
     away(question)

@@ -83,7 +83,16 @@ pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bo
         }
     }
     match rejected {
-        Some(why) => Err(why),
+        Some(why) => {
+            // What was decided before the failure was seen is not begun any more.
+            draft.actions.retain(|action| {
+                !matches!(
+                    action.step,
+                    Step::UpdateService { .. } | Step::RegisterTaskDefinition { .. }
+                )
+            });
+            Err(why)
+        }
         None => Ok(done.len() == desired.services.len()),
     }
 }
@@ -144,6 +153,7 @@ fn one(
         service: found,
         target: &arn,
         rollout,
+        revision: revision.number,
         timeout: service.timeout,
         now: draft.input.now,
     };

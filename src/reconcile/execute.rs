@@ -84,7 +84,9 @@ impl Executor<'_> {
             Step::DeregisterTaskDefinition { registration, arn } => {
                 self.deregister(registration, arn).await
             }
-            Step::RunMigration { run, input } => self.run_migration(run, input).await,
+            Step::RunMigration { run, input, repeat } => {
+                self.run_migration(run, input, *repeat).await
+            }
             Step::RecordMigration(run) => {
                 self.writer.put_migration(self.key, run).await?;
                 Ok(())
@@ -191,7 +193,12 @@ impl Executor<'_> {
         Ok(())
     }
 
-    async fn run_migration(&self, intent: &MigrationRun, input: &Value) -> Result<(), StepError> {
+    async fn run_migration(
+        &self,
+        intent: &MigrationRun,
+        input: &Value,
+        repeat: bool,
+    ) -> Result<(), StepError> {
         let intended = self.writer.put_migration(self.key, intent).await?;
         self.may_write().await?;
         match self.clients.ecs.run_task(input).await {
@@ -201,7 +208,8 @@ impl Executor<'_> {
                 if let Some(task) = error.resource_ids().into_iter().next() {
                     return self.runs(intended, task, None).await;
                 }
-                if certainly_not_done(&error) {
+                // That a repetition is refused says nothing about what went before it.
+                if certainly_not_done(&error) && !repeat {
                     let not_started = MigrationRun {
                         state: RunState::NotStarted,
                         message: Some(error.lasting()),

@@ -181,7 +181,7 @@ impl Reconciler {
         let mut plan = plan::plan(input);
 
         // 4. Carry it out, in order; the first step that fails ends the pass.
-        if !plan.actions.is_empty() && observed.account.is_some() {
+        if plan.actions.iter().any(|action| action.step.is_first_use()) {
             self.bind(&desired, &environment).await?;
         }
         let failed = self.execute(&desired, &plan, on_step).await?;

@@ -208,6 +208,10 @@ impl Look<'_> {
             Source::Service(name) => Some(name.clone()),
             Source::Family { .. } | Source::Inline { .. } => None,
         }));
+        // Services that kept revisions knew: what they run is not given up as unused.
+        let revisions = self.observed.ledger.revisions.values();
+        let parts = revisions.flat_map(|revision| revision.parts.keys());
+        names.extend(parts.filter_map(|part| Some(part.strip_prefix("service/")?.to_owned())));
         if names.is_empty() {
             return Ok(());
         }
@@ -497,6 +501,10 @@ impl Look<'_> {
             self.describe(arn).await?;
             let known = self.observed.definitions.get(arn);
             if intents.iter().any(|intent| plan::is_answer(known, intent)) {
+                continue;
+            }
+            if !intents.is_empty() {
+                // What a lost answer led to may stand behind what somebody else registered since.
                 continue;
             }
             let Some(definition) = known.and_then(Known::present) else {

@@ -281,14 +281,14 @@ impl World {
     }
 
     /// Asks something of the controller.
-    pub async fn ask(&self, key: &ReleaseKey, kind: RequestKind) {
+    pub async fn request(&self, key: &ReleaseKey, kind: RequestKind) {
         let now = self.sandbox.now();
         let asked = self.store.request(key, kind, "ann", now).await;
         asked.expect("asks");
     }
 
     pub async fn retry(&self, key: &ReleaseKey) {
-        self.ask(key, RequestKind::Retry).await;
+        self.request(key, RequestKind::Retry).await;
     }
 
     pub async fn condition(&self, key: &ReleaseKey, kind: ConditionType) -> Option<Condition> {
