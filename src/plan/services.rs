@@ -1,11 +1,15 @@
 //! Services, wave by wave: each is pointed at its target once what goes before it is done.
 
+mod books;
+
 use std::collections::BTreeSet;
 
 use super::base::{self, Registered};
 use super::diff;
 use super::draft::Draft;
 use super::drift::{self, Verdict};
+use books::{failed, saw, succeeded, superseded};
+
 use super::rollout::{Question, Standing, judge, short};
 use crate::model::desired::Service;
 use crate::model::known::Known;
@@ -501,121 +505,5 @@ fn may_correct(
             draft.stall(resource, "DriftFight", message);
             false
         }
-    }
-}
-
-/// Notes the deployment that came of a rollout, once.
-fn saw(draft: &mut Draft<'_>, found: &observed::Service, rollout: Option<&Rollout>, arn: &str) {
-    let (Some(rollout), Some(primary)) = (rollout, found.primary()) else {
-        return;
-    };
-    let ours = rollout.target == arn && primary.task_definition == arn;
-    if ours
-        && rollout.state == RolloutState::Requested
-        && rollout.deployment_id.as_ref() != Some(&primary.id)
-    {
-        let rollout = Rollout {
-            deployment_id: Some(primary.id.clone()),
-            ..rollout.clone()
-        };
-        let reason = format!("deployment {} came of it", primary.id);
-        draft.act(
-            format!("service/{}", rollout.service),
-            reason,
-            Step::RecordRollout(Box::new(rollout)),
-        );
-    }
-}
-
-/// Notes that ECS says it succeeded, once; also where somebody else brought the service there, so
-/// that a settled service needs no second look.
-fn succeeded(
-    draft: &mut Draft<'_>,
-    service: &str,
-    revision: u64,
-    rollout: Option<&Rollout>,
-    arn: &str,
-    deployment: Option<&String>,
-) {
-    let noted = rollout.is_some_and(|rollout| {
-        rollout.state == RolloutState::Succeeded
-            && rollout.target == arn
-            && rollout.deployment_id.as_ref() == deployment
-    });
-    if noted {
-        return;
-    }
-    let now = draft.input.now;
-    let rollout = rollout.cloned().unwrap_or_else(|| Rollout {
-        version: 0,
-        service: service.to_owned(),
-        revision,
-        target: arn.to_owned(),
-        previous: None,
-        correction: false,
-        forced: false,
-        requested_at: now,
-        seen: Vec::new(),
-        deployment_id: None,
-        state: RolloutState::Succeeded,
-        message: None,
-        finished_at: None,
-    });
-    let rollout = Rollout {
-        state: RolloutState::Succeeded,
-        target: arn.to_owned(),
-        deployment_id: deployment.cloned(),
-        finished_at: Some(now),
-        message: None,
-        ..rollout
-    };
-    let reason = format!("ECS says that {} is steady", short(arn));
-    draft.act(
-        format!("service/{service}"),
-        reason,
-        Step::RecordRollout(Box::new(rollout)),
-    );
-}
-
-fn failed(draft: &mut Draft<'_>, rollout: Option<&Rollout>, arn: &str, message: &str) {
-    let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
-        return;
-    };
-    if rollout.state == RolloutState::Failed {
-        return;
-    }
-    let rollout = Rollout {
-        state: RolloutState::Failed,
-        message: Some(message.to_owned()),
-        finished_at: Some(draft.input.now),
-        ..rollout.clone()
-    };
-    draft.act(
-        format!("service/{}", rollout.service),
-        message,
-        Step::RecordRollout(Box::new(rollout)),
-    );
-}
-
-/// A rollout whose place somebody else's deployment took: no rejection, planned afresh.
-fn superseded(draft: &mut Draft<'_>, rollout: Rollout, standing: &Standing, arn: &str) -> Rollout {
-    if *standing != Standing::Superseded || rollout.target != arn {
-        return rollout;
-    }
-    let service = format!("service/{}", rollout.service);
-    let step = Rollout {
-        state: RolloutState::Superseded,
-        finished_at: Some(draft.input.now),
-        ..rollout.clone()
-    };
-    draft.act(
-        service,
-        "somebody else's deployment took its place",
-        Step::RecordRollout(Box::new(step)),
-    );
-    // The version that the record will have once it is written.
-    Rollout {
-        version: rollout.version + 1,
-        ..rollout
     }
 }

@@ -1,0 +1,344 @@
+//! Task definitions: what parts are made of, what was registered, what is still ACTIVE.
+
+use super::*;
+
+impl Look<'_> {
+    /// Families that the parts' definitions are registered in.
+    pub(super) fn part_families(&self) -> BTreeSet<String> {
+        let mut families: BTreeSet<String> = self
+            .desired
+            .parts()
+            .filter_map(|part| match part.source {
+                Source::Family { family, .. } | Source::Inline { family, .. } => {
+                    Some(family.clone())
+                }
+                Source::Service(name) => {
+                    let service = self.observed.services.get(name)?.present()?;
+                    Some(family_of(plan::newest_successful(service)).to_owned())
+                }
+            })
+            .collect();
+        // Those of kept revisions too, so that what they registered can be cleaned up.
+        let revisions = self
+            .observed
+            .ledger
+            .revisions
+            .values()
+            .filter(|found| found.number > 0);
+        families.extend(
+            revisions
+                .flat_map(|found| found.parts.values())
+                .map(|part| part.family.clone()),
+        );
+        families
+    }
+
+    pub(super) async fn registrations(&mut self, account: &str) -> Result<(), LookError> {
+        let region = &self.desired.environment.region;
+        for family in self.part_families() {
+            for found in self.store.registrations(account, region, &family).await? {
+                let key = (found.family.clone(), found.definition.clone());
+                self.observed.ledger.registrations.insert(key, found);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn registration(&self, target: &PartTarget) -> Option<&Registration> {
+        let key = (target.family.clone(), target.definition.clone());
+        self.observed.ledger.registrations.get(&key)
+    }
+
+    pub(super) fn target_arn(&self, target: &PartTarget) -> Option<String> {
+        target
+            .arn
+            .clone()
+            .or_else(|| self.registration(target)?.arn.clone())
+    }
+
+    /// Families whose ACTIVE revisions matter in this pass.
+    pub(super) fn families_to_list(&self) -> BTreeSet<String> {
+        let mut families = BTreeSet::new();
+        for part in self.desired.parts() {
+            if let Source::Family { family, .. } | Source::Inline { family, .. } = part.source {
+                families.insert(family.clone());
+            }
+            let settled_service = part
+                .resource()
+                .strip_prefix("service/")
+                .is_some_and(|name| {
+                    let service = self.observed.services.get(name).and_then(Known::present);
+                    let target = self
+                        .recorded(&part)
+                        .and_then(|target| self.target_arn(target));
+                    service.is_some_and(|service| {
+                        self.is_settled(service)
+                            && Some(&service.task_definition) == target.as_ref()
+                    })
+                });
+            if settled_service {
+                continue;
+            }
+            families.extend(self.recorded(&part).map(|target| target.family.clone()));
+            if let Source::Service(name) = part.source
+                && let Some(service) = self.observed.services.get(name).and_then(Known::present)
+            {
+                families.insert(family_of(plan::newest_successful(service)).to_owned());
+            }
+        }
+        families
+    }
+
+    pub(super) async fn families(&mut self) -> Result<(), LookError> {
+        for family in self.families_to_list() {
+            let ours = self.our_arns(&family);
+            let targets: Vec<String> = self
+                .current()
+                .into_iter()
+                .flat_map(|revision| revision.parts.values())
+                .filter(|target| target.family == family)
+                .filter_map(|target| self.target_arn(target))
+                .collect();
+            let picky = self.desired.parts().any(|part| {
+                matches!(part.source, Source::Family { family: named, registered_by: Some(_) } if *named == family)
+            });
+            let enough = |found: &[String]| {
+                !picky
+                    && found.iter().any(|arn| !ours.contains(arn))
+                    && targets.iter().all(|arn| found.contains(arn))
+            };
+            let known = match self.clients.ecs.active_revisions(&family, enough).await {
+                Ok(found) if found.is_empty() => Known::Absent,
+                Ok(found) => Known::Present(found),
+                Err(error) => Known::Unknown(self.failed(error)?),
+            };
+            self.observed.families.insert(family, known);
+        }
+        Ok(())
+    }
+
+    /// ARNs in a family that the ledger says evenkeel registered.
+    pub(super) fn our_arns(&self, family: &str) -> BTreeSet<String> {
+        let registrations = self.observed.ledger.registrations.values();
+        let in_family = registrations.filter(|found| found.family == family);
+        in_family
+            .flat_map(|found| found.arn.iter().chain(&found.former))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) async fn definitions(&mut self) -> Result<(), LookError> {
+        let mut wanted: BTreeSet<String> = BTreeSet::new();
+        let first = self.observed.ledger.revisions.is_empty();
+        for part in self.desired.parts() {
+            wanted.extend(self.base_of_service(&part));
+            let recorded = self.recorded(&part);
+            let target = recorded.and_then(|target| self.target_arn(target));
+            if let Some(name) = part.resource().strip_prefix("service/")
+                && let Some(service) = self.observed.services.get(name).and_then(Known::present)
+                && (first
+                    || target
+                        .as_ref()
+                        .is_some_and(|arn| *arn != service.task_definition))
+            {
+                wanted.insert(service.task_definition.clone());
+            }
+            if let (Some(arn), Some(recorded)) = (target, recorded)
+                && let Some(Known::Present(active)) = self.observed.families.get(&recorded.family)
+                && !active.contains(&arn)
+            {
+                wanted.insert(arn);
+            }
+        }
+        if first {
+            wanted.extend(self.definitions_of_rules());
+        }
+        for arn in wanted {
+            self.describe(&arn).await?;
+        }
+        for (family, known) in self.observed.families.clone() {
+            if let Known::Present(active) = known {
+                self.candidates(&family, &active).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Base of a part that follows a service, unless it is what was recorded or what we made of it.
+    pub(super) fn base_of_service(&self, part: &Part<'_>) -> Option<String> {
+        let Source::Service(name) = part.source else {
+            return None;
+        };
+        let service = self.observed.services.get(name)?.present()?;
+        let arn = plan::newest_successful(service).to_owned();
+        let recorded = self.recorded(part);
+        let same = recorded.is_some_and(|target| {
+            target.base.as_ref() == Some(&arn) || self.target_arn(target).as_ref() == Some(&arn)
+        });
+        (!same).then_some(arn)
+    }
+
+    /// Definitions that declared rules run already.
+    pub(super) fn definitions_of_rules(&self) -> Vec<String> {
+        let declared = self.desired.schedules.iter();
+        let rules =
+            declared.filter_map(|schedule| self.observed.rules.get(&schedule.rule)?.present());
+        rules
+            .flat_map(|rule| &rule.targets)
+            .filter_map(|target| {
+                target
+                    .get("EcsParameters")?
+                    .get("TaskDefinitionArn")?
+                    .as_str()
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Describes the newest revisions of a family that are not known to be ours: the base of parts
+    /// that follow the family, and what an intent without answer may have led to.
+    pub(super) async fn candidates(
+        &mut self,
+        family: &str,
+        active: &[String],
+    ) -> Result<(), LookError> {
+        let ours = self.our_arns(family);
+        let intents: Vec<Registration> = self
+            .observed
+            .ledger
+            .registrations
+            .values()
+            .filter(|found| found.family == family && found.arn.is_none())
+            .cloned()
+            .collect();
+        let followers: Vec<(Option<globset::GlobMatcher>, Option<PartTarget>)> = self
+            .desired
+            .parts()
+            .filter_map(|part| match part.source {
+                Source::Family {
+                    family: named,
+                    registered_by,
+                } if named == family => {
+                    Some((registered_by.clone(), self.recorded(&part).cloned()))
+                }
+                _ => None,
+            })
+            .collect();
+        if followers.is_empty() && intents.is_empty() {
+            return Ok(());
+        }
+        for arn in active
+            .iter()
+            .filter(|arn| !ours.contains(*arn))
+            .take(CANDIDATES)
+        {
+            let recorded = |target: &Option<PartTarget>| {
+                target
+                    .as_ref()
+                    .is_some_and(|target| target.base.as_ref() == Some(arn))
+            };
+            if intents.is_empty() && followers.iter().all(|(_, target)| recorded(target)) {
+                return Ok(());
+            }
+            self.describe(arn).await?;
+            let known = self.observed.definitions.get(arn);
+            if intents.iter().any(|intent| plan::is_answer(known, intent)) {
+                continue;
+            }
+            if !intents.is_empty() {
+                // What a lost answer led to may stand behind what somebody else registered since.
+                continue;
+            }
+            let Some(definition) = known.and_then(Known::present) else {
+                return Ok(());
+            };
+            let by = definition.registered_by.as_deref();
+            let wanted = followers.iter().all(|(glob, _)| {
+                glob.as_ref()
+                    .is_none_or(|glob| by.is_some_and(|by| glob.is_match(by)))
+            });
+            if wanted {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn describe(&mut self, arn: &str) -> Result<(), LookError> {
+        if self.observed.definitions.contains_key(arn) {
+            return Ok(());
+        }
+        let known = match self.clients.ecs.describe_task_definition(arn).await {
+            Ok(known) => known,
+            Err(error) => Known::Unknown(self.failed(error)?),
+        };
+        self.observed.definitions.insert(arn.to_owned(), known);
+        Ok(())
+    }
+
+    /// Recorded contents, where a part is not what it shall be.
+    pub(super) async fn contents(&mut self) -> Result<(), LookError> {
+        let Some(revision) = self.current() else {
+            let needed = self.lost_bases();
+            self.observed.contents = self.store.definitions(&needed).await?;
+            return Ok(());
+        };
+        let needed: BTreeSet<String> = revision
+            .parts
+            .iter()
+            .filter(|(resource, target)| {
+                let Some(arn) = self.target_arn(target) else {
+                    return true;
+                };
+                let listed = self.observed.families.get(&target.family);
+                let inactive = listed.is_some_and(|known| {
+                    known.present().is_none_or(|active| !active.contains(&arn))
+                });
+                let away = resource.strip_prefix("service/").is_some_and(|name| {
+                    let service = self.observed.services.get(name).and_then(Known::present);
+                    service.is_none_or(|service| service.task_definition != arn)
+                });
+                let pending = resource.starts_with("migration/") && !self.has_run(resource);
+                inactive || away || pending
+            })
+            .map(|(_, target)| target.definition.clone())
+            .collect();
+        let needed: Vec<String> = needed.into_iter().collect();
+        self.observed.contents = self.store.definitions(&needed).await?;
+        Ok(())
+    }
+
+    /// Definitions of the newest revision, of an earlier generation, whose bases are not ACTIVE any
+    /// more: a new generation may have to start from what is recorded of them.
+    pub(super) fn lost_bases(&self) -> Vec<String> {
+        let Some(newest) = self.observed.ledger.revisions.values().next_back() else {
+            return Vec::new();
+        };
+        let parts = self.desired.parts();
+        let lost = parts.filter_map(|part| {
+            let target = newest.parts.get(&part.resource())?;
+            let base = target.base.as_ref()?;
+            let listed = self.observed.families.get(&target.family)?;
+            let active = listed.present().is_some_and(|arns| arns.contains(base));
+            (!active).then(|| target.definition.clone())
+        });
+        lost.collect()
+    }
+
+    /// Whether the status said that a migration is done; its content is not needed then.
+    pub(super) fn has_run(&self, resource: &str) -> bool {
+        let runs = self.observed.ledger.migrations.iter();
+        let name = resource.trim_start_matches("migration/");
+        let newest = runs
+            .filter(|run| run.migration == name)
+            .max_by_key(|run| run.revision);
+        let current = self.current().map(|revision| revision.number);
+        newest.is_some_and(|run| run.state == RunState::Succeeded && Some(run.revision) == current)
+    }
+}
+
+/// Family of a task definition ARN.
+fn family_of(arn: &str) -> &str {
+    let name = arn.rsplit('/').next().unwrap_or(arn);
+    name.rsplit_once(':').map_or(name, |(family, _)| family)
+}
