@@ -105,9 +105,13 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
             false => Standing::Away,
         };
     }
-    // Taken back by a person who asked for another try, or overtaken by somebody else: what became
-    // of it says nothing about the next try.
-    let again = asked.is_some_and(|rollout| rollout.state == RolloutState::Superseded);
+    // Taken back by a person who asked for another try, overtaken by somebody else, or part of
+    // another revision: what became of it says nothing about the next try.
+    let again = asked.is_some_and(|rollout| match rollout.state {
+        RolloutState::Superseded => true,
+        RolloutState::Failed => rollout.revision != question.revision,
+        RolloutState::Requested | RolloutState::Succeeded => false,
+    });
     let failed = |message: String| match again {
         true => Standing::Away,
         false => Standing::Failed(message),

@@ -88,13 +88,16 @@ pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bo
     }
     match rejected {
         Some(why) => {
-            // What was decided before the failure was seen is not begun any more.
-            draft.actions.retain(|action| {
-                !matches!(
-                    action.step,
-                    Step::UpdateService { .. } | Step::RegisterTaskDefinition { .. }
-                )
-            });
+            // What was decided before the failure was seen is not begun any more; what was
+            // delivered before is put right whatever fails beside it.
+            if revision.outcome != RevisionOutcome::Ready {
+                draft.actions.retain(|action| {
+                    !matches!(
+                        action.step,
+                        Step::UpdateService { .. } | Step::RegisterTaskDefinition { .. }
+                    )
+                });
+            }
             Err(why)
         }
         None => Ok(done.len() == desired.services.len()),

@@ -522,6 +522,26 @@ async fn a_correction_whose_rollout_fails_stalls_and_stays_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_correction_keeps_nothing_else_from_being_put_right() {
+    let both = json!({"services": [service("web"), service("worker")]});
+    let world = shop(Breaker::Rollback).await;
+    world.put(&release("web", "v2", &both)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    world.sandbox.reset_calls();
+    rules(
+        &world,
+        &json!([{"when": {"image": "web:v2", "container": "worker"}, "then": {"crash": {"after": "2s"}}}]),
+    );
+    world.by_hand("worker", "worker:1");
+    pass(minutes(2)).await;
+    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    roll_back(&world).await;
+    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.moves(), ["worker -> worker:2", "web -> web:2"]);
+    assert_eq!(world.image_of("web"), pinned(&world, "v2"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_is_unknown_and_never_drift() {
     let world = ready().await;
     for action in [

@@ -176,6 +176,24 @@ async fn a_fix_after_a_rejection_goes_out_and_the_rejected_content_stays_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_revision_with_what_failed_before_is_tried_once() {
+    for breaker in [Breaker::Rollback, Breaker::Stop, Breaker::Off] {
+        let world = ready(breaker).await;
+        world.put(&web("bad")).await;
+        assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+        let mut other = web("bad");
+        other["spec"]["schedules"] = json!([schedule("nightly", "rate(1 day)")]);
+        world.put(&other).await;
+        assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+        assert_eq!(
+            world.moves(),
+            ["web -> web:3", "web -> web:3"],
+            "{breaker:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn somebody_elses_deployment_is_waited_for() {
     let world = ready(Breaker::Off).await;
     let hotfix = register(&world, "web", "v4", &json!({"memory": "1024"}));

@@ -179,8 +179,9 @@ fn a_release_without_services_reaches_ready() {
     );
 }
 
-/// The services' first deployments never end, so evenkeel has to wait, and must not roll out on top
-/// of them, stall, or write a schedule before its turn.
+/// moto answers ListServiceDeployments with an HTML page and status 500: nobody knows which
+/// definition was the last that succeeded. Evenkeel has to look again, and must not roll out, stall,
+/// or write a schedule meanwhile.
 #[test]
 fn deployment_records_that_cannot_be_read_move_nothing() {
     let server = rails();
