@@ -182,6 +182,35 @@ impl Table {
         Ok((items.into_iter().map(item::from_attributes).collect(), next))
     }
 
+    /// Partitions whose key begins with one prefix and that hold a sort key that begins with
+    /// another. Reads the whole table, with eventual consistency, so it is for what no key leads to.
+    ///
+    /// # Errors
+    /// When the table is missing or a call fails.
+    pub async fn partitions(
+        &self,
+        prefix: &str,
+        sort_prefix: &str,
+    ) -> Result<BTreeSet<String>, TableError> {
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .projection_expression("pk")
+            .filter_expression("begins_with(pk, :pk) AND begins_with(sk, :sk)")
+            .expression_attribute_values(":pk", AttributeValue::S(prefix.to_owned()))
+            .expression_attribute_values(":sk", AttributeValue::S(sort_prefix.to_owned()))
+            .into_paginator()
+            .send();
+        let mut found = BTreeSet::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed("Scan", None, error))?;
+            let items = page.items.unwrap_or_default().into_iter();
+            found.extend(items.map(|item| Key::of(&item::from_attributes(item)).pk));
+        }
+        Ok(found)
+    }
+
     /// Those of the items that are there, in no particular order, strongly consistent. Keys that
     /// DynamoDB left unprocessed are asked for again.
     ///

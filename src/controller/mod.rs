@@ -1,9 +1,10 @@
 //! Which Release is looked at when: the loop around [`crate::reconcile`].
 
 mod backoff;
+mod list;
 mod queue;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::ReleaseStatus;
+use list::List;
 use queue::Queue;
 
 /// How often the table is asked for what changed.
@@ -110,7 +112,8 @@ impl Controller {
     /// be observed for a long time.
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
         let mut queue = Queue::default();
-        for key in self.keys().await?.into_keys() {
+        let mut list = List::new(self.options.namespace.clone(), self.resync());
+        for key in list.read(self.reconciler.store()).await?.into_keys() {
             queue.add(key, Instant::now());
         }
         let mut summary = Summary::default();
@@ -173,6 +176,7 @@ impl Controller {
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
         tokio::pin!(shutdown);
         let mut queue = Queue::default();
+        let mut list = List::new(self.options.namespace.clone(), self.resync());
         let mut known: BTreeMap<ReleaseKey, String> = BTreeMap::new();
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -180,7 +184,7 @@ impl Controller {
             tokio::select! {
                 biased;
                 () = &mut shutdown => return Ok(()),
-                _ = poll.tick() => self.watch(&mut queue, &mut known).await?,
+                _ = poll.tick() => self.watch(&mut list, &mut queue, &mut known).await?,
                 Some(key) = queue.next() => self.work(&mut queue, &mut known, key).await?,
             }
         }
@@ -189,10 +193,12 @@ impl Controller {
     /// Finds what changed in the table since the last look.
     async fn watch(
         &self,
+        list: &mut List,
         queue: &mut Queue,
         known: &mut BTreeMap<ReleaseKey, String>,
     ) -> Result<(), ReconcileError> {
-        let keys = match self.keys().await {
+        let read = list.read(self.reconciler.store()).await;
+        let keys = match read.map_err(ReconcileError::from) {
             Ok(keys) => keys,
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
@@ -216,7 +222,6 @@ impl Controller {
         known: &mut BTreeMap<ReleaseKey, String>,
         key: ReleaseKey,
     ) -> Result<(), ReconcileError> {
-        let resync = Duration::try_from(self.options.resync).unwrap_or(Duration::from_secs(300));
         match self.pass(&key).await {
             Ok(pass) if pass.is_retryable() => queue.retry(key),
             Ok(pass) if pass.gone => {
@@ -225,7 +230,7 @@ impl Controller {
             }
             Ok(pass) => {
                 queue.settle(&key);
-                queue.add(key, due(&pass.plan, resync));
+                queue.add(key, due(&pass.plan, self.resync()));
             }
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
@@ -237,23 +242,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Every Release with what tells whether it changed: its resourceVersion, and whether somebody
-    /// asks something.
-    async fn keys(&self) -> Result<BTreeMap<ReleaseKey, String>, ReconcileError> {
-        let store = self.reconciler.store();
-        let mut keys = store.versions(self.options.namespace.as_deref()).await?;
-        let mut requested: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (key, version) in &mut keys {
-            if !requested.contains_key(&key.namespace) {
-                let names = store.requested(&key.namespace).await?;
-                requested.insert(key.namespace.clone(), names);
-            }
-            let asked = requested
-                .get(&key.namespace)
-                .is_some_and(|names| names.contains(&key.name));
-            version.push_str(&format!("/{asked}"));
-        }
-        Ok(keys)
+    fn resync(&self) -> Duration {
+        Duration::try_from(self.options.resync).unwrap_or(Duration::from_secs(300))
     }
 
     async fn pass(&self, key: &ReleaseKey) -> Result<Pass, ReconcileError> {

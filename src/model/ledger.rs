@@ -105,9 +105,13 @@ pub struct PartTarget {
     pub structure: String,
     /// Hash of the content to run; the content itself is stored under it.
     pub definition: String,
-    /// Revision 0 only: the definition that ran.
+    /// The definition that is run as it stands: the one that ran (revision 0), or a base that
+    /// holds the declared images already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
+    /// Roles that the manifest brought in, which the Environment has to list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// Revision 0 only: whether the part was healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,

@@ -80,7 +80,7 @@ fn target(
 ) -> Option<PartTarget> {
     let base = base::find(draft, part, recorded)?;
     let (arn, family, content) = match (base, recorded) {
-        (Base::Unchanged, Some(recorded)) => return Some(recorded.clone()),
+        (Base::Unchanged, Some(recorded)) => return frozen(draft, part, recorded),
         (Base::Unchanged, None) => return None,
         (
             Base::Content {
@@ -97,12 +97,10 @@ fn target(
     if let Some(recorded) = by_hand
         && !super::safety::is_family_allowed(draft, &family)
     {
-        return Some(recorded.clone());
+        return frozen(draft, part, recorded);
     }
-    if !super::safety::may_use_family(draft, part, &family) {
-        return None;
-    }
-    if !super::safety::may_use_roles(draft, part, &content) {
+    let roles = super::safety::roles_to_list(draft, part, &content);
+    if !may_use(draft, part, &family, &roles) {
         return None;
     }
     // Containers are checked even while images are missing, so that both are told at once.
@@ -117,10 +115,10 @@ fn target(
             )
         })
         .collect();
-    let built = match taskdef::build(&content, &resolved) {
-        Ok(built) => built,
-        Err(_) if by_hand.is_some() => return by_hand.cloned(),
-        Err(missing) => {
+    let built = match (taskdef::build(&content, &resolved), by_hand) {
+        (Ok(built), _) => built,
+        (Err(_), Some(recorded)) => return frozen(draft, part, recorded),
+        (Err(missing), None) => {
             draft.stall(
                 &part.resource(),
                 "ContainerNotFound",
@@ -149,8 +147,21 @@ fn target(
         base: arn,
         structure: built.structure,
         definition: built.definition,
+        roles,
         healthy: None,
     })
+}
+
+/// What was recorded, as long as the Environment still allows it.
+fn frozen(draft: &mut Draft<'_>, part: &Part<'_>, recorded: &PartTarget) -> Option<PartTarget> {
+    may_use(draft, part, &recorded.family, &recorded.roles).then(|| recorded.clone())
+}
+
+/// Whether the Environment allows a family and roles; tells the draft each that it does not.
+fn may_use(draft: &mut Draft<'_>, part: &Part<'_>, family: &str, roles: &[String]) -> bool {
+    let family = super::safety::may_use_family(draft, part, family);
+    let roles = super::safety::may_use_roles(draft, part, roles);
+    family && roles
 }
 
 /// What makes two revisions the same target: what is run, and what is declared of how.
@@ -317,6 +328,7 @@ fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
                 structure: hash.clone(),
                 definition: hash.clone(),
                 arn: Some(arn),
+                roles: Vec::new(),
                 healthy: Some(healthy),
             },
         );

@@ -140,23 +140,29 @@ pub fn may_use_family(draft: &mut Draft<'_>, part: &Part<'_>, family: &str) -> b
     allowed
 }
 
-/// Whether a part may run with the roles that it names; tells the draft if not. A role that the
-/// base definition has already needs no listing; one that a manifest brings in does.
-pub fn may_use_roles(draft: &mut Draft<'_>, part: &Part<'_>, base: &Value) -> bool {
-    let inline = matches!(part.source, crate::model::desired::Source::Inline { .. });
+/// Roles that a part may only run with if they are listed: those that the manifest brings in. A
+/// role that the base definition has already needs no listing.
+pub fn roles_to_list(draft: &Draft<'_>, part: &Part<'_>, base: &Value) -> Vec<String> {
     let of_base: Vec<String> = ["taskRoleArn", "executionRoleArn"]
         .iter()
         .filter_map(|member| base.get(*member)?.as_str().map(str::to_owned))
         .filter(|role| !role.is_empty())
         .collect();
-    let mut named: Vec<String> = if inline { of_base.clone() } else { Vec::new() };
-    named.extend(overridden_roles(draft, part));
-    let allow = draft.input.desired.environment.allow.roles.as_ref();
-    let refused: Vec<String> = named
+    let overridden = overridden_roles(draft, part);
+    if matches!(part.source, crate::model::desired::Source::Inline { .. }) {
+        return of_base.into_iter().chain(overridden).collect();
+    }
+    overridden
         .into_iter()
-        .filter(|role| inline || !of_base.contains(role))
-        .filter(|role| !allow.is_some_and(|globs| globs.is_match(role)))
-        .collect();
+        .filter(|role| !of_base.contains(role))
+        .collect()
+}
+
+/// Whether a part may run with these roles, which need to be listed; tells the draft if not.
+pub fn may_use_roles(draft: &mut Draft<'_>, part: &Part<'_>, roles: &[String]) -> bool {
+    let allow = draft.input.desired.environment.allow.roles.as_ref();
+    let is_listed = |role: &str| allow.is_some_and(|globs| globs.is_match(role));
+    let refused: Vec<&String> = roles.iter().filter(|role| !is_listed(role)).collect();
     for role in &refused {
         refuse(draft, &part.resource(), "roles", role);
     }

@@ -32,6 +32,8 @@ use super::ObjectRef;
 pub const ENVIRONMENTS: &str = "environment";
 /// Partition of the Environments' bindings.
 pub const BINDINGS: &str = "binding";
+/// What the partitions of Releases begin with; the namespace follows.
+pub const SPECS_PREFIX: &str = "spec#";
 /// Sort key prefix of Environments within their partition.
 pub const ENVIRONMENT_PREFIX: &str = "environment#";
 /// Sort key prefix of Releases within their partition, and of their statuses within theirs.
@@ -57,7 +59,7 @@ pub fn epoch() -> Key {
 
 /// Partition of a namespace's Releases.
 pub fn specs(namespace: &str) -> String {
-    format!("spec#{namespace}")
+    format!("{SPECS_PREFIX}{namespace}")
 }
 
 /// Partition of a namespace's statuses.

@@ -1,6 +1,6 @@
 //! Reading Environments and Releases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -138,36 +138,53 @@ impl Store {
         release(key, item, status).map(Some)
     }
 
-    /// Every Release there is, of one namespace or all, with what changes whenever it or its
-    /// Environment does. Also those that this version cannot read.
+    /// Every namespace that holds a Release, whether it has an Environment or not. Reads the whole
+    /// table: nothing else leads to a namespace without Environment.
     ///
     /// # Errors
     /// When a call fails.
-    pub async fn versions(
-        &self,
-        namespace: Option<&str>,
-    ) -> Result<BTreeMap<ReleaseKey, String>, StoreError> {
-        let mut versions = BTreeMap::new();
-        let environments = self
+    pub async fn namespaces(&self) -> Result<BTreeSet<String>, StoreError> {
+        let partitions = self
+            .table
+            .partitions(keys::SPECS_PREFIX, keys::RELEASE_PREFIX)
+            .await?;
+        let names = partitions
+            .iter()
+            .filter_map(|pk| pk.strip_prefix(keys::SPECS_PREFIX));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The names of the Environments, each with its version.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn environment_versions(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let found = self
             .table
             .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
             .await?;
-        for environment in environments {
-            let name = name_of(&environment, keys::ENVIRONMENT_PREFIX);
-            if namespace.is_some_and(|only| only != name) {
-                continue;
-            }
-            let found = self
-                .table
-                .query(&keys::specs(&name), keys::RELEASE_PREFIX)
-                .await?;
-            for item in found {
-                let key = ReleaseKey::new(&name, name_of(&item, keys::RELEASE_PREFIX));
-                let version = format!("{}/{}", version_of(&item), version_of(&environment));
-                versions.insert(key, version);
-            }
-        }
-        Ok(versions)
+        let named = |item: &Item| (name_of(item, keys::ENVIRONMENT_PREFIX), version_of(item));
+        Ok(found.iter().map(named).collect())
+    }
+
+    /// The Releases of a namespace, each with its version; also those that this evenkeel cannot
+    /// read.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn release_versions(
+        &self,
+        namespace: &str,
+    ) -> Result<BTreeMap<ReleaseKey, String>, StoreError> {
+        let found = self
+            .table
+            .query(&keys::specs(namespace), keys::RELEASE_PREFIX)
+            .await?;
+        let named = |item: &Item| {
+            let key = ReleaseKey::new(namespace, name_of(item, keys::RELEASE_PREFIX));
+            (key, version_of(item))
+        };
+        Ok(found.iter().map(named).collect())
     }
 
     /// What can be known of a Release whose spec cannot be read.

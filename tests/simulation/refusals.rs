@@ -252,6 +252,38 @@ async fn what_the_environment_does_not_allow() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_environment_does_not_allow_any_more() {
+    let with_role = whole().replace(
+        "      timeout: 15m",
+        "      timeout: 15m\n      overrides: {taskRoleArn: \"arn:aws:iam::123456789012:role/admin\"}",
+    );
+    let whole = environment();
+    let (head, _) = whole.split_once("  allow:").expect("lists");
+    let listed = format!("{head}  allow: {{roles: [\"*:role/*\"]}}\n");
+    for (allow, name, list) in [
+        (
+            "{families: [rails-s*], roles: [\"*:role/*\"]}",
+            "rails-oneoff",
+            "families",
+        ),
+        ("{roles: [\"*/nobody\"]}", "role/admin", "roles"),
+        ("{families: [\"*\"]}", "role/admin", "roles"),
+    ] {
+        let world = with(&with_role).await;
+        world.apply(&listed).await;
+        world.becomes_ready().await;
+        world.apply(&format!("{head}  allow: {allow}\n")).await;
+        let message = world.stalls("NotAllowed").await;
+        assert!(message.contains(name), "{message}");
+        assert!(message.contains(&format!("spec.allow.{list}")), "{message}");
+        world.is_settled().await;
+        world.apply(&listed).await;
+        world.becomes_ready().await;
+        assert_eq!(world.migration_tasks().len(), 1);
+    }
+}
+
 fn deny(world: &World, actions: &[&str]) {
     let globs = serde_json::from_value(json!(actions)).expect("globs");
     let globs: Vec<Glob> = globs;
@@ -519,4 +551,25 @@ async fn an_environment_that_is_gone() {
     assert!(message.contains("production"), "{message}");
     world.apply(&environment()).await;
     world.becomes_ready().await;
+}
+
+/// CI may not read Environments, so its first release of a namespace may come before them.
+#[tokio::test(start_paused = true)]
+async fn an_environment_that_is_not_there_yet() {
+    let world = with(&whole()).await;
+    let input = json!({
+        "TableName": "evenkeel",
+        "Key": {"pk": {"S": "environment"}, "sk": {"S": "environment#production"}},
+    });
+    world.aws("dynamodb", "DeleteItem", input);
+    let message = world.stalls("EnvironmentNotFound").await;
+    assert!(message.contains("production"), "{message}");
+    world.is_settled().await;
+
+    // The loop finds it as well, and goes on when the Environment comes.
+    world.run_for(Duration::from_secs(10)).await;
+    world.apply(&environment()).await;
+    world.run_for(Duration::from_secs(20 * 60)).await;
+    let (ready, _, message) = standing(&world.status(&key()).await);
+    assert_eq!(ready, ConditionStatus::True, "{message}");
 }
