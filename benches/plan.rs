@@ -10,6 +10,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use divan::Bencher;
 use evenkeel::model::build::{self, Provenance};
@@ -239,7 +240,7 @@ fn described(family: &str, arn: &str) -> Definition {
         family: family.to_owned(),
         status: "ACTIVE".to_owned(),
         registered_by: None,
-        content: json!({
+        content: Arc::new(json!({
             "family": family, "networkMode": "awsvpc", "cpu": "256", "memory": "512",
             "requiresCompatibilities": ["FARGATE"],
             "containerDefinitions": [
@@ -249,7 +250,7 @@ fn described(family: &str, arn: &str) -> Definition {
                  "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/app"}}},
                 {"name": "log", "image": "public.ecr.aws/log:1", "essential": false},
             ],
-        }),
+        })),
     }
 }
 

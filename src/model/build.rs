@@ -1,5 +1,7 @@
 //! Wire types become checked data, once, with every default put in.
 
+use std::sync::Arc;
+
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -173,7 +175,7 @@ fn source(source: &TaskDefinitionSource) -> Source {
             .unwrap_or_default();
         return Source::Inline {
             family: family.to_owned(),
-            content: Value::Object(content.clone()),
+            content: Arc::new(Value::Object(content.clone())),
         };
     }
     if let Some(family) = &source.family {

@@ -1,6 +1,7 @@
 //! What people want, checked: built once from the wire types, with every default put in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use globset::{GlobMatcher, GlobSet};
 use jiff::SignedDuration;
@@ -153,7 +154,7 @@ pub enum Source {
         /// The family.
         family: String,
         /// RegisterTaskDefinition's input.
-        content: Value,
+        content: Arc<Value>,
     },
 }
 

@@ -1,8 +1,6 @@
 //! Content hashes: SHA-256 over canonical JSON (keys sorted, no white space).
 
-use std::fmt::Write as _;
-
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -14,45 +12,36 @@ pub fn of<T: Serialize + ?Sized>(value: &T) -> String {
 
 /// Hash of JSON, as [`of`].
 pub fn of_value(value: &Value) -> String {
-    let mut canonical = String::new();
-    write(value, &mut canonical);
-    let digest = Sha256::digest(canonical.as_bytes());
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    of_canonical(&Sorted(value))
 }
 
-/// Canonical JSON: keys sorted, no white space.
-fn write(value: &Value, text: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut members: Vec<(&String, &Value)> = map.iter().collect();
-            members.sort_unstable_by_key(|(key, _)| *key);
-            text.push('{');
-            for (index, (key, member)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                let _ = write!(text, "{}:", Value::from(key.as_str()));
-                write(member, text);
+/// As [`of`], for a value that serialises to canonical JSON by itself.
+pub fn of_canonical<T: Serialize + ?Sized>(value: &T) -> String {
+    let canonical = serde_json::to_vec(value).unwrap_or_default();
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    Sha256::digest(canonical)
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
+/// JSON whose members serialise in the order of their names.
+struct Sorted<'a>(&'a Value);
+
+impl Serialize for Sorted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => {
+                let mut members: Vec<(&String, &Value)> = map.iter().collect();
+                members.sort_unstable_by_key(|(name, _)| *name);
+                serializer.collect_map(
+                    members
+                        .into_iter()
+                        .map(|(name, member)| (name, Sorted(member))),
+                )
             }
-            text.push('}');
-        }
-        Value::Array(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write(item, text);
-            }
-            text.push(']');
-        }
-        other => {
-            let _ = write!(text, "{other}");
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Sorted)),
+            other => other.serialize(serializer),
         }
     }
 }

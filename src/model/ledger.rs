@@ -4,6 +4,7 @@
 //! write states it and is refused when somebody else wrote in between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -378,5 +379,5 @@ pub struct DefinitionContent {
     /// Hash of the content.
     pub hash: String,
     /// RegisterTaskDefinition's input.
-    pub content: Value,
+    pub content: Arc<Value>,
 }

@@ -1,6 +1,7 @@
 //! What one look at AWS found, as plain data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -29,7 +30,7 @@ pub struct Observed {
     /// Task definition ARN -> content and state, of those that had to be looked at.
     pub definitions: BTreeMap<String, Known<Definition>>,
     /// Definition hash -> content, as recorded in the table.
-    pub contents: BTreeMap<String, Value>,
+    pub contents: BTreeMap<String, Arc<Value>>,
     /// Run key -> its tasks, of runs that may be going on.
     pub tasks: BTreeMap<String, Known<Vec<Task>>>,
     /// Rule name -> what EventBridge says of it: declared rules, claimed rules, and rules with
@@ -146,7 +147,7 @@ pub struct Definition {
     /// Who registered it.
     pub registered_by: Option<String>,
     /// Everything that RegisterTaskDefinition takes, tags included; describe-only members left out.
-    pub content: Value,
+    pub content: Arc<Value>,
 }
 
 /// A task.

@@ -1,6 +1,7 @@
 //! What a pass will do, and why it does not do more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -78,7 +79,7 @@ pub enum Step {
         /// The intent.
         registration: Registration,
         /// RegisterTaskDefinition's input.
-        content: Value,
+        content: Arc<Value>,
     },
     /// Deregister a revision that evenkeel registered.
     DeregisterTaskDefinition {

@@ -1,6 +1,7 @@
 //! Which definition each part is made of.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ pub enum Base {
         /// Its family.
         family: String,
         /// RegisterTaskDefinition's input.
-        content: Value,
+        content: Arc<Value>,
     },
     /// The same as when the revision was recorded.
     Unchanged,

@@ -26,8 +26,8 @@ const HIDDEN_OTHER: &str = "(hidden, differs)";
 /// Fields in which two definitions differ, in a stable order. Tags count, the family does not.
 pub fn definitions(desired: &Value, actual: &Value) -> Vec<FieldDifference> {
     let mut found = Vec::new();
-    let desired = normalize::definition(desired);
-    let actual = normalize::definition(actual);
+    let desired = normalize::definition(desired).to_value();
+    let actual = normalize::definition(actual).to_value();
     compare("", &desired, &actual, false, &mut found);
     found
 }

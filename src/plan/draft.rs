@@ -1,6 +1,7 @@
 //! The plan while it is being made: what was decided so far, and what stands in the way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -57,7 +58,7 @@ pub struct Draft<'a> {
     /// The soonest moment to look again.
     pub wake: Option<SignedDuration>,
     /// Definition contents known to this pass, by hash.
-    pub contents: BTreeMap<String, serde_json::Value>,
+    pub contents: BTreeMap<String, Arc<serde_json::Value>>,
 }
 
 impl<'a> Draft<'a> {

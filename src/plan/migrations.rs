@@ -1,5 +1,7 @@
 //! Migrations of a revision, in order, each to exit code 0, before any service moves.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -211,7 +213,7 @@ fn attempt(
     number: u32,
 ) -> MigrationRun {
     let target = revision.parts.get(&format!("migration/{}", migration.name));
-    let content = target.and_then(|target| draft.contents.get(&target.definition));
+    let content = target.and_then(|target| draft.contents.get(&target.definition).map(Arc::as_ref));
     MigrationRun {
         version: before.map_or(0, |run| run.version),
         migration: migration.name.clone(),

@@ -5,161 +5,284 @@
 //! without taking that away makes a diff that never ends. The rules follow
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// Members of a container or definition that are lists without order, and what to sort them by.
-const UNORDERED: [(&str, &[&str]); 15] = [
-    ("containerDefinitions", &["name"]),
-    ("environment", &["name"]),
-    ("secrets", &["name"]),
-    (
-        "portMappings",
-        &[
-            "containerPort",
-            "protocol",
-            "hostPort",
-            "containerPortRange",
-        ],
-    ),
-    ("mountPoints", &["containerPath", "sourceVolume"]),
-    ("volumes", &["name"]),
-    ("volumesFrom", &["sourceContainer"]),
-    ("placementConstraints", &["type", "expression"]),
-    ("requiresCompatibilities", &[]),
-    ("tags", &["key"]),
-    ("ulimits", &["name"]),
-    ("systemControls", &["namespace"]),
-    ("dependsOn", &["containerName", "condition"]),
-    ("resourceRequirements", &["type", "value"]),
-    ("extraHosts", &["hostname", "ipAddress"]),
-];
+/// A definition in the one form that equal definitions share. It borrows from what it was made of:
+/// every plan of a new revision makes some.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Normal<'a> {
+    /// A string.
+    Text(Cow<'a, str>),
+    /// A number or boolean.
+    Plain(&'a Value),
+    /// A list; sorted where its order carries no meaning.
+    List(Vec<Normal<'a>>),
+    /// An object's members, sorted by name.
+    Members(Vec<(&'a str, Normal<'a>)>),
+}
 
-/// Brings RegisterTaskDefinition's input into the one form that equal definitions share.
-pub fn definition(content: &Value) -> Value {
-    let mut value = content.clone();
-    if let Value::Object(map) = &mut value {
-        let awsvpc = map.get("networkMode").and_then(Value::as_str) == Some("awsvpc");
-        for size in ["cpu", "memory"] {
-            if let Some(text) = map.get(size).map(task_size) {
-                map.insert(size.to_owned(), Value::String(text));
-            }
-        }
-        drop_if(map, "enableFaultInjection", &Value::Bool(false));
-        if let Some(Value::Array(containers)) = map.get_mut("containerDefinitions") {
-            for container in containers.iter_mut().filter_map(Value::as_object_mut) {
-                normalize_container(container, awsvpc);
-            }
-        }
-        map.retain(|_, member| member.as_str() != Some(""));
+/// Where in a definition an object stands: defaults differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Definition,
+    Container,
+    HealthCheck,
+    PortMapping,
+    Mount,
+    Elsewhere,
+}
+
+/// Brings RegisterTaskDefinition's input into the form that equal definitions share.
+pub fn definition(content: &Value) -> Normal<'_> {
+    let network = content.get("networkMode").and_then(Value::as_str);
+    Normalizer {
+        awsvpc: network == Some("awsvpc"),
     }
-    tidy(&mut value);
-    value
+    .value(content, Place::Definition)
 }
 
 /// Hash that equal definitions share.
 pub fn definition_hash(content: &Value) -> String {
-    crate::model::hash::of_value(&definition(content))
+    definition(content).hash()
 }
 
-fn normalize_container(container: &mut Map<String, Value>, awsvpc: bool) {
-    drop_if(container, "essential", &Value::Bool(true));
-    drop_if(container, "cpu", &Value::from(0));
-    if let Some(Value::Object(check)) = container.get_mut("healthCheck") {
-        for (member, default) in [
-            ("interval", 30),
-            ("timeout", 5),
-            ("retries", 3),
-            ("startPeriod", 0),
-        ] {
-            drop_if(check, member, &Value::from(default));
+impl<'a> Normal<'a> {
+    /// Hash that equal definitions share.
+    pub fn hash(&self) -> String {
+        crate::model::hash::of_canonical(self)
+    }
+
+    /// As JSON.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Normal::Text(text) => Value::from(text.as_ref()),
+            Normal::Plain(value) => (*value).clone(),
+            Normal::List(items) => items.iter().map(Normal::to_value).collect(),
+            Normal::Members(members) => members
+                .iter()
+                .map(|(name, member)| ((*name).to_owned(), member.to_value()))
+                .collect::<Map<_, _>>()
+                .into(),
         }
     }
-    if let Some(Value::Array(mappings)) = container.get_mut("portMappings") {
-        for mapping in mappings.iter_mut().filter_map(Value::as_object_mut) {
-            drop_if(mapping, "protocol", &Value::from("tcp"));
-            drop_if(mapping, "hostPort", &Value::from(0));
-            let same = mapping.get("hostPort") == mapping.get("containerPort");
-            if awsvpc && same {
-                mapping.remove("hostPort");
+
+    /// Puts an image into a container.
+    pub fn set_image(&mut self, container: &str, image: &'a str) {
+        let Some(Normal::List(containers)) = self.member_mut("containerDefinitions") else {
+            return;
+        };
+        for found in containers {
+            if !matches!(found.member("name"), Some(Normal::Text(name)) if name == container) {
+                continue;
+            }
+            let Normal::Members(members) = found else {
+                continue;
+            };
+            let image = Normal::Text(Cow::Borrowed(image));
+            match members.binary_search_by_key(&"image", |(name, _)| *name) {
+                Ok(at) => members[at].1 = image,
+                Err(at) => members.insert(at, ("image", image)),
             }
         }
     }
-    for (list, member) in [("mountPoints", "readOnly"), ("volumesFrom", "readOnly")] {
-        if let Some(Value::Array(items)) = container.get_mut(list) {
-            for item in items.iter_mut().filter_map(Value::as_object_mut) {
-                drop_if(item, member, &Value::Bool(false));
+
+    fn member(&self, name: &str) -> Option<&Normal<'a>> {
+        let Normal::Members(members) = self else {
+            return None;
+        };
+        let at = members
+            .binary_search_by_key(&name, |(name, _)| *name)
+            .ok()?;
+        Some(&members[at].1)
+    }
+
+    fn member_mut(&mut self, name: &str) -> Option<&mut Normal<'a>> {
+        let Normal::Members(members) = self else {
+            return None;
+        };
+        let at = members
+            .binary_search_by_key(&name, |(name, _)| *name)
+            .ok()?;
+        Some(&mut members[at].1)
+    }
+
+    /// An empty string is something: an environment variable may be empty on purpose.
+    fn is_nothing(&self) -> bool {
+        match self {
+            Normal::Text(_) => false,
+            Normal::Plain(value) => value.is_null(),
+            Normal::List(items) => items.is_empty(),
+            Normal::Members(members) => members.is_empty(),
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Normal::Text(one), Normal::Text(two)) => one.cmp(two),
+            (Normal::Plain(Value::Number(one)), Normal::Plain(Value::Number(two))) => {
+                let number = |value: &serde_json::Number| value.as_f64().unwrap_or_default();
+                number(one).total_cmp(&number(two))
+            }
+            _ => Ordering::Equal,
+        }
+    }
+}
+
+/// Canonical JSON: its members are sorted already.
+impl Serialize for Normal<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Normal::Text(text) => serializer.serialize_str(text),
+            Normal::Plain(value) => value.serialize(serializer),
+            Normal::List(items) => serializer.collect_seq(items),
+            Normal::Members(members) => {
+                serializer.collect_map(members.iter().map(|(name, member)| (name, member)))
             }
         }
     }
 }
 
-fn drop_if(map: &mut Map<String, Value>, member: &str, default: &Value) {
-    if map.get(member) == Some(default) {
-        map.remove(member);
+struct Normalizer {
+    awsvpc: bool,
+}
+
+impl Normalizer {
+    fn value<'a>(&self, value: &'a Value, place: Place) -> Normal<'a> {
+        match value {
+            Value::Object(map) => self.object(map, place),
+            Value::Array(items) => {
+                Normal::List(items.iter().map(|item| self.value(item, place)).collect())
+            }
+            Value::String(text) => Normal::Text(Cow::Borrowed(text)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Normal::Plain(value),
+        }
+    }
+
+    fn object<'a>(&self, map: &'a Map<String, Value>, place: Place) -> Normal<'a> {
+        let mut members: Vec<(&str, Normal<'a>)> = Vec::with_capacity(map.len());
+        for (name, value) in map {
+            if is_default(place, name, value) || self.is_implied(place, name, value, map) {
+                continue;
+            }
+            let mut member =
+                if place == Place::Definition && matches!(name.as_str(), "cpu" | "memory") {
+                    Normal::Text(task_size(value))
+                } else {
+                    self.value(value, place.of(name))
+                };
+            if member.is_nothing() {
+                continue;
+            }
+            if let (Normal::List(items), Some(by)) = (&mut member, sorted_by(name)) {
+                items.sort_by(|one, two| order(one, two, by));
+            }
+            members.push((name, member));
+        }
+        members.sort_unstable_by_key(|(name, _)| *name);
+        Normal::Members(members)
+    }
+
+    /// With awsvpc the host's port is the container's.
+    fn is_implied(
+        &self,
+        place: Place,
+        name: &str,
+        value: &Value,
+        map: &Map<String, Value>,
+    ) -> bool {
+        self.awsvpc
+            && place == Place::PortMapping
+            && name == "hostPort"
+            && map.get("containerPort") == Some(value)
+    }
+}
+
+impl Place {
+    fn of(self, member: &str) -> Self {
+        match (self, member) {
+            (Place::Definition, "containerDefinitions") => Place::Container,
+            (Place::Container, "healthCheck") => Place::HealthCheck,
+            (Place::Container, "portMappings") => Place::PortMapping,
+            (Place::Container, "mountPoints" | "volumesFrom") => Place::Mount,
+            _ => Place::Elsewhere,
+        }
+    }
+}
+
+/// Whether a member says what ECS takes for granted.
+fn is_default(place: Place, name: &str, value: &Value) -> bool {
+    match (place, name) {
+        (Place::Definition, "enableFaultInjection") | (Place::Mount, "readOnly") => {
+            *value == Value::Bool(false)
+        }
+        // Some servers answer "" for what was not said.
+        (Place::Definition, _) => value.as_str() == Some(""),
+        (Place::Container, "essential") => *value == Value::Bool(true),
+        (Place::Container, "cpu") | (Place::PortMapping, "hostPort") => *value == 0,
+        (Place::HealthCheck, "interval") => *value == 30,
+        (Place::HealthCheck, "timeout") => *value == 5,
+        (Place::HealthCheck, "retries") => *value == 3,
+        (Place::HealthCheck, "startPeriod") => *value == 0,
+        (Place::PortMapping, "protocol") => *value == "tcp",
+        _ => false,
     }
 }
 
 /// `0.25 vCPU` is 256 and `1GB` is 1024; numbers come as text.
-fn task_size(value: &Value) -> String {
+fn task_size(value: &Value) -> Cow<'_, str> {
     let text = match value {
-        Value::String(text) => text.trim().to_owned(),
-        other => other.to_string(),
+        Value::String(text) => Cow::Borrowed(text.trim()),
+        other => Cow::Owned(other.to_string()),
     };
     let lower = text.to_ascii_lowercase();
     for unit in ["vcpu", "gb"] {
         if let Some(number) = lower.strip_suffix(unit)
             && let Ok(amount) = number.trim().parse::<f64>()
         {
-            return format!("{}", (amount * 1024.0).round());
+            return Cow::Owned(format!("{}", (amount * 1024.0).round()));
         }
     }
     text
 }
 
-/// Drops nulls and what is empty, and sorts lists whose order carries no meaning.
-fn tidy(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for member in map.values_mut() {
-                tidy(member);
-            }
-            map.retain(|_, member| !is_nothing(member));
-            for (name, by) in UNORDERED {
-                if let Some(Value::Array(items)) = map.get_mut(name) {
-                    items.sort_by_key(|item| sort_key(item, by));
-                }
-            }
-        }
-        Value::Array(items) => {
-            for item in items.iter_mut() {
-                tidy(item);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+/// What a list without order is sorted by; nothing for one whose order carries meaning.
+fn sorted_by(list: &str) -> Option<&'static [&'static str]> {
+    Some(match list {
+        "containerDefinitions" | "environment" | "secrets" | "volumes" | "ulimits" => &["name"],
+        "portMappings" => &[
+            "containerPort",
+            "protocol",
+            "hostPort",
+            "containerPortRange",
+        ],
+        "mountPoints" => &["containerPath", "sourceVolume"],
+        "volumesFrom" => &["sourceContainer"],
+        "placementConstraints" => &["type", "expression"],
+        "requiresCompatibilities" => &[],
+        "tags" => &["key"],
+        "systemControls" => &["namespace"],
+        "dependsOn" => &["containerName", "condition"],
+        "resourceRequirements" => &["type", "value"],
+        "extraHosts" => &["hostname", "ipAddress"],
+        _ => return None,
+    })
 }
 
-/// An empty string is something: an environment variable may be empty on purpose.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
-fn sort_key(item: &Value, by: &[&str]) -> Vec<String> {
+fn order(one: &Normal<'_>, two: &Normal<'_>, by: &[&str]) -> Ordering {
     if by.is_empty() {
-        return vec![item.to_string()];
+        return one.compare(two);
     }
     by.iter()
-        .map(|member| match item.get(member) {
-            Some(Value::Number(number)) => format!("{:>20}", number.to_string()),
-            Some(other) => other.to_string(),
-            None => String::new(),
+        .map(|name| match (one.member(name), two.member(name)) {
+            (Some(one), Some(two)) => one.compare(two),
+            (one, two) => one.is_some().cmp(&two.is_some()),
         })
-        .collect()
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The revision that a pass works toward: a generation made definite.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -140,7 +141,7 @@ fn target(
         .all(|(container, image)| taskdef::image(&content, container) == Some(image));
     draft
         .contents
-        .insert(built.definition.clone(), built.content);
+        .insert(built.definition.clone(), Arc::new(built.content));
     Some(PartTarget {
         family,
         arn: arn.clone().filter(|_| as_it_is),

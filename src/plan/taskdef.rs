@@ -31,12 +31,18 @@ pub fn build(base: &Value, images: &BTreeMap<String, String>) -> Result<Built, M
         let present = container_names(base).map(str::to_owned).collect();
         return Err(MissingContainers { missing, present });
     }
-    let content = with_images(base, |name| images.get(name).map(String::as_str));
-    let blanked = with_images(base, |name| images.contains_key(name).then_some(""));
+    let mut normal = normalize::definition(base);
+    for container in images.keys() {
+        normal.set_image(container, "");
+    }
+    let structure = normal.hash();
+    for (container, image) in images {
+        normal.set_image(container, image);
+    }
     Ok(Built {
-        definition: normalize::definition_hash(&content),
-        structure: normalize::definition_hash(&blanked),
-        content,
+        definition: normal.hash(),
+        structure,
+        content: with_images(base, images),
     })
 }
 
@@ -83,7 +89,7 @@ pub fn image<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
     container(content, name)?.get("image")?.as_str()
 }
 
-fn with_images<'a>(base: &Value, image: impl Fn(&str) -> Option<&'a str>) -> Value {
+fn with_images(base: &Value, images: &BTreeMap<String, String>) -> Value {
     let mut content = base.clone();
     if let Some(map) = content.as_object_mut() {
         // Some servers answer "" for what was not said, and an empty list of tags is refused.
@@ -100,13 +106,9 @@ fn with_images<'a>(base: &Value, image: impl Fn(&str) -> Option<&'a str>) -> Val
         .flatten()
         .filter_map(Value::as_object_mut)
     {
-        let name = container
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        if let Some(image) = image(&name) {
-            container.insert("image".to_owned(), Value::from(image));
+        let name = container.get("name").and_then(Value::as_str);
+        if let Some(image) = name.and_then(|name| images.get(name)) {
+            container.insert("image".to_owned(), Value::from(image.as_str()));
         }
     }
     content

@@ -1,6 +1,7 @@
 //! Reading what the controller wrote down.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -76,7 +77,7 @@ impl Store {
     pub async fn definitions<S: AsRef<str>>(
         &self,
         hashes: &[S],
-    ) -> Result<BTreeMap<String, Value>, StoreError> {
+    ) -> Result<BTreeMap<String, Arc<Value>>, StoreError> {
         let keys: Vec<_> = hashes
             .iter()
             .map(|hash| keys::definition(hash.as_ref()))
@@ -85,7 +86,7 @@ impl Store {
         for item in self.table.batch_get(&keys).await? {
             let Key { pk, .. } = Key::of(&item);
             let hash = pk.split_once('#').map_or("", |(_, hash)| hash).to_owned();
-            found.insert(hash, content(item)?);
+            found.insert(hash, Arc::new(content(item)?));
         }
         Ok(found)
     }

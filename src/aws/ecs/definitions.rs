@@ -1,5 +1,7 @@
 //! Task definitions, lossless.
 
+use std::sync::Arc;
+
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionField, TaskDefinitionStatus};
 use serde_json::{Map, Value};
 
@@ -154,7 +156,7 @@ fn definition(mut answer: Map<String, Value>) -> Option<Definition> {
         family,
         status,
         registered_by,
-        content: Value::Object(content),
+        content: Arc::new(Value::Object(content)),
     })
 }
 

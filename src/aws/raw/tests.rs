@@ -69,7 +69,7 @@ async fn a_definition_survives_describe_and_register_whole() {
     );
     let mut expected = content();
     expected["tags"] = json!([{ "key": "team", "value": "" }]);
-    assert_eq!(definition.content, expected);
+    assert_eq!(*definition.content, expected);
 
     let arn = ecs
         .register_task_definition(&definition.content)
@@ -100,7 +100,10 @@ async fn no_tags_are_no_member() {
         .describe_task_definition(ARN)
         .await
         .unwrap();
-    assert_eq!(found.present().unwrap().content, json!({ "family": "app" }));
+    assert_eq!(
+        *found.present().unwrap().content,
+        json!({ "family": "app" })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +191,7 @@ async fn an_answer_that_the_sdk_cannot_parse_is_still_read() {
         .await
         .unwrap();
     assert_eq!(
-        found.present().unwrap().content,
+        *found.present().unwrap().content,
         json!({ "family": "app", "cpu": { "new": 1 } })
     );
 }

@@ -426,7 +426,7 @@ async fn definitions_keep_every_digit_and_are_stored_once() {
     let hashes: Vec<_> = (0..=130).map(|number| format!("h{number}")).collect();
     let found = store.definitions(&hashes).await.unwrap();
     assert_eq!(found.len(), 130);
-    assert_eq!(found["h77"], json!({ "number": 77 }));
+    assert_eq!(*found["h77"], json!({ "number": 77 }));
 }
 
 #[tokio::test(start_paused = true)]
