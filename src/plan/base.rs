@@ -153,18 +153,8 @@ fn newest_foreign(
     wanted: impl Fn(Option<&str>) -> bool,
 ) -> Option<Option<String>> {
     let observed = draft.input.observed;
-    let active = match observed.families.get(family) {
-        Some(Known::Present(active)) => active,
-        Some(Known::Absent) => return Some(None),
-        Some(Known::Unknown(why)) => {
-            draft.doubt(&part.resource(), format!("{}: {why}", part.resource()));
-            return None;
-        }
-        None => {
-            let message = format!("{}: family {family} was not listed", part.resource());
-            draft.doubt(&part.resource(), message);
-            return None;
-        }
+    let Some(active) = draft.seen(&part.resource(), observed.families.get(family))? else {
+        return Some(None);
     };
     let found = active
         .iter()
@@ -218,30 +208,17 @@ fn of_service(
     is_recorded: bool,
 ) -> Option<Option<String>> {
     let observed = draft.input.observed;
-    match observed.services.get(name) {
-        Some(Known::Present(service)) => match &service.records {
-            Some(Known::Unknown(_)) if is_recorded => Some(None),
-            Some(Known::Unknown(why)) => {
-                draft.doubt(&part.resource(), format!("{}: {why}", part.resource()));
-                None
-            }
-            _ => Some(Some(newest_successful(service).to_owned())),
-        },
-        Some(Known::Absent) => {
-            super::services::not_found(draft, name);
-            None
-        }
+    let Some(service) = draft.seen(&part.resource(), observed.services.get(name))? else {
+        super::services::not_found(draft, name);
+        return None;
+    };
+    match &service.records {
+        Some(Known::Unknown(_)) if is_recorded => Some(None),
         Some(Known::Unknown(why)) => {
-            draft.doubt(&part.resource(), format!("service {name}: {why}"));
+            draft.doubt(&part.resource(), format!("{}: {why}", part.resource()));
             None
         }
-        None => {
-            draft.doubt(
-                &part.resource(),
-                format!("service {name} was not described"),
-            );
-            None
-        }
+        _ => Some(Some(newest_successful(service).to_owned())),
     }
 }
 

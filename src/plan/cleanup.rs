@@ -11,19 +11,6 @@ use crate::model::plan::Step;
 pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
     let kept = kept(draft, current);
     let revisions = &draft.input.observed.ledger.revisions;
-    for revision in revisions
-        .values()
-        .filter(|found| !kept.contains(&found.number))
-    {
-        let limit = draft.input.desired.history_limit;
-        let reason = format!("beyond the {limit} revisions that are kept");
-        let resource = format!("revision/{}", revision.number);
-        draft.act(
-            resource,
-            reason,
-            Step::DeleteRevision(Box::new(revision.clone())),
-        );
-    }
     let needed: BTreeSet<&String> = revisions
         .values()
         .chain(std::iter::once(current))
@@ -59,6 +46,20 @@ pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
             continue;
         }
         let_go(draft, registration, arn);
+    }
+    // Last: what is left of a sweep that was cut off is found through the revisions.
+    for revision in revisions
+        .values()
+        .filter(|found| !kept.contains(&found.number))
+    {
+        let limit = draft.input.desired.history_limit;
+        let reason = format!("beyond the {limit} revisions that are kept");
+        let resource = format!("revision/{}", revision.number);
+        draft.act(
+            resource,
+            reason,
+            Step::DeleteRevision(Box::new(revision.clone())),
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::desired::Desired;
+use crate::model::known::Known;
 use crate::model::ledger::Explanation;
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan, Requeue, Step, Waiting};
@@ -135,6 +136,30 @@ impl<'a> Draft<'a> {
             message,
         });
         self.wake_after(SignedDuration::from_secs(15));
+    }
+
+    /// What a look found: `Some(None)` is certainly absent, `None` not known, which is told.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one says whether to go on at all"
+    )]
+    pub fn seen<'k, T>(
+        &mut self,
+        resource: &str,
+        known: Option<&'k Known<T>>,
+    ) -> Option<Option<&'k T>> {
+        match known {
+            Some(Known::Present(found)) => Some(Some(found)),
+            Some(Known::Absent) => Some(None),
+            Some(Known::Unknown(why)) => {
+                self.doubt(resource, format!("{resource}: {why}"));
+                None
+            }
+            None => {
+                self.doubt(resource, format!("{resource} was not looked at"));
+                None
+            }
+        }
     }
 
     /// Looks again after this long, or sooner if something else asks for it.

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{Draft, SETTLING};
 use crate::model::plan::Action;
-use crate::resource::status::{Correction, Difference, DifferenceAction, ReleaseStatus};
+use crate::resource::status::{Correction, Difference, DifferenceAction, PartState, ReleaseStatus};
 
 /// So many corrections of one resource within [`WINDOW`] are a fight with another writer.
 const FIGHT: usize = 3;
@@ -37,9 +37,53 @@ pub fn differs(
     });
 }
 
-/// What is to be done about a resource that differs.
+/// How a part stands whose drift is not put right in this pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub struct Left {
+    /// The part's state.
+    pub state: PartState,
+    /// What is said of it.
+    pub message: Option<String>,
+}
+
+/// Whether `resource`, whose differences are noted already as Pending, is put right in this pass;
+/// if not, that is told. `fight` says who changes it back each time and what to do.
+pub fn may_correct(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    fight: impl FnOnce(&Draft<'_>) -> String,
+) -> Result<(), Left> {
+    let (state, message) = match judge(draft, resource) {
+        Verdict::Correct => return Ok(()),
+        // Delivered and then changed by somebody: told, and left.
+        Verdict::Report => {
+            draft.wait(resource, "differs; the drift policy is Report");
+            (PartState::Done, None)
+        }
+        Verdict::Wait(left) => {
+            let message = format!("differs; corrected in {left:#} if it stays so");
+            draft.wait(resource, message);
+            (PartState::Done, None)
+        }
+        Verdict::Settling => {
+            let message = format!("{resource} was put right; waiting for AWS to show it");
+            draft.progress(resource, "Correcting", message);
+            (PartState::Progressing, None)
+        }
+        Verdict::Fight(times) => {
+            let message = format!(
+                "{resource} was put right {times} times and each time {}, then `evenkeel retry`",
+                fight(draft)
+            );
+            draft.stall(resource, "DriftFight", message.clone());
+            (PartState::Failed, Some(message))
+        }
+    };
+    Err(Left { state, message })
+}
+
+/// What is to be done about a resource that differs.
+enum Verdict {
     /// Put it right now.
     Correct,
     /// Only tell.
@@ -52,9 +96,8 @@ pub enum Verdict {
     Fight(usize),
 }
 
-/// Decides what is done about `resource`, whose differences are noted already as Pending, and
-/// notes that.
-pub fn judge(draft: &mut Draft<'_>, resource: &str) -> Verdict {
+/// Decides what is done about `resource`, and notes that.
+fn judge(draft: &mut Draft<'_>, resource: &str) -> Verdict {
     let verdict = verdict(draft, resource);
     let action = match verdict {
         Verdict::Correct | Verdict::Settling => DifferenceAction::Corrected,
@@ -83,12 +126,6 @@ pub fn being_corrected(draft: &mut Draft<'_>, resource: &str) {
         ..found.clone()
     });
     draft.differences.extend(carried);
-}
-
-/// Tells that AWS has to show what was put right.
-pub fn wait_for_aws(draft: &mut Draft<'_>, resource: &str) {
-    let message = format!("{resource} was put right; waiting for AWS to show it");
-    draft.progress(resource, "Correcting", message);
 }
 
 fn verdict(draft: &Draft<'_>, resource: &str) -> Verdict {

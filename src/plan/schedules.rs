@@ -1,13 +1,17 @@
 //! Schedules: EventBridge rules of this release, put right once every service has moved.
 
+mod prune;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+pub use prune::{prune, remove};
+
 use super::base::{self, Registered};
 use super::claims;
 use super::draft::Draft;
-use super::drift::{self, Verdict};
+use super::drift;
 use super::rollout::short;
 use super::target::{self, Place};
 use crate::model::desired::Schedule;
@@ -131,7 +135,9 @@ fn one(
         status.message = Some(message);
         return status;
     }
-    if correction && !may_correct(draft, &resource, &mut status) {
+    if correction && let Err(left) = drift::may_correct(draft, &resource, other_writer) {
+        status.state = left.state;
+        status.message = left.message;
         return status;
     }
     status.state = PartState::Progressing;
@@ -150,22 +156,13 @@ fn usable<'a>(
     status: &mut ScheduleStatus,
 ) -> Option<Option<&'a Rule>> {
     let resource = format!("schedule/{}", schedule.name);
-    let rule = match draft.input.observed.rules.get(&schedule.rule) {
-        Some(Known::Present(rule)) => rule,
-        Some(Known::Absent) => return Some(None),
-        Some(Known::Unknown(why)) => {
-            status.state = PartState::Unknown;
-            draft.doubt(&resource, format!("{resource}: {why}"));
-            return None;
-        }
-        None => {
-            status.state = PartState::Unknown;
-            draft.doubt(
-                &resource,
-                format!("{resource}: rule {} was not looked at", schedule.rule),
-            );
-            return None;
-        }
+    let known = draft.input.observed.rules.get(&schedule.rule);
+    let Some(rule) = draft.seen(&resource, known) else {
+        status.state = PartState::Unknown;
+        return None;
+    };
+    let Some(rule) = rule else {
+        return Some(None);
     };
     let refused = refusal(draft, schedule, rule);
     if let Some((reason, message)) = refused {
@@ -325,39 +322,6 @@ fn put_rule(
     ((!fields.is_empty()).then_some(Value::Object(input)), fields)
 }
 
-fn may_correct(draft: &mut Draft<'_>, resource: &str, status: &mut ScheduleStatus) -> bool {
-    match drift::judge(draft, resource) {
-        Verdict::Correct => true,
-        Verdict::Report => {
-            status.state = PartState::Done;
-            draft.wait(resource, "differs; the drift policy is Report");
-            false
-        }
-        Verdict::Wait(left) => {
-            status.state = PartState::Done;
-            draft.wait(
-                resource,
-                format!("differs; corrected in {left:#} if it stays so"),
-            );
-            false
-        }
-        Verdict::Settling => {
-            status.state = PartState::Progressing;
-            drift::wait_for_aws(draft, resource);
-            false
-        }
-        Verdict::Fight(times) => {
-            status.state = PartState::Failed;
-            let message = format!(
-                "{resource} was put right {times} times and each time changed again: find that writer, then `evenkeel retry`"
-            );
-            status.message = Some(message.clone());
-            draft.stall(resource, "DriftFight", message);
-            false
-        }
-    }
-}
-
 /// Decides the calls: ownership first, then the rule, then its target.
 fn carry_out(
     draft: &mut Draft<'_>,
@@ -412,117 +376,7 @@ fn cluster_arn(draft: &Draft<'_>) -> Option<String> {
     ))
 }
 
-/// Deletes owned rules that are no longer declared. Only after a list that was read whole.
-pub fn prune(draft: &mut Draft<'_>, revision: &Revision) -> bool {
-    let observed = draft.input.observed;
-    if observed.rules_listed != Some(true) {
-        if observed.rules_listed == Some(false) {
-            draft.doubt(
-                "schedules",
-                "the list of rules could not be read: nothing is pruned",
-            );
-        }
-        return false;
-    }
-    let declared: Vec<&str> = draft
-        .input
-        .desired
-        .schedules
-        .iter()
-        .map(|schedule| schedule.rule.as_str())
-        .collect();
-    let mut clean = true;
-    for (name, known) in &observed.rules {
-        if declared.contains(&name.as_str()) {
-            continue;
-        }
-        match known {
-            Known::Present(rule)
-                if is_owned(draft, rule) && !rule.rule.contains_key("ManagedBy") =>
-            {
-                clean &= match extra(draft, revision, rule) {
-                    Some(clean) => clean,
-                    None => remove(draft, rule),
-                };
-            }
-            Known::Unknown(why) => {
-                draft.doubt(&format!("rule/{name}"), format!("rule {name}: {why}"));
-                clean = false;
-            }
-            Known::Present(_) | Known::Absent => {}
-        }
-    }
-    clean
-}
-
-/// A rule that came up after the release was Ready is drift: what becomes of it where it is not
-/// deleted now.
-fn extra(draft: &mut Draft<'_>, revision: &Revision, rule: &Rule) -> Option<bool> {
-    if revision.outcome != RevisionOutcome::Ready || !is_removable(draft, rule) {
-        return None;
-    }
-    let resource = format!("rule/{}", rule.name);
-    let (desired, actual) = ("(absent)".to_owned(), "(present)".to_owned());
-    let action = DifferenceAction::Pending;
-    drift::differs(draft, &resource, "rule", desired, actual, action);
-    let mut told = ScheduleStatus::default();
-    if may_correct(draft, &resource, &mut told) {
-        return None;
-    }
-    Some(told.state == PartState::Done)
-}
-
-/// Whether a rule that is no longer declared would be deleted.
-fn is_removable(draft: &Draft<'_>, rule: &Rule) -> bool {
-    let ours = usize::from(our_target(draft, rule, false).is_some());
-    draft.input.desired.prune && rule.targets.len() == ours
-}
-
-/// Deletes one owned rule; false while something is left to do.
-pub fn remove(draft: &mut Draft<'_>, rule: &Rule) -> bool {
-    let resource = format!("rule/{}", rule.name);
-    let claimed = draft.input.observed.ledger.claims.get(&rule.arn);
-    let ours: Vec<String> = our_target(draft, rule, false)
-        .map(|(id, _)| id.to_owned())
-        .into_iter()
-        .collect();
-    let foreign = rule.targets.len() - ours.len();
-    if foreign > 0 {
-        let message = format!(
-            "rule {} is no longer declared, but has {foreign} targets that are not evenkeel's: remove them, or the rule, by hand",
-            rule.name
-        );
-        draft.wait(&resource, message);
-        return true;
-    }
-    if !draft.input.desired.prune && draft.input.desired.deleting.is_none() {
-        draft.wait(
-            &resource,
-            format!("rule {} is no longer declared; prune is off", rule.name),
-        );
-        return true;
-    }
-    if !ours.is_empty() {
-        let step = Step::RemoveTargets {
-            rule: rule.name.clone(),
-            ids: ours,
-        };
-        draft.act(&resource, "no longer declared", step);
-    }
-    draft.act(
-        &resource,
-        "no longer declared",
-        Step::DeleteRule {
-            rule: rule.name.clone(),
-        },
-    );
-    if let Some(claim) = claimed {
-        draft.act(&resource, "its rule is gone", Step::Unclaim(claim.clone()));
-    }
-    draft.progress(
-        &resource,
-        "Pruning",
-        format!("rule {} is being deleted", rule.name),
-    );
-    false
+/// What is said of rules that are changed back each time.
+fn other_writer(_: &Draft<'_>) -> String {
+    "changed again: find that writer".to_owned()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::base::{self, Registered};
 use super::diff;
 use super::draft::Draft;
-use super::drift::{self, Verdict};
+use super::drift;
 use books::{failed, saw, succeeded, superseded};
 
 use super::rollout::{Question, Standing, judge, short};
@@ -246,23 +246,15 @@ fn usable<'a>(
     status: &mut ServiceStatus,
 ) -> Option<&'a observed::Service> {
     let resource = format!("service/{}", service.name);
-    let found = match draft.input.observed.services.get(&service.name) {
-        Some(Known::Present(found)) => found,
-        Some(Known::Absent) => {
-            status.state = PartState::Failed;
-            not_found(draft, &service.name);
-            return None;
-        }
-        Some(Known::Unknown(why)) => {
-            status.state = PartState::Unknown;
-            draft.doubt(&resource, format!("{resource}: {why}"));
-            return None;
-        }
-        None => {
-            status.state = PartState::Unknown;
-            draft.doubt(&resource, format!("{resource} was not described"));
-            return None;
-        }
+    let known = draft.input.observed.services.get(&service.name);
+    let Some(found) = draft.seen(&resource, known) else {
+        status.state = PartState::Unknown;
+        return None;
+    };
+    let Some(found) = found else {
+        status.state = PartState::Failed;
+        not_found(draft, &service.name);
+        return None;
     };
     let refused = refusal(found);
     if let Some((reason, message)) = refused {
@@ -353,7 +345,12 @@ fn away(
         status.message = Some(message);
         return;
     }
-    if correction && !may_correct(draft, &resource, &to.found.task_definition, status) {
+    let actual = &to.found.task_definition;
+    if correction
+        && let Err(left) = drift::may_correct(draft, &resource, |draft| other_writer(draft, actual))
+    {
+        status.state = left.state;
+        status.message = left.message;
         return;
     }
     let rollout = Rollout {
@@ -462,51 +459,15 @@ fn note_drift(
     }
 }
 
-/// Whether drift of this resource is put right in this pass; tells the status if not.
-fn may_correct(
-    draft: &mut Draft<'_>,
-    resource: &str,
-    actual: &str,
-    status: &mut ServiceStatus,
-) -> bool {
-    match drift::judge(draft, resource) {
-        Verdict::Correct => true,
-        Verdict::Report => {
-            // Delivered and then changed by somebody: told, and left.
-            status.state = PartState::Done;
-            draft.wait(resource, "differs; the drift policy is Report");
-            false
-        }
-        Verdict::Wait(left) => {
-            status.state = PartState::Done;
-            draft.wait(
-                resource,
-                format!("differs; corrected in {left:#} if it stays so"),
-            );
-            false
-        }
-        Verdict::Settling => {
-            status.state = PartState::Progressing;
-            drift::wait_for_aws(draft, resource);
-            false
-        }
-        Verdict::Fight(times) => {
-            status.state = PartState::Failed;
-            let by = draft
-                .input
-                .observed
-                .definitions
-                .get(actual)
-                .and_then(Known::present);
-            let by = by.and_then(|definition| definition.registered_by.clone());
-            let message = format!(
-                "{resource} was put right {times} times and each time set back to {} (registered by {}): find that writer (Terraform needs `ignore_changes = [task_definition]`), then `evenkeel retry`",
-                short(actual),
-                by.as_deref().unwrap_or("somebody ECS does not name")
-            );
-            status.message = Some(message.clone());
-            draft.stall(resource, "DriftFight", message);
-            false
-        }
-    }
+/// Who moves a service back each time, and what to do about it.
+fn other_writer(draft: &Draft<'_>, actual: &str) -> String {
+    let definition = draft.input.observed.definitions.get(actual);
+    let by = definition
+        .and_then(Known::present)
+        .and_then(|definition| definition.registered_by.as_deref());
+    format!(
+        "set back to {} (registered by {}): find that writer (Terraform needs `ignore_changes = [task_definition]`)",
+        short(actual),
+        by.unwrap_or("somebody ECS does not name")
+    )
 }

@@ -13,10 +13,9 @@ use crate::aws::{Aws, Clients};
 use crate::model::desired::{Desired, Part, Source, Wanted};
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, Ledger, PartTarget, Registration, Revision, RevisionOutcome, RolloutState,
-    RunState,
+    Explanation, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
 };
-use crate::model::observed::{Observed, Rule, Service};
+use crate::model::observed::{Observed, Service};
 use crate::plan;
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};

@@ -1,6 +1,10 @@
 //! What is written down of a rollout, each thing once.
 
-use super::*;
+use crate::model::ledger::{Rollout, RolloutState};
+use crate::model::observed;
+use crate::model::plan::Step;
+use crate::plan::draft::Draft;
+use crate::plan::rollout::{Standing, short};
 
 /// Notes the deployment that came of a rollout, once.
 pub(super) fn saw(

@@ -1,6 +1,12 @@
 //! Task definitions: what parts are made of, what was registered, what is still ACTIVE.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use super::{CANDIDATES, Look, LookError};
+use crate::model::desired::{Part, Source};
+use crate::model::known::Known;
+use crate::model::ledger::{PartTarget, Registration, RunState};
+use crate::plan;
 
 impl Look<'_> {
     /// Families that the parts' definitions are registered in.

@@ -1,6 +1,11 @@
 //! EventBridge rules.
 
-use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Look, LookError};
+use crate::model::known::Known;
+use crate::model::ledger::Ledger;
+use crate::model::observed::Rule;
 
 impl Look<'_> {
     /// Rules that are declared, claimed, or called as this Release calls its own.
