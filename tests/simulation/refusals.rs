@@ -1,11 +1,14 @@
 //! What cannot be done is told with its cure, nothing is half done, and the cure is enough.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel::model::ledger::RequestKind;
 use evenkeel::resource::conditions::ConditionStatus;
+use evenkeel::resource::manifest::{self, Declared};
 use evenkeel::resource::status::PartState;
-use evenkeel::sandbox::Glob;
+use evenkeel::sandbox::{CallInfo, Glob, Tap, Verdict};
+use evenkeel::store::ApplyOptions;
 use serde_json::json;
 
 use crate::rails::key;
@@ -519,4 +522,45 @@ async fn an_environment_that_is_gone() {
     assert!(message.contains("production"), "{message}");
     world.apply(&environment()).await;
     world.becomes_ready().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_read_environments_is_told_that_nothing_can_be_planned() {
+    struct Unseen;
+    impl Tap for Unseen {
+        fn before(&self, call: &CallInfo<'_>) -> Verdict {
+            match call.input.get("Key").map(|key| &key["pk"]["S"]) {
+                Some(pk) if pk == "environment" => Verdict::Answer {
+                    status: 400,
+                    code: "AccessDeniedException".to_owned(),
+                    message: "not yours".to_owned(),
+                },
+                _ => Verdict::Proceed,
+            }
+        }
+    }
+    let text = release("9d3c2f1", "");
+    let world = with(&text).await;
+    let (manifests, _) = manifest::parse("test.yaml", &text);
+    let Declared::Release(file) = &manifests[0].object else {
+        panic!("a release")
+    };
+    let options = ApplyOptions {
+        applier: "ci".to_owned(),
+        source: None,
+        force: false,
+        now: world.sandbox.now(),
+    };
+    world.sandbox.set_tap(Some(Arc::new(Unseen)));
+    let reconciler = world.reconciler();
+    let by_file = reconciler.preview_manifest(file, None, &options).await;
+    let by_name = reconciler.preview(&key()).await;
+    for error in [by_file.expect_err("denied"), by_name.expect_err("denied")] {
+        let told = error.to_string();
+        assert!(
+            told.contains("environment production may not be read"),
+            "{told}"
+        );
+        assert!(told.contains("not yours"), "{told}");
+    }
 }
