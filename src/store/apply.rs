@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check;
-use super::merge::{diff, merge};
+use super::merge::{Divergence, diff, merge};
 use super::objects::{self, BindingRecord};
 use super::record::{LastApplied, Record, document, from_item, still, to_item};
 use super::{
@@ -423,7 +423,7 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         &self,
         record: &mut Record,
         merged: &Value,
-        changes: &[super::merge::Divergence],
+        changes: &[Divergence],
     ) -> Result<(), StoreError> {
         let ApplyOptions {
             applier,
@@ -504,21 +504,25 @@ impl Step {
 fn kept(file: &Value, merged: &Value, record: &Record) -> Vec<KeptField> {
     diff(file, merged)
         .into_iter()
-        .map(|field| KeptField {
-            set_by: record.set_by(&field.path).cloned(),
-            path: field.path,
-            in_file: field.left,
-            in_table: field.right,
+        .map(|field| {
+            let (in_file, in_table) = field.told();
+            KeptField {
+                set_by: record.set_by(&field.path).cloned(),
+                path: field.path,
+                in_file,
+                in_table,
+            }
         })
         .collect()
 }
 
-impl From<super::merge::Divergence> for FieldChange {
-    fn from(change: super::merge::Divergence) -> Self {
+impl From<Divergence> for FieldChange {
+    fn from(change: Divergence) -> Self {
+        let (from, to) = change.told();
         Self {
             path: change.path,
-            from: change.left,
-            to: change.right,
+            from,
+            to,
         }
     }
 }
