@@ -32,7 +32,7 @@ use crate::resource::status::ReleaseStatus;
 pub use apply::ApplyOptions;
 pub use controller::{ClaimOutcome, ControllerStore};
 pub use delete::{Left, Pruned};
-pub use edit::NewTag;
+pub use edit::{EditOptions, NewTag};
 pub use error::StoreError;
 pub use setup::InitReport;
 
