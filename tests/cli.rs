@@ -15,6 +15,10 @@ mod contract;
 mod demo;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/hidden.rs"]
+mod hidden;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/tour.rs"]

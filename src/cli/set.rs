@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
@@ -13,7 +14,7 @@ use super::settings::Settings;
 use super::target::ReleaseName;
 use crate::resource::image_ref;
 use crate::resource::meta::{Release, ReleaseKey};
-use crate::store::NewTag;
+use crate::store::{EditOptions, NewTag};
 
 #[derive(Debug, Args)]
 pub struct SetArgs {
@@ -35,6 +36,7 @@ name is the image's name in the release, and the URI must be of the repository d
 
 Examples:
   evenkeel set image rails app=9d3c2f1 nginx=9d3c2f1
+  evenkeel set image rails app=9d3c2f1 --source $(git rev-parse HEAD)
   evenkeel set image rails app=sha256:$DIGEST
   evenkeel set image chuoi --from imagedefinitions.json")]
 struct ImageArgs {
@@ -56,6 +58,10 @@ struct ImageArgs {
         value_name = "PATH"
     )]
     from: Option<PathBuf>,
+    /// The source revision that the images are built from, to be shown in the history
+    #[arg(long, env = "EVENKEEL_SET_IMAGE_SOURCE", hide_env_values = true, value_name = "REVISION",
+          value_parser = NonEmptyStringValueParser::new())]
+    source: Option<String>,
 }
 
 /// One entry of imagedefinitions.json.
@@ -76,9 +82,13 @@ pub async fn run(args: &SetArgs, settings: &Settings) -> Result<Exit, CliError> 
     let connection = Connection::open(settings).await?;
     let release = connection.find(&name).await?;
     let tags = given.tags(&release)?;
-    let applier = connection.applier().await?;
+    let options = EditOptions {
+        applier: connection.applier().await?,
+        source: args.source.clone(),
+        now: connection.now(),
+    };
     let key = release.release_key();
-    let applied = set_images(&connection, &key, &tags, &applier).await?;
+    let applied = set_images(&connection, &key, &tags, &options).await?;
     let value = serde_json::json!({ "items": [applied] });
     settings.out.print(&value, |paint| {
         apply::table(std::slice::from_ref(&applied), paint)
@@ -94,12 +104,9 @@ pub async fn set_images(
     connection: &Connection,
     key: &ReleaseKey,
     tags: &BTreeMap<String, NewTag>,
-    applier: &str,
+    options: &EditOptions,
 ) -> Result<AppliedObject, CliError> {
-    let applied = connection
-        .store
-        .set_images(key, tags, applier, connection.now())
-        .await?;
+    let applied = connection.store.set_images(key, tags, options).await?;
     Ok(AppliedObject::release(key, applied))
 }
 

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::normalize;
+use crate::resource::hidden;
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,68 +20,42 @@ pub struct FieldDifference {
 
 /// What is shown for a member that is not there.
 const ABSENT: &str = "(absent)";
-/// What is shown for a value that may be secret.
-const HIDDEN: &str = "(hidden)";
-const HIDDEN_OTHER: &str = "(hidden, differs)";
 
 /// Fields in which two definitions differ, in a stable order. Tags count, the family does not.
 pub fn definitions(desired: &Value, actual: &Value) -> Vec<FieldDifference> {
     let mut found = Vec::new();
     let desired = normalize::definition(desired).to_value();
     let actual = normalize::definition(actual).to_value();
-    compare("", &desired, &actual, false, &mut found);
+    compare("", &desired, &actual, &mut found);
     found
 }
 
-fn compare(
-    path: &str,
-    desired: &Value,
-    actual: &Value,
-    secret: bool,
-    found: &mut Vec<FieldDifference>,
-) {
+fn compare(path: &str, desired: &Value, actual: &Value, found: &mut Vec<FieldDifference>) {
     match (desired, actual) {
         (Value::Object(desired), Value::Object(actual)) => {
-            compare_objects(path, desired, actual, secret, found);
+            compare_objects(path, desired, actual, found);
         }
         (Value::Array(desired_items), Value::Array(actual_items)) => {
             match (keyed(desired_items), keyed(actual_items)) {
                 (Some(desired), Some(actual)) => compare_keyed(path, &desired, &actual, found),
                 _ if desired_items != actual_items => {
-                    found.push(changed(path, desired, actual, secret));
+                    found.push(changed(path, Some(desired), Some(actual)));
                 }
                 _ => {}
             }
         }
-        _ if desired != actual => found.push(changed(path, desired, actual, secret)),
+        _ if desired != actual => found.push(changed(path, Some(desired), Some(actual))),
         _ => {}
     }
 }
 
-fn changed(path: &str, desired: &Value, actual: &Value, secret: bool) -> FieldDifference {
+/// A field that differs, or that only one side has.
+fn changed(path: &str, desired: Option<&Value>, actual: Option<&Value>) -> FieldDifference {
+    let (desired, actual) = hidden::told_apart(path, desired, actual);
     FieldDifference {
         field: path.to_owned(),
-        desired: show(path, desired, secret, HIDDEN),
-        actual: show(path, actual, secret, HIDDEN_OTHER),
-    }
-}
-
-/// A member that only one side has.
-fn one_sided(
-    field: String,
-    desired: Option<&Value>,
-    actual: Option<&Value>,
-    secret: bool,
-) -> FieldDifference {
-    let side = |value: Option<&Value>| {
-        value.map_or(ABSENT.to_owned(), |value| {
-            show(&field, value, secret, HIDDEN)
-        })
-    };
-    FieldDifference {
-        desired: side(desired),
-        actual: side(actual),
-        field,
+        desired: show(desired),
+        actual: show(actual),
     }
 }
 
@@ -88,7 +63,6 @@ fn compare_objects(
     path: &str,
     desired: &Map<String, Value>,
     actual: &Map<String, Value>,
-    secret: bool,
     found: &mut Vec<FieldDifference>,
 ) {
     let mut names: Vec<&String> = desired.keys().chain(actual.keys()).collect();
@@ -100,10 +74,9 @@ fn compare_objects(
         } else {
             format!("{path}.{name}")
         };
-        let secret = secret || is_secret(path, name);
         match (desired.get(name), actual.get(name)) {
-            (Some(desired), Some(actual)) => compare(&field, desired, actual, secret, found),
-            (desired, actual) => found.push(one_sided(field, desired, actual, secret)),
+            (Some(desired), Some(actual)) => compare(&field, desired, actual, found),
+            (desired, actual) => found.push(changed(&field, desired, actual)),
         }
     }
 }
@@ -116,15 +89,14 @@ fn compare_keyed(
     actual: &Keyed<'_>,
     found: &mut Vec<FieldDifference>,
 ) {
-    let environment = path.ends_with(".environment");
     let mut keys: Vec<&String> = desired.iter().chain(actual).map(|(key, _)| key).collect();
     keys.sort();
     keys.dedup();
     for key in keys {
         let field = format!("{path}[{key}]");
         match (find(desired, key), find(actual, key)) {
-            (Some(desired), Some(actual)) => compare(&field, desired, actual, environment, found),
-            (desired, actual) => found.push(one_sided(field, desired, actual, environment)),
+            (Some(desired), Some(actual)) => compare(&field, desired, actual, found),
+            (desired, actual) => found.push(changed(&field, desired, actual)),
         }
     }
 }
@@ -158,50 +130,12 @@ fn keyed(items: &[Value]) -> Option<Keyed<'_>> {
     Some(found)
 }
 
-/// Values of environment variables may be anything; so may a log driver's tokens.
-fn is_secret(path: &str, name: &str) -> bool {
-    let named = || {
-        let name = name.to_ascii_lowercase();
-        ["token", "secret", "password", "apikey", "api_key"]
-            .iter()
-            .any(|word| name.contains(word))
-    };
-    (path.contains(".environment[") && name == "value") || (path.ends_with(".options") && named())
-}
-
-fn show(path: &str, value: &Value, secret: bool, hidden: &str) -> String {
+fn show(value: Option<Value>) -> String {
     match value {
-        _ if secret => hidden.to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if path.ends_with(".environment") => names_only(items).to_string(),
-        other => redacted("", other).to_string(),
+        None => ABSENT.to_owned(),
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
     }
-}
-
-/// The value without what may be secret: a container shown whole still has environment values.
-fn redacted(path: &str, value: &Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.iter()
-                .map(|(name, member)| match (name.as_str(), member) {
-                    ("environment", Value::Array(items)) => (name.clone(), names_only(items)),
-                    _ if is_secret(path, name) => (name.clone(), Value::from(HIDDEN)),
-                    _ => (name.clone(), redacted(&format!("{path}.{name}"), member)),
-                })
-                .collect(),
-        ),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| redacted(path, item)).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-fn names_only(items: &[Value]) -> Value {
-    items
-        .iter()
-        .filter_map(|item| item.get("name").cloned())
-        .collect()
 }
 
 #[cfg(test)]

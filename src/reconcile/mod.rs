@@ -18,7 +18,7 @@ use crate::model::plan::{Action, Plan, Requeue};
 use crate::plan;
 use crate::resource::meta::{Environment, Release, ReleaseKey};
 use crate::resource::status::ReleaseStatus;
-use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
+use crate::store::{ApplyOptions, ControllerStore, ObjectRef, Store, StoreError, StoredRelease};
 
 pub use execute::{Executor, StepError};
 pub use observe::{LookError, observe};
@@ -38,6 +38,17 @@ pub enum ReconcileError {
     /// Its namespace names no Environment.
     #[error("environment {0} does not exist: apply an Environment of that name first")]
     EnvironmentNotFound(String),
+    /// Nothing can be planned without its Environment.
+    #[error(
+        "environment {name} may not be read with these credentials, so what the controller would \
+         do cannot be told: plan as somebody who may read it ({error})"
+    )]
+    EnvironmentDenied {
+        /// The Environment's name.
+        name: String,
+        /// What the table answered.
+        error: StoreError,
+    },
     /// A manifest that was to be planned is not valid.
     #[error("{0}")]
     Invalid(String),
@@ -230,46 +241,48 @@ impl Reconciler {
     pub async fn preview(&self, key: &ReleaseKey) -> Result<Plan, ReconcileError> {
         let stored = self.store.release(key).await?;
         let stored = stored.ok_or_else(|| ReconcileError::NotFound(key.clone()))?;
-        let environment = self.environment(&key.namespace).await?;
+        let environment = self
+            .readable(&key.namespace)
+            .await?
+            .ok_or_else(|| ReconcileError::EnvironmentNotFound(key.namespace.clone()))?;
         self.decide(&stored.release, &environment, provenance(&stored))
             .await
     }
 
-    /// What the first pass would do if this manifest were applied. Writes nothing.
+    /// What the first pass would do if this manifest were applied, in an Environment as
+    /// [`Store::environment_if_applied`] foresees it, or in the table's. Writes nothing.
     ///
     /// # Errors
-    /// As [`Reconciler::preview`].
+    /// As [`Reconciler::preview`] and [`Store::apply_release`].
     pub async fn preview_manifest(
         &self,
-        release: &Release,
+        manifest: &Release,
         environment: Option<&Environment>,
+        options: &ApplyOptions,
     ) -> Result<Plan, ReconcileError> {
-        let key = release.release_key();
+        let object = ObjectRef::release(&manifest.release_key());
         let environment = match environment {
-            Some(environment) => {
-                // What was recorded at first use counts for a changed file too.
-                let stored = self.store.environment(&key.namespace).await?;
-                Environment {
-                    status: stored.and_then(|found| found.status),
-                    ..environment.clone()
-                }
-            }
-            None => self.environment(&key.namespace).await?,
+            Some(environment) => environment.clone(),
+            None => self
+                .readable(&manifest.release_key().namespace)
+                .await?
+                .ok_or_else(|| self.store.no_environment(&object))?,
         };
-        let stored = self.store.release(&key).await?;
-        let mut release = release.clone();
-        let metadata = stored
-            .as_ref()
-            .map(|found| found.release.metadata.clone())
-            .unwrap_or_default();
-        let same = stored
-            .as_ref()
-            .is_some_and(|found| found.release.spec == release.spec);
-        release.status = stored.and_then(|found| found.release.status);
-        release.metadata.uid = metadata.uid;
-        release.metadata.generation = Some(metadata.generation.unwrap_or(0) + u64::from(!same));
-        self.decide(&release, &environment, Provenance::default())
+        let stored = self.store.release_if_applied(manifest, options).await?;
+        self.decide(&stored.release, &environment, provenance(&stored))
             .await
+    }
+
+    /// An Environment of the table, where somebody plans who may not see it.
+    async fn readable(&self, name: &str) -> Result<Option<Environment>, ReconcileError> {
+        let found = self.store.environment(name).await;
+        found.map_err(|error| match error.is_access_denied() {
+            true => ReconcileError::EnvironmentDenied {
+                name: name.to_owned(),
+                error,
+            },
+            false => error.into(),
+        })
     }
 
     async fn decide(

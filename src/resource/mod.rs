@@ -11,6 +11,7 @@ pub mod cron;
 pub mod duration;
 pub mod environment;
 mod files;
+pub mod hidden;
 pub mod image_ref;
 pub mod manifest;
 pub mod meta;

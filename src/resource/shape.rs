@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use super::hidden;
 use super::path::FieldPath;
 use super::suggest;
 use super::yaml::{Entry, Node, NodeKind, Position};
@@ -259,7 +260,12 @@ impl Walker<'_> {
         path: &FieldPath,
         example: Option<&str>,
     ) -> Option<Value> {
+        let hidden = hidden::is_hidden(&path.to_string());
+        let quotes = (wanted == "text").then(|| "put it in quotes".to_owned());
         let (found, help) = match &node.kind {
+            NodeKind::Bool(_) if hidden => ("true or false".to_owned(), quotes),
+            NodeKind::Number(..) if hidden => ("a number".to_owned(), quotes),
+            NodeKind::String(_) if hidden => ("text".to_owned(), None),
             NodeKind::Null | NodeKind::Unreadable => ("nothing".to_owned(), None),
             NodeKind::Bool(value) => (format!("`{value}`"), quote(wanted, &value.to_string())),
             NodeKind::Number(_, written) => {

@@ -1,4 +1,7 @@
 //! `apply`: three-way, per applier.
+//!
+//! An object is read, merged and checked; what comes of that is a [`Step`], and writing it is all
+//! that is left. So what an apply would make can be told without making it.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,13 +9,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check;
-use super::merge::{diff, merge};
-use super::objects::BindingRecord;
+use super::merge::{Divergence, diff, merge};
+use super::objects::{self, BindingRecord};
 use super::record::{LastApplied, Record, document, from_item, still, to_item};
 use super::{
-    Applied, ApplyOutcome, FieldChange, KeptField, ObjectRef, SetBy, Store, StoreError, keys,
+    Applied, ApplyOutcome, FieldChange, KeptField, ObjectRef, SetBy, Store, StoreError,
+    StoredRelease, keys,
 };
-use crate::aws::dynamodb::{Write, WriteError};
+use crate::aws::dynamodb::{Key, Write, WriteError};
 use crate::resource::environment::EnvironmentSpec;
 use crate::resource::meta::{Environment, ObjectMeta, Release};
 use crate::resource::release::ReleaseSpec;
@@ -34,7 +38,7 @@ pub struct ApplyOptions {
 }
 
 /// Writes that go with an object's, or why it may not be written.
-type Guard<'a, Spec> = &'a (dyn Fn(&Spec) -> Result<Vec<Write>, StoreError> + Sync);
+type Guard<'a, Spec> = Box<dyn Fn(&Spec) -> Result<Vec<Write>, StoreError> + Send + Sync + 'a>;
 
 impl Store {
     /// Applies a Release from a manifest. An unchanged manifest writes nothing.
@@ -48,20 +52,46 @@ impl Store {
         manifest: &Release,
         options: &ApplyOptions,
     ) -> Result<Applied, StoreError> {
+        let apply = self.release_apply(manifest, options);
+        self.environment_is_there(&apply.object).await?;
+        apply.run().await
+    }
+
+    /// The Release that applying a manifest would make: read, merged and checked as
+    /// [`Store::apply_release`] does it, and not written. Whether its Environment is there is not
+    /// looked at: it may be among the files.
+    ///
+    /// # Errors
+    /// As [`Store::apply_release`].
+    pub async fn release_if_applied(
+        &self,
+        manifest: &Release,
+        options: &ApplyOptions,
+    ) -> Result<StoredRelease, StoreError> {
+        let key = manifest.release_key();
+        let status = self.table.get(&keys::status(&key)).await?;
+        let step = self.release_apply(manifest, options).foresee().await?;
+        objects::release(&key, step.record, status)
+    }
+
+    fn release_apply<'a>(
+        &'a self,
+        manifest: &'a Release,
+        options: &'a ApplyOptions,
+    ) -> Apply<'a, ReleaseSpec> {
         let object = ObjectRef::release(&manifest.release_key());
-        self.environment_is_there(&object).await?;
-        let apply = Apply {
+        let checked = object.clone();
+        Apply {
             store: self,
-            object: &object,
+            object,
             metadata: &manifest.metadata,
             spec: &manifest.spec,
             options,
-            guard: &|spec: &ReleaseSpec| {
-                check::valid(&object, &check::release(&manifest.metadata, spec))?;
+            guard: Box::new(move |spec| {
+                check::valid(&checked, &check::release(&manifest.metadata, spec))?;
                 Ok(Vec::new())
-            },
-        };
-        apply.run().await
+            }),
+        }
     }
 
     /// Applies an Environment from a manifest. An unchanged manifest writes nothing.
@@ -74,30 +104,56 @@ impl Store {
         manifest: &Environment,
         options: &ApplyOptions,
     ) -> Result<Applied, StoreError> {
+        let binding = self.binding(&manifest.metadata.name).await?;
+        let apply = self.environment_apply(manifest, options, binding.as_ref());
+        apply.await?.run().await
+    }
+
+    /// The Environment that applying a manifest would make: as [`Store::release_if_applied`].
+    ///
+    /// # Errors
+    /// As [`Store::apply_environment`].
+    pub async fn environment_if_applied(
+        &self,
+        manifest: &Environment,
+        options: &ApplyOptions,
+    ) -> Result<Environment, StoreError> {
+        let name = &manifest.metadata.name;
+        let binding = self.binding(name).await?;
+        let apply = self.environment_apply(manifest, options, binding.as_ref());
+        let step = apply.await?.foresee().await?;
+        let moves = step.writes.contains(&unbind(name));
+        objects::environment(name, step.record, binding.filter(|_| !moves))
+    }
+
+    async fn environment_apply<'a>(
+        &'a self,
+        manifest: &'a Environment,
+        options: &'a ApplyOptions,
+        binding: Option<&'a BindingRecord>,
+    ) -> Result<Apply<'a, EnvironmentSpec>, StoreError> {
         let name = &manifest.metadata.name;
         let object = ObjectRef::environment(name);
-        let binding = self.binding(name).await?;
         let in_use = binding.is_some()
             && self
                 .table
                 .any(&keys::specs(name), keys::RELEASE_PREFIX)
                 .await?;
-        let guard = |spec: &EnvironmentSpec| {
-            check::valid(&object, &check::environment(&manifest.metadata, spec))?;
-            match &binding {
-                Some(binding) => leave(&object, binding, spec, in_use),
-                None => Ok(Vec::new()),
-            }
-        };
-        let apply = Apply {
+        let checked = object.clone();
+        Ok(Apply {
             store: self,
-            object: &object,
+            object,
             metadata: &manifest.metadata,
             spec: &manifest.spec,
             options,
-            guard: &guard,
-        };
-        apply.run().await
+            guard: Box::new(move |spec| {
+                check::valid(&checked, &check::environment(&manifest.metadata, spec))?;
+                match binding {
+                    Some(binding) => leave(&checked, binding, spec, in_use),
+                    None => Ok(Vec::new()),
+                }
+            }),
+        })
     }
 
     /// Refuses a Release whose Environment is missing. CI may be unable to read Environments; then
@@ -106,13 +162,20 @@ impl Store {
         let namespace = object.namespace.as_deref().unwrap_or_default();
         match self.table.get(&keys::environment(namespace)).await {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(StoreError::Refused(format!(
-                "{object}: there is no Environment {namespace} in table {}: apply it first",
-                self.table.name()
-            ))),
+            Ok(None) => Err(self.no_environment(object)),
             Err(error) if error.is_access_denied() => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Why a Release without Environment is refused.
+    pub fn no_environment(&self, object: &ObjectRef) -> StoreError {
+        StoreError::Refused(format!(
+            "{object}: there is no Environment {} in table {}: apply it first, or together with \
+             the release",
+            object.namespace.as_deref().unwrap_or_default(),
+            self.table.name()
+        ))
     }
 }
 
@@ -140,130 +203,103 @@ fn leave(
             binding.cluster, binding.region, binding.account
         )));
     }
-    Ok(vec![Write::Delete {
-        key: keys::binding(&object.name),
+    Ok(vec![unbind(&object.name)])
+}
+
+fn unbind(name: &str) -> Write {
+    Write::Delete {
+        key: keys::binding(name),
         condition: None,
-    }])
+    }
 }
 
 /// One manifest on its way into the table.
 struct Apply<'a, Spec> {
     store: &'a Store,
-    object: &'a ObjectRef,
+    object: ObjectRef,
     metadata: &'a ObjectMeta,
     spec: &'a Spec,
     options: &'a ApplyOptions,
     guard: Guard<'a, Spec>,
 }
 
+/// What an apply comes to.
+struct Step {
+    /// What is told of it.
+    applied: Applied,
+    /// The object as it is then.
+    record: Record,
+    /// What has to be written; nothing for an unchanged file.
+    writes: Vec<Write>,
+}
+
 impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
     async fn run(&self) -> Result<Applied, StoreError> {
-        check::names(self.object)?;
-        check::applier(&self.options.applier)?;
-        let file = document(
-            &self.metadata.labels,
-            &self.metadata.annotations,
-            &check::written(self.object, self.spec)?,
-        );
         for _ in 0..ATTEMPTS {
-            if let Some(applied) = self.attempt(&file).await? {
+            let Step {
+                applied, writes, ..
+            } = self.foresee().await?;
+            if writes.is_empty() || self.write(writes).await? {
                 return Ok(applied);
             }
         }
         Err(StoreError::Conflict(self.object.to_string()))
     }
 
-    /// Reads, merges and writes once; `None` when somebody else wrote in between.
-    async fn attempt(&self, file: &Value) -> Result<Option<Applied>, StoreError> {
-        let Self {
-            store,
-            object,
-            options,
-            ..
-        } = self;
-        let applied_key = keys::applied(object, &options.applier);
-        let record: Option<Record> = store
-            .table
-            .get(&keys::object(object))
-            .await?
-            .map(from_item)
-            .transpose()?;
-        let last: Option<LastApplied> = store
-            .table
-            .get(&applied_key)
-            .await?
-            .map(from_item)
-            .transpose()?;
+    /// The manifest as a document.
+    fn file(&self) -> Result<Value, StoreError> {
+        check::names(&self.object)?;
+        check::applier(&self.options.applier)?;
+        Ok(document(
+            &self.metadata.labels,
+            &self.metadata.annotations,
+            &check::written(&self.object, self.spec)?,
+        ))
+    }
+
+    /// Reads, merges and checks; writes nothing.
+    async fn foresee(&self) -> Result<Step, StoreError> {
+        let file = self.file()?;
+        let record: Option<Record> = self.read(&keys::object(&self.object)).await?;
+        let last = keys::applied(&self.object, &self.options.applier);
+        let last: Option<LastApplied> = self.read(&last).await?;
         let last_version = last.as_ref().map_or(0, |last| last.version);
         self.check_against(record.as_ref())?;
-
-        let Some(mut record) = record else {
-            return self.create(file, last_version).await;
+        let Some(record) = record else {
+            return self.create(&file, last_version);
         };
         let base = last
             .filter(|last| last.uid == record.uid)
             .map_or(Value::Null, |last| last.document);
-        let table = record.document();
-        let mut merged = if options.force {
+        let merged = self.merged(&base, &file, &record)?;
+        let kept = kept(&file, &merged, &record);
+        let mut writes = Vec::new();
+        if base != file {
+            writes.push(self.last_applied(&record.uid, &file, last_version)?);
+        }
+        self.change(record, &merged, kept, writes)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        let found = self.store.table.get(key).await?;
+        found.map(from_item).transpose()
+    }
+
+    /// The file, what this applier applied last and what is there, in one.
+    fn merged(&self, base: &Value, file: &Value, record: &Record) -> Result<Value, StoreError> {
+        let mut merged = if self.options.force {
             file.clone()
         } else {
-            merge(&base, file, &table)
+            merge(base, file, &record.document())
         };
-        merged["spec"] = check::canonical::<Spec>(self.object, merged["spec"].take())
+        merged["spec"] = check::canonical::<Spec>(&self.object, merged["spec"].take())
             .map_err(|error| self.explain(error))?;
-        let changes = diff(&table, &merged);
-        let kept = kept(file, &merged, &record);
-        let mut writes = Vec::new();
-        if base != *file {
-            let last = self.last_applied(&record.uid, file, last_version);
-            let item = to_item(&applied_key, &last)?;
-            writes.push(Write::Put {
-                item,
-                condition: Some(still(last_version)),
-            });
-        }
-        let key = keys::object(object);
-        let read = record.version;
-        if changes.is_empty() {
-            if writes.is_empty() {
-                return Ok(Some(unchanged(&record, kept)));
-            }
-            // What the applier's next apply is compared with must belong to what it saw.
-            writes.push(Write::Check {
-                key,
-                condition: still(read),
-            });
-        } else {
-            let guard = self.guard(&merged["spec"]);
-            writes.extend(guard.map_err(|error| match kept.is_empty() {
-                true => error,
-                false => self.explain(error),
-            })?);
-            self.advance(&mut record, &merged, &changes)?;
-            let item = to_item(&key, &record)?;
-            writes.push(Write::Put {
-                item,
-                condition: Some(still(read)),
-            });
-        }
-        if !self.write(writes).await? {
-            return Ok(None);
-        }
-        if changes.is_empty() {
-            return Ok(Some(unchanged(&record, kept)));
-        }
-        Ok(Some(Applied {
-            outcome: ApplyOutcome::Configured,
-            generation: record.generation,
-            resource_version: record.version.to_string(),
-            changes: changes.into_iter().map(FieldChange::from).collect(),
-            kept,
-        }))
+        Ok(merged)
     }
 
     /// Whether the manifest speaks of what is there.
     fn check_against(&self, record: Option<&Record>) -> Result<(), StoreError> {
-        let object = self.object;
+        let object = &self.object;
         let stated = self.metadata.resource_version.as_deref();
         let Some(record) = record else {
             return match stated {
@@ -304,7 +340,8 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         }
     }
 
-    async fn create(&self, file: &Value, last_version: u64) -> Result<Option<Applied>, StoreError> {
+    /// What an object that is not there yet begins with.
+    fn create(&self, file: &Value, last_version: u64) -> Result<Step, StoreError> {
         let ApplyOptions {
             applier,
             source,
@@ -335,23 +372,50 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
             };
             record.set_by.insert(root.to_owned(), by);
         }
-        let last = self.last_applied(&record.uid, file, last_version);
         let mut writes = self.guard(&record.spec)?;
+        writes.push(self.last_applied(&record.uid, file, last_version)?);
         writes.push(Write::Put {
-            item: to_item(&keys::applied(self.object, applier), &last)?,
-            condition: Some(still(last_version)),
-        });
-        writes.push(Write::Put {
-            item: to_item(&keys::object(self.object), &record)?,
+            item: to_item(&keys::object(&self.object), &record)?,
             condition: Some(still(0)),
         });
-        Ok(self.write(writes).await?.then(|| Applied {
-            outcome: ApplyOutcome::Created,
-            generation: 1,
-            resource_version: record.version.to_string(),
-            changes: Vec::new(),
-            kept: Vec::new(),
-        }))
+        Ok(Step::new(ApplyOutcome::Created, record, writes))
+    }
+
+    /// What the merged document makes of the object that is there.
+    fn change(
+        &self,
+        mut record: Record,
+        merged: &Value,
+        kept: Vec<KeptField>,
+        mut writes: Vec<Write>,
+    ) -> Result<Step, StoreError> {
+        let key = keys::object(&self.object);
+        let condition = still(record.version);
+        let changes = diff(&record.document(), merged);
+        let outcome = if changes.is_empty() {
+            // What the applier's next apply is compared with must belong to what it saw.
+            if !writes.is_empty() {
+                writes.push(Write::Check { key, condition });
+            }
+            ApplyOutcome::Unchanged
+        } else {
+            let guard = self.guard(&merged["spec"]);
+            writes.extend(guard.map_err(|error| match kept.is_empty() {
+                true => error,
+                false => self.explain(error),
+            })?);
+            self.advance(&mut record, merged, &changes)?;
+            let item = to_item(&key, &record)?;
+            writes.push(Write::Put {
+                item,
+                condition: Some(condition),
+            });
+            ApplyOutcome::Configured
+        };
+        let mut step = Step::new(outcome, record, writes);
+        step.applied.changes = changes.into_iter().map(FieldChange::from).collect();
+        step.applied.kept = kept;
+        Ok(step)
     }
 
     /// Puts the merged document into the record.
@@ -359,7 +423,7 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         &self,
         record: &mut Record,
         merged: &Value,
-        changes: &[super::merge::Divergence],
+        changes: &[Divergence],
     ) -> Result<(), StoreError> {
         let ApplyOptions {
             applier,
@@ -391,17 +455,23 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         ))
     }
 
-    fn last_applied(&self, uid: &str, file: &Value, version: u64) -> LastApplied {
-        LastApplied {
+    /// The write of what the applier's next apply is compared with.
+    fn last_applied(&self, uid: &str, file: &Value, read: u64) -> Result<Write, StoreError> {
+        let last = LastApplied {
             uid: uid.to_owned(),
-            version: version + 1,
+            version: read + 1,
             document: file.clone(),
             at: self.options.now,
-        }
+        };
+        let key = keys::applied(&self.object, &self.options.applier);
+        Ok(Write::Put {
+            item: to_item(&key, &last)?,
+            condition: Some(still(read)),
+        })
     }
 
     fn guard(&self, spec: &Value) -> Result<Vec<Write>, StoreError> {
-        (self.guard)(&check::typed(self.object, spec.clone())?)
+        (self.guard)(&check::typed(&self.object, spec.clone())?)
     }
 
     /// Writes; says whether nobody had written in between.
@@ -414,13 +484,19 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
     }
 }
 
-fn unchanged(record: &Record, kept: Vec<KeptField>) -> Applied {
-    Applied {
-        outcome: ApplyOutcome::Unchanged,
-        generation: record.generation,
-        resource_version: record.version.to_string(),
-        changes: Vec::new(),
-        kept,
+impl Step {
+    fn new(outcome: ApplyOutcome, record: Record, writes: Vec<Write>) -> Self {
+        Self {
+            applied: Applied {
+                outcome,
+                generation: record.generation,
+                resource_version: record.version.to_string(),
+                changes: Vec::new(),
+                kept: Vec::new(),
+            },
+            record,
+            writes,
+        }
     }
 }
 
@@ -428,21 +504,25 @@ fn unchanged(record: &Record, kept: Vec<KeptField>) -> Applied {
 fn kept(file: &Value, merged: &Value, record: &Record) -> Vec<KeptField> {
     diff(file, merged)
         .into_iter()
-        .map(|field| KeptField {
-            set_by: record.set_by(&field.path).cloned(),
-            path: field.path,
-            in_file: field.left,
-            in_table: field.right,
+        .map(|field| {
+            let (in_file, in_table) = field.told();
+            KeptField {
+                set_by: record.set_by(&field.path).cloned(),
+                path: field.path,
+                in_file,
+                in_table,
+            }
         })
         .collect()
 }
 
-impl From<super::merge::Divergence> for FieldChange {
-    fn from(change: super::merge::Divergence) -> Self {
+impl From<Divergence> for FieldChange {
+    fn from(change: Divergence) -> Self {
+        let (from, to) = change.told();
         Self {
             path: change.path,
-            from: change.left,
-            to: change.right,
+            from,
+            to,
         }
     }
 }

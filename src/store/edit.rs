@@ -27,6 +27,17 @@ pub enum NewTag {
     Digest(String),
 }
 
+/// Who edits, when, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct EditOptions {
+    /// Who edits.
+    pub applier: String,
+    /// The source revision that the edit comes from.
+    pub source: Option<String>,
+    /// The time.
+    pub now: Timestamp,
+}
+
 /// What an edit does to a spec.
 type Change<'a> = &'a (dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync);
 
@@ -53,12 +64,11 @@ impl Store {
         &self,
         key: &ReleaseKey,
         images: &BTreeMap<String, NewTag>,
-        applier: &str,
-        now: Timestamp,
+        options: &EditOptions,
     ) -> Result<Applied, StoreError> {
         let object = ObjectRef::release(key);
         let change = |spec: &mut Map<String, Value>| set_images(&object, spec, images);
-        self.edit(&object, applier, now, &change).await
+        self.edit(&object, options, &change).await
     }
 
     /// Suspends a Release or resumes it.
@@ -80,17 +90,25 @@ impl Store {
             }
             Ok(())
         };
-        self.edit(&ObjectRef::release(key), applier, now, &change)
-            .await
+        let options = EditOptions {
+            applier: applier.to_owned(),
+            source: None,
+            now,
+        };
+        self.edit(&ObjectRef::release(key), &options, &change).await
     }
 
     async fn edit(
         &self,
         object: &ObjectRef,
-        applier: &str,
-        now: Timestamp,
+        options: &EditOptions,
         change: Change<'_>,
     ) -> Result<Applied, StoreError> {
+        let EditOptions {
+            applier,
+            source,
+            now,
+        } = options;
         check::applier(applier)?;
         for _ in 0..ATTEMPTS {
             let mut record = self.record(object).await?;
@@ -110,10 +128,10 @@ impl Store {
                 record.version += 1;
                 record.generation += 1;
                 record.set_document(&after)?;
-                record.note(&changes, applier, now);
-                record.applier = Some(applier.to_owned());
-                record.source = None;
-                record.applied_at = now;
+                record.note(&changes, applier, *now);
+                record.applier = Some(applier.clone());
+                record.source.clone_from(source);
+                record.applied_at = *now;
                 if !self.replace(object, &record, read).await? {
                     continue;
                 }

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::resource::hidden;
+
 /// Fields of which only one may be there, and fields that go with one of them.
 struct Alternatives {
     of: &'static [&'static str],
@@ -229,6 +231,13 @@ pub struct Divergence {
     pub left: Option<Value>,
     /// The right document's value.
     pub right: Option<Value>,
+}
+
+impl Divergence {
+    /// Both values as they may be told: see [`hidden`].
+    pub fn told(&self) -> (Option<Value>, Option<Value>) {
+        hidden::told_apart(&self.path, self.left.as_ref(), self.right.as_ref())
+    }
 }
 
 /// Where two documents differ, by the same notion of fields as [`merge`]. Equal documents have no

@@ -32,7 +32,7 @@ use crate::resource::status::ReleaseStatus;
 pub use apply::ApplyOptions;
 pub use controller::{ClaimOutcome, ControllerStore};
 pub use delete::{Left, Pruned};
-pub use edit::NewTag;
+pub use edit::{EditOptions, NewTag};
 pub use error::StoreError;
 pub use setup::InitReport;
 
@@ -206,7 +206,7 @@ impl std::fmt::Display for ApplyOutcome {
     }
 }
 
-/// A field that was written.
+/// A field that was written. What may not be told is hidden.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldChange {
     /// Where: `spec.images.app.tag`, `metadata.labels.team`.
@@ -217,7 +217,7 @@ pub struct FieldChange {
     pub to: Option<Value>,
 }
 
-/// A field that was left as somebody else set it.
+/// A field that was left as somebody else set it. What may not be told is hidden.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptField {
     /// Where.

@@ -74,7 +74,7 @@ impl Store {
         let with_binding = |item: Item| {
             let name = name_of(&item, keys::ENVIRONMENT_PREFIX);
             let binding = bindings.remove(&name);
-            environment(item, name, binding)
+            environment(&name, from_item(item)?, binding)
         };
         found.into_iter().map(with_binding).collect()
     }
@@ -88,7 +88,7 @@ impl Store {
             return Ok(None);
         };
         let binding = self.binding(name).await?;
-        environment(item, name.to_owned(), binding).map(Some)
+        environment(name, from_item(item)?, binding).map(Some)
     }
 
     pub(super) async fn binding(&self, name: &str) -> Result<Option<BindingRecord>, StoreError> {
@@ -121,7 +121,7 @@ impl Store {
         let with_status = |item: Item| {
             let key = ReleaseKey::new(namespace, name_of(&item, keys::RELEASE_PREFIX));
             let status = statuses.remove(&key.name);
-            release(&key, item, status)
+            release(&key, from_item(item)?, status)
         };
         found.into_iter().map(with_status).collect()
     }
@@ -135,7 +135,7 @@ impl Store {
         let Some(item) = self.table.get(&keys::release(key)).await? else {
             return Ok(None);
         };
-        release(key, item, status).map(Some)
+        release(key, from_item(item)?, status).map(Some)
     }
 
     /// Every namespace that holds a Release, whether it has an Environment or not. Reads the whole
@@ -259,32 +259,31 @@ fn deletion_of(record: &Record) -> Option<Deletion> {
     })
 }
 
-fn environment(
-    item: Item,
-    name: String,
+/// An Environment of what is stored of it.
+pub(super) fn environment(
+    name: &str,
+    record: Record,
     binding: Option<BindingRecord>,
 ) -> Result<Environment, StoreError> {
-    let key = Key::of(&item);
-    let record: Record = from_item(item)?;
     record.object(
-        &key,
-        (Kind::Environment, name, None),
+        &keys::environment(name),
+        (Kind::Environment, name.to_owned(), None),
         binding.map(EnvironmentStatus::from),
     )
 }
 
-fn release(
+/// A Release of what is stored of it.
+pub(super) fn release(
     key: &ReleaseKey,
-    item: Item,
+    record: Record,
     status: Option<Item>,
 ) -> Result<StoredRelease, StoreError> {
-    let place = Key::of(&item);
-    let record: Record = from_item(item)?;
     let (status, status_version) = status_of(&record, status)?;
     let deleting = deletion_of(&record);
     let ReleaseKey { namespace, name } = key.clone();
+    let metadata = (Kind::Release, name, Some(namespace));
     Ok(StoredRelease {
-        release: record.object(&place, (Kind::Release, name, Some(namespace)), status)?,
+        release: record.object(&keys::release(key), metadata, status)?,
         status_version,
         deleting,
         applier: record.applier,

@@ -2,6 +2,7 @@ mod apply;
 mod controller;
 mod deletion;
 mod edit;
+mod foresee;
 mod objects;
 mod setup;
 

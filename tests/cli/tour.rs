@@ -45,6 +45,25 @@ fn two_appliers_do_not_undo_each_other() {
 }
 
 #[test]
+fn set_image_records_where_the_images_come_from() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    let source = || {
+        let asked = r#"{"TableName": "evenkeel",
+            "Key": {"pk": {"S": "spec#production"}, "sk": {"S": "release#rails"}}}"#;
+        let answer = sandbox.aws("dynamodb", "DynamoDB_20120810.GetItem", asked);
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer["Item"]["generation"].is_object(), "{answer}");
+        answer["Item"]["source"]["S"].as_str().map(str::to_owned)
+    };
+    let set = ["set", "image", "rails", "app=1f0e8a7", "--source", "abc123"];
+    sandbox.expect(0, &set);
+    assert_eq!(source().as_deref(), Some("abc123"));
+    sandbox.expect(0, &["set", "image", "rails", "app=9d3c2f1"]);
+    assert_eq!(source(), None);
+}
+
+#[test]
 fn suspended_stays_suspended() {
     let sandbox = Sandbox::start("rails", &[]);
     sandbox.apply("rails");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evenkeel::resource::meta::ReleaseKey;
-use evenkeel::store::NewTag;
+use evenkeel::store::{EditOptions, NewTag};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -163,13 +163,20 @@ async fn chuoi_starts_from_what_the_service_runs_not_from_the_newest() {
     let images: BTreeMap<String, NewTag> = ["app", "web", "log"]
         .map(|name| (name.to_owned(), NewTag::Tag("c0ffee12".to_owned())))
         .into();
-    let now = world.sandbox.now();
+    let options = EditOptions {
+        applier: "ci".to_owned(),
+        source: Some("c0ffee12".to_owned()),
+        now: world.sandbox.now(),
+    };
     world
         .store
-        .set_images(&key, &images, "ci", now)
+        .set_images(&key, &images, &options)
         .await
         .expect("sets");
     assert_eq!(world.settle(&key).await, Stands::Ready);
+    let revisions = world.ledger(&key).await.revisions;
+    let (_, newest) = revisions.last_key_value().expect("a revision");
+    assert_eq!(newest.source.as_deref(), Some("c0ffee12"));
 
     let images = ["app", "web", "log"].map(|name| (name, pinned(&world, name, "c0ffee12")));
     let images = images

@@ -11,6 +11,7 @@ mod corners;
 mod crash;
 mod deletion;
 mod drift;
+mod environments;
 mod images;
 mod migrations;
 mod rails;

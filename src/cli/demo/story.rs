@@ -21,6 +21,7 @@ use crate::report::paint::Paint;
 use crate::resource::manifest::{self, Manifest, Problems};
 use crate::resource::meta::ReleaseKey;
 use crate::sandbox::{Behavior, Glob, Match, Rule, Rules, Sandbox, SandboxOptions};
+use crate::store::EditOptions;
 
 const GOOD: &str = "9d3c2f1";
 const BAD: &str = "e5a1bad";
@@ -251,7 +252,12 @@ impl Cast<'_> {
         self.stage
             .hand(&format!("evenkeel set image rails app={BAD}"))?;
         let tags = [("app".to_owned(), set::parse_tag(BAD)?)].into();
-        let applied = set::set_images(&self.connection, &self.key, &tags, "demo").await?;
+        let options = EditOptions {
+            applier: "demo".to_owned(),
+            source: None,
+            now: self.connection.now(),
+        };
+        let applied = set::set_images(&self.connection, &self.key, &tags, &options).await?;
         self.stage.block(&apply::table(&[applied], self.paint))?;
         self.stage.hand("evenkeel run --once")?;
         let summary = self.run().await?;

@@ -265,14 +265,15 @@ fn environment(variables: Option<&Value>, path: &FieldPath, errors: &mut Vec<Fie
     let variables = variables.and_then(Value::as_array).into_iter().flatten();
     for (index, variable) in variables.enumerate() {
         let value = variable.get("value");
-        if let Some(value @ (Value::Number(_) | Value::Bool(_))) = value {
-            errors.push(
-                FieldError::new(
-                    path.index(index).key("value"),
-                    format!("must be text, and is `{value}`"),
-                )
-                .help(format!("put it in quotes: \"{value}\"")),
-            );
-        }
+        let found = match value {
+            Some(Value::Number(_)) => "a number",
+            Some(Value::Bool(_)) => "true or false",
+            _ => continue,
+        };
+        // Which one is not told: values of variables may be secret.
+        let here = path.index(index).key("value");
+        errors.push(
+            FieldError::new(here, format!("must be text, and is {found}")).help("put it in quotes"),
+        );
     }
 }

@@ -1,10 +1,18 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::store::NewTag;
+use crate::store::{EditOptions, NewTag};
 
 fn images(name: &str, text: &str) -> BTreeMap<String, NewTag> {
     BTreeMap::from([(name.to_owned(), NewTag::parse(text))])
+}
+
+fn edit(applier: &str, second: i64) -> EditOptions {
+    EditOptions {
+        applier: applier.to_owned(),
+        source: None,
+        now: at(second),
+    }
 }
 
 fn digest() -> String {
@@ -27,7 +35,7 @@ async fn a_tag_that_was_set_is_not_undone_by_applying_an_unchanged_file() {
     apply(&store, &spec("1"), "ci").await;
     // By the very same applier, too.
     let set = store
-        .set_images(&key(), &images("app", "2"), "ci", at(3))
+        .set_images(&key(), &images("app", "2"), &edit("ci", 3))
         .await
         .unwrap();
     assert_eq!((set.outcome, set.generation), (ApplyOutcome::Configured, 2));
@@ -46,7 +54,7 @@ async fn a_digest_takes_the_tags_place_and_back() {
     let (_, store) = store().await;
     apply(&store, &spec("1"), "ci").await;
     store
-        .set_images(&key(), &images("app", &digest()), "ops", at(1))
+        .set_images(&key(), &images("app", &digest()), &edit("ops", 1))
         .await
         .unwrap();
     let expected = json!({ "repository": REPOSITORY, "digest": digest() });
@@ -69,7 +77,7 @@ async fn setting_what_is_there_writes_nothing() {
     apply(&store, &spec("1"), "ci").await;
     local.forget();
     let set = store
-        .set_images(&key(), &images("app", "1"), "ops", at(1))
+        .set_images(&key(), &images("app", "1"), &edit("ops", 1))
         .await
         .unwrap();
     assert_eq!((set.outcome, set.generation), (ApplyOutcome::Unchanged, 1));
@@ -88,13 +96,13 @@ async fn an_unknown_image_is_refused_with_those_that_are_declared() {
     local.forget();
     let mut images = images("ap", "2");
     images.insert("app".to_owned(), NewTag::Tag("2".to_owned()));
-    let sentence = refused(store.set_images(&key(), &images, "ops", at(1)).await);
+    let sentence = refused(store.set_images(&key(), &images, &edit("ops", 1)).await);
     assert!(
         sentence.contains("no image ap;") && sentence.ends_with("app"),
         "{sentence}"
     );
     let bad = BTreeMap::from([("app".to_owned(), NewTag::parse("a b"))]);
-    let sentence = refused(store.set_images(&key(), &bad, "ops", at(1)).await);
+    let sentence = refused(store.set_images(&key(), &bad, &edit("ops", 1)).await);
     assert!(sentence.contains("spec.images.app.tag"), "{sentence}");
     assert_eq!(local.writes(), [""; 0]);
 }
@@ -122,8 +130,9 @@ async fn edits_at_once_are_both_kept() {
     apply(&store, &spec("1"), "ci").await;
     let key = key();
     let tag = images("app", "2");
+    let ops = edit("ops", 1);
     let (one, two) = tokio::join!(
-        store.set_images(&key, &tag, "ops", at(1)),
+        store.set_images(&key, &tag, &ops),
         store.set_suspend(&key, true, "ops", at(1)),
     );
     assert_eq!(one.unwrap().generation + two.unwrap().generation, 5);
@@ -140,4 +149,34 @@ async fn a_missing_release_cannot_be_edited() {
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "Release production/shop not found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_is_of_the_source_it_names_and_of_none_when_it_names_none() {
+    let (_, store) = store().await;
+    let options = ApplyOptions {
+        source: Some("applied".to_owned()),
+        ..by("ci")
+    };
+    store
+        .apply_release(&release(&spec("1")), &options)
+        .await
+        .unwrap();
+    let named = |source: &str| EditOptions {
+        source: Some(source.to_owned()),
+        ..edit("ci", 1)
+    };
+    for (tag, options, source) in [
+        ("2", named("abc"), Some("abc")),
+        // As with `apply`: what changes nothing is of no other source.
+        ("2", named("def"), Some("abc")),
+        ("3", edit("ci", 1), None),
+    ] {
+        store
+            .set_images(&key(), &images("app", tag), &options)
+            .await
+            .unwrap();
+        let stored = store.release(&key()).await.unwrap().unwrap();
+        assert_eq!(stored.source.as_deref(), source, "{tag}");
+    }
 }
