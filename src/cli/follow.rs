@@ -42,6 +42,7 @@ pub async fn follow(
     let mut view = View::new(settings);
     let deadline = Instant::now() + timeout;
     let mut generation = None;
+    let mut seen = None;
     loop {
         let Some(release) = connection.lookup(key).await? else {
             view.close();
@@ -52,9 +53,15 @@ pub async fn follow(
         if goal == Goal::Ready
             && let Some(end) = end(connection, key, &release, wanted).await?
         {
-            view.close();
-            return end.tell(key, settings);
+            // A request is taken away before the status says what came of it, so a Release is
+            // Stalled once it was seen so twice.
+            let again = seen.as_ref() == Some(&release.status);
+            if again || !matches!(end, End::Stalled(_)) {
+                view.close();
+                return end.tell(key, settings);
+            }
         }
+        seen = Some(release.status.clone());
         if Instant::now() + POLL > deadline {
             view.close();
             return Err(timed_out(key, &release, goal, timeout));

@@ -48,7 +48,7 @@ pub struct PlanArgs {
     )]
     files: Vec<PathBuf>,
     /// With -f: as if the files were written as they are, also over what others set
-    #[arg(long, env = "EVENKEEL_PLAN_FORCE", hide_env_values = true, conflicts_with = "name",
+    #[arg(long, env = "EVENKEEL_PLAN_FORCE", hide_env_values = true,
           value_parser = BoolishValueParser::new())]
     force: bool,
 }

@@ -222,8 +222,15 @@ fn of_service(
     }
 }
 
-/// ECS's record first, then the deployments that it lists, then what the service is set to.
+/// What a service is known to run well: the definition of its newest successful deployment; else
+/// what it is set to.
 pub fn newest_successful(service: &Service) -> &str {
+    proven(service).unwrap_or(&service.task_definition)
+}
+
+/// The definition of a service's newest successful deployment: ECS's record first, then the
+/// deployments that it lists.
+pub fn proven(service: &Service) -> Option<&str> {
     let settled = |record: &&DeploymentRecord| record.status == "SUCCESSFUL";
     let recorded = match &service.records {
         Some(Known::Present(records)) => records
@@ -239,7 +246,7 @@ pub fn newest_successful(service: &Service) -> &str {
             .find(|deployment| deployment.rollout_state.as_deref() == Some("COMPLETED"))
             .map(|deployment| deployment.task_definition.as_str())
     };
-    recorded.or_else(listed).unwrap_or(&service.task_definition)
+    recorded.or_else(listed)
 }
 
 /// Where a target's definition stands.

@@ -253,7 +253,7 @@ fn record(
         let resource = format!("revision/{}", latest.number);
         draft.act(resource, reason, Step::UpdateRevision(Box::new(superseded)));
     }
-    let reason = why(latest, &revision);
+    let reason = format!("{}{}", why(latest, &revision), warning(draft));
     let contents = contents_of(draft, &revision);
     let step = Step::RecordRevision {
         revision: Box::new(revision.clone()),
@@ -286,6 +286,32 @@ fn why(latest: Option<&Revision>, revision: &Revision) -> String {
         _ => format!(
             "generation {} with its images resolved",
             revision.generation
+        ),
+    }
+}
+
+/// Services that a revision starts from although ECS does not say that they ever ran well.
+fn warning(draft: &Draft<'_>) -> String {
+    let observed = &draft.input.observed.services;
+    let mut names: Vec<&str> = draft
+        .input
+        .desired
+        .parts()
+        .filter_map(|part| match part.source {
+            Source::Service(name) => Some(name.as_str()),
+            Source::Family { .. } | Source::Inline { .. } => None,
+        })
+        .filter(|name| {
+            let service = observed.get(*name).and_then(Known::present);
+            service.is_some_and(|service| base::proven(service).is_none())
+        })
+        .collect();
+    names.dedup();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            " (no deployment of {} is known to have succeeded: starting from what it runs now)",
+            names.join(", ")
         ),
     }
 }

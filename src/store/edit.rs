@@ -38,8 +38,20 @@ pub struct EditOptions {
     pub now: Timestamp,
 }
 
-/// What an edit does to a spec.
-type Change<'a> = &'a (dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync);
+/// One edit of a spec.
+#[derive(Clone, Copy)]
+struct Edit<'a> {
+    applier: &'a str,
+    /// The source revision that it comes from, if it brings one or says that there is none;
+    /// otherwise what is released still comes from where it came from.
+    #[expect(
+        clippy::option_option,
+        reason = "saying that there is none is not saying nothing"
+    )]
+    origin: Option<Option<&'a str>>,
+    now: Timestamp,
+    change: &'a (dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync),
+}
 
 impl NewTag {
     /// `tag`, `sha256:...` or `@sha256:...`, as people write it behind `NAME=`.
@@ -68,7 +80,13 @@ impl Store {
     ) -> Result<Applied, StoreError> {
         let object = ObjectRef::release(key);
         let change = |spec: &mut Map<String, Value>| set_images(&object, spec, images);
-        self.edit(&object, options, &change).await
+        let edit = Edit {
+            applier: &options.applier,
+            origin: Some(options.source.as_deref()),
+            now: options.now,
+            change: &change,
+        };
+        self.edit(&object, edit).await
     }
 
     /// Suspends a Release or resumes it.
@@ -90,25 +108,17 @@ impl Store {
             }
             Ok(())
         };
-        let options = EditOptions {
-            applier: applier.to_owned(),
-            source: None,
+        let edit = Edit {
+            applier,
+            origin: None,
             now,
+            change: &change,
         };
-        self.edit(&ObjectRef::release(key), &options, &change).await
+        self.edit(&ObjectRef::release(key), edit).await
     }
 
-    async fn edit(
-        &self,
-        object: &ObjectRef,
-        options: &EditOptions,
-        change: Change<'_>,
-    ) -> Result<Applied, StoreError> {
-        let EditOptions {
-            applier,
-            source,
-            now,
-        } = options;
+    async fn edit(&self, object: &ObjectRef, edit: Edit<'_>) -> Result<Applied, StoreError> {
+        let Edit { applier, now, .. } = edit;
         check::applier(applier)?;
         for _ in 0..ATTEMPTS {
             let mut record = self.record(object).await?;
@@ -116,7 +126,7 @@ impl Store {
             let before = record.document();
             let mut after = before.clone();
             if let Some(spec) = after["spec"].as_object_mut() {
-                change(spec)?;
+                (edit.change)(spec)?;
             }
             after["spec"] = check::canonical::<ReleaseSpec>(object, after["spec"].take())?;
             let changes = diff(&before, &after);
@@ -128,10 +138,12 @@ impl Store {
                 record.version += 1;
                 record.generation += 1;
                 record.set_document(&after)?;
-                record.note(&changes, applier, *now);
-                record.applier = Some(applier.clone());
-                record.source.clone_from(source);
-                record.applied_at = *now;
+                record.note(&changes, applier, now);
+                record.applier = Some(applier.to_owned());
+                if let Some(source) = edit.origin {
+                    record.source = source.map(str::to_owned);
+                }
+                record.applied_at = now;
                 if !self.replace(object, &record, read).await? {
                     continue;
                 }

@@ -708,6 +708,10 @@ async fn a_service_whose_every_deployment_failed_starts_from_what_it_runs() {
     pass(minutes(5)).await;
     let fresh = json!({"services": [{"name": "fresh", "images": {"fresh": "web"}}]});
     world.put(&release("web", "v2", &fresh)).await;
+    let plan = world.reconciler().preview(&key()).await.expect("plans");
+    let warning = "no deployment of fresh is known to have succeeded";
+    let mut reasons = plan.actions.iter().map(|action| &action.reason);
+    assert!(reasons.any(|reason| reason.contains(warning)), "{plan:?}");
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.image_of("fresh"), pinned(&world, "v2"));
 }

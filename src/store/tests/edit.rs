@@ -124,6 +124,27 @@ async fn a_suspended_release_stays_suspended_when_its_file_is_applied() {
     assert_eq!(stored_spec(&store).await, spec("2"));
 }
 
+/// What is released still comes from where it came from.
+#[tokio::test(start_paused = true)]
+async fn suspending_keeps_the_source_revision() {
+    let (_, store) = store().await;
+    apply(&store, &spec("1"), "ci").await;
+    let options = EditOptions {
+        source: Some("abc123".to_owned()),
+        ..edit("ci", 1)
+    };
+    store
+        .set_images(&key(), &images("app", "2"), &options)
+        .await
+        .unwrap();
+    for suspend in [true, false] {
+        let done = store.set_suspend(&key(), suspend, "ops", at(2)).await;
+        assert_eq!(done.unwrap().outcome, ApplyOutcome::Configured);
+        let stored = store.release(&key()).await.unwrap().unwrap();
+        assert_eq!(stored.source.as_deref(), Some("abc123"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn edits_at_once_are_both_kept() {
     let (_, store) = store().await;
