@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use globset::{GlobMatcher, GlobSet};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::resource::environment::TaskSettings;
@@ -60,6 +60,8 @@ pub struct Desired {
 pub struct Deletion {
     /// Leave everything in AWS as it is and do not even look.
     pub orphan: bool,
+    /// When it was asked for.
+    pub since: Timestamp,
 }
 
 /// The Environment, as far as a plan needs it.

@@ -126,7 +126,11 @@ fn described(
             None
         }
         None => {
-            let message = format!("{}: {} was not described", part.resource(), short(arn));
+            let message = format!(
+                "{}: {} was not looked at: too many newer revisions of its family are by others; deregister those, or name another registeredBy",
+                part.resource(),
+                short(arn)
+            );
             draft.doubt(&part.resource(), message);
             None
         }

@@ -1,6 +1,6 @@
 //! The end of a Release: its schedules by policy, its claims given back, its records removed.
 
-use super::draft::Draft;
+use super::draft::{Draft, SETTLING};
 use crate::model::desired::Deletion;
 use crate::model::known::Known;
 use crate::model::plan::Step;
@@ -12,7 +12,7 @@ pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
     let policy = draft.input.desired.deletion_policy;
     let removes = !deletion.orphan && policy == DeletionPolicy::Delete;
     // Elsewhere than was meant there are none of its rules, and those there are would be left.
-    if removes && !(super::safety::right_place(draft) && remove_rules(draft)) {
+    if removes && !(super::safety::right_place(draft) && remove_rules(draft, deletion)) {
         return;
     }
     for claim in draft.input.observed.ledger.claims.values() {
@@ -30,7 +30,7 @@ pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
 }
 
 /// Deletes owned rules; true once none is left.
-fn remove_rules(draft: &mut Draft<'_>) -> bool {
+fn remove_rules(draft: &mut Draft<'_>, deletion: Deletion) -> bool {
     let observed = draft.input.observed;
     let problems = observed.problems.clone();
     for problem in &problems {
@@ -57,8 +57,21 @@ fn remove_rules(draft: &mut Draft<'_>) -> bool {
                 draft.doubt(&format!("rule/{name}"), format!("rule {name}: {why}"));
                 clean = false;
             }
+            // It may have been written a moment before the deletion was asked for.
+            Known::Absent if may_show_yet(draft, deletion, name) => {
+                let message = format!("rule {name} was claimed and does not show (yet)");
+                draft.progress(&format!("rule/{name}"), "Pruning", message);
+                clean = false;
+            }
             Known::Present(_) | Known::Absent => {}
         }
     }
     clean
+}
+
+/// Whether EventBridge may not show a rule yet that this release wrote.
+fn may_show_yet(draft: &Draft<'_>, deletion: Deletion, rule: &str) -> bool {
+    let mut claims = draft.input.observed.ledger.claims.keys();
+    let claimed = claims.any(|arn| arn.ends_with(&format!(":rule/{rule}")));
+    claimed && draft.input.now.duration_since(deletion.since) < SETTLING
 }

@@ -308,7 +308,7 @@ impl Reconciler {
         &self,
         desired: &Desired,
     ) -> Result<crate::model::observed::Observed, ReconcileError> {
-        let orphaned = desired.deleting == Some(Deletion { orphan: true });
+        let orphaned = desired.deleting.is_some_and(|deletion| deletion.orphan);
         // A deletion that leaves everything must end also when the account refuses us.
         let account = if orphaned {
             String::new()
@@ -415,7 +415,7 @@ impl Reconciler {
         reason: &str,
         message: String,
     ) -> Result<Pass, ReconcileError> {
-        if told.deleting == Some(Deletion { orphan: true }) {
+        if told.deleting.is_some_and(|deletion| deletion.orphan) {
             self.writer.finish_deletion(&told.key, &told.uid).await?;
             return Ok(gone());
         }

@@ -21,7 +21,7 @@ use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
 
 /// Most revisions of a family that are described to find one by its content or registrar.
-const CANDIDATES: usize = 20;
+const CANDIDATES: usize = 100;
 
 /// Most service deployments that are looked back at.
 const RECORDS: usize = 20;

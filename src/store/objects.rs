@@ -254,8 +254,9 @@ fn status_of(
 }
 
 fn deletion_of(record: &Record) -> Option<Deletion> {
-    record.deletion_timestamp.map(|_| Deletion {
+    record.deletion_timestamp.map(|since| Deletion {
         orphan: record.orphan,
+        since,
     })
 }
 

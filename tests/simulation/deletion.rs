@@ -121,6 +121,29 @@ async fn rules_that_lag_behind_are_deleted_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rule_that_was_just_written_is_deleted_too() {
+    let world = ready(&json!({"deletionPolicy": "Delete", "schedules": []})).await;
+    pass(minutes(1)).await;
+    world
+        .sandbox
+        .update_settings(|settings| settings.read_delay = seconds(15));
+    world
+        .put(&whole("v2", &json!({"deletionPolicy": "Delete"})))
+        .await;
+    let reconciler = world.reconciler();
+    while world.done("events.PutTargets").is_empty() {
+        let ran = reconciler.reconcile(&key(), &|_, _| {}).await;
+        ran.expect("a pass");
+        pass(seconds(1)).await;
+    }
+    delete(&world, false).await;
+    world.run_once().await.expect("runs");
+    assert!(!is_there(&world).await);
+    pass(minutes(1)).await;
+    assert!(!world.has_rule(RULE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deletion_that_is_refused_waits_and_orphaning_always_ends() {
     let world = ready(&json!({"deletionPolicy": "Delete"})).await;
     for action in [
