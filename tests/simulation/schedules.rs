@@ -232,12 +232,15 @@ async fn adoption_keeps_what_is_not_declared() {
         (Some("shop"), 3)
     );
 
-    // No longer declared, it is not deleted: a stranger's target hangs on it.
+    // No longer declared, it does not run our task any more, but it is not deleted: a stranger's
+    // target hangs on it.
     world
         .put(&only(json!([schedule("hourly", "rate(1 hour)")])))
         .await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
-    assert!(world.targets(RULE).contains(&lambda));
+    assert_eq!(world.targets(RULE), [lambda]);
+    world.resync(&key(), minutes(20), minutes(5)).await;
+    assert!(world.has_rule(RULE));
 }
 
 #[tokio::test(start_paused = true)]

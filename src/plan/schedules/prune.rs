@@ -66,57 +66,48 @@ fn extra(draft: &mut Draft<'_>, revision: &Revision, rule: &Rule) -> Option<bool
     Some(left.state == PartState::Done)
 }
 
-/// Whether a rule that is no longer declared would be deleted.
+/// Whether there is anything of a rule that is no longer declared to take away.
 fn is_removable(draft: &Draft<'_>, rule: &Rule) -> bool {
-    let ours = usize::from(our_target(draft, rule, false).is_some());
-    draft.input.desired.prune && rule.targets.len() == ours
+    let ours = our_target(draft, rule, false).is_some();
+    draft.input.desired.prune && (ours || rule.targets.is_empty())
 }
 
-/// Deletes one owned rule; false while something is left to do.
+/// Takes away what is ours of an owned rule: our target, and the rule unless targets of others
+/// hang on it. False while something is left to do.
 pub fn remove(draft: &mut Draft<'_>, rule: &Rule) -> bool {
-    let resource = format!("rule/{}", rule.name);
-    let claimed = draft.input.observed.ledger.claims.get(&rule.arn);
-    let ours: Vec<String> = our_target(draft, rule, false)
-        .map(|(id, _)| id.to_owned())
-        .into_iter()
-        .collect();
-    let foreign = rule.targets.len() - ours.len();
-    if foreign > 0 {
-        let message = format!(
-            "rule {} is no longer declared, but has {foreign} targets that are not evenkeel's: remove them, or the rule, by hand",
-            rule.name
-        );
+    let name = &rule.name;
+    let resource = format!("rule/{name}");
+    if !draft.input.desired.prune && draft.input.desired.deleting.is_none() {
+        let message = format!("rule {name} is no longer declared; prune is off");
         draft.wait(&resource, message);
         return true;
     }
-    if !draft.input.desired.prune && draft.input.desired.deleting.is_none() {
-        draft.wait(
-            &resource,
-            format!("rule {} is no longer declared; prune is off", rule.name),
+    let ours = our_target(draft, rule, false).map(|(id, _)| id.to_owned());
+    let foreign = rule.targets.len() - usize::from(ours.is_some());
+    if foreign > 0 {
+        let message = format!(
+            "rule {name} is no longer declared, but has {foreign} targets that are not evenkeel's: remove them, or the rule, by hand"
         );
+        draft.wait(&resource, message);
+    }
+    if foreign > 0 && ours.is_none() {
         return true;
     }
-    if !ours.is_empty() {
+    if let Some(id) = ours {
         let step = Step::RemoveTargets {
-            rule: rule.name.clone(),
-            ids: ours,
+            rule: name.clone(),
+            ids: vec![id],
         };
         draft.act(&resource, "no longer declared", step);
     }
-    draft.act(
-        &resource,
-        "no longer declared",
-        Step::DeleteRule {
-            rule: rule.name.clone(),
-        },
-    );
-    if let Some(claim) = claimed {
-        draft.act(&resource, "its rule is gone", Step::Unclaim(claim.clone()));
+    if foreign == 0 {
+        let step = Step::DeleteRule { rule: name.clone() };
+        draft.act(&resource, "no longer declared", step);
+        if let Some(claim) = draft.input.observed.ledger.claims.get(&rule.arn) {
+            draft.act(&resource, "its rule is gone", Step::Unclaim(claim.clone()));
+        }
     }
-    draft.progress(
-        &resource,
-        "Pruning",
-        format!("rule {} is being deleted", rule.name),
-    );
+    let message = format!("what was declared of rule {name} is being removed");
+    draft.progress(&resource, "Pruning", message);
     false
 }
