@@ -10,22 +10,10 @@ use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::raw::{Exchange, string};
 use crate::model::known::Known;
 use crate::model::observed::Definition;
+use crate::resource::validate::DESCRIBE_ONLY;
 
 /// Largest page of ListTaskDefinitions.
 const PAGE: i32 = 100;
-
-/// Members that DescribeTaskDefinition answers and RegisterTaskDefinition does not take.
-const DESCRIBE_ONLY: [&str; 9] = [
-    "taskDefinitionArn",
-    "revision",
-    "status",
-    "requiresAttributes",
-    "compatibilities",
-    "registeredAt",
-    "registeredBy",
-    "deregisteredAt",
-    "deleteRequestedAt",
-];
 
 impl Ecs {
     /// ARNs of a family's ACTIVE revisions, newest first. `stop` sees those listed so far, newest

@@ -34,8 +34,8 @@ const MEMBERS: [&str; 18] = [
     "enableFaultInjection",
 ];
 
-/// What DescribeTaskDefinition answers and RegisterTaskDefinition refuses.
-const DESCRIBE_ONLY: [&str; 9] = [
+/// Members that DescribeTaskDefinition answers and RegisterTaskDefinition does not take.
+pub const DESCRIBE_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
     "status",

@@ -19,6 +19,7 @@ use super::meta::{Environment, ObjectMeta, Release};
 use super::path::FieldPath;
 pub use super::problem::FieldError;
 use super::release::{Migration, ReleaseSpec, Service};
+pub use inline::DESCRIBE_ONLY;
 pub use schedules::rule_name;
 
 /// The most that the name of an EventBridge rule may have.
