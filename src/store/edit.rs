@@ -38,6 +38,9 @@ pub struct EditOptions {
     pub now: Timestamp,
 }
 
+/// What an edit does to a spec.
+type Change<'a> = &'a (dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync);
+
 /// One edit of a spec.
 #[derive(Clone, Copy)]
 struct Edit<'a> {
@@ -50,7 +53,7 @@ struct Edit<'a> {
     )]
     origin: Option<Option<&'a str>>,
     now: Timestamp,
-    change: &'a (dyn Fn(&mut Map<String, Value>) -> Result<(), StoreError> + Sync),
+    change: Change<'a>,
 }
 
 impl NewTag {
