@@ -2,7 +2,9 @@
 
 mod execute;
 mod observe;
+mod told;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +14,14 @@ use tokio::sync::OnceCell;
 use crate::aws::error::ErrorClass;
 use crate::aws::{Aws, AwsError};
 use crate::model::build::{self, Provenance};
-use crate::model::desired::{Binding, Deletion, Desired};
-use crate::model::ledger::Explanation;
-use crate::model::plan::{Action, Plan, Requeue};
+use crate::model::desired::{Binding, Desired};
+use crate::model::observed::Observed;
+use crate::model::plan::{Action, Plan};
 use crate::plan;
 use crate::resource::meta::{Environment, Release, ReleaseKey};
-use crate::resource::status::ReleaseStatus;
 use crate::store::{ApplyOptions, ControllerStore, ObjectRef, Store, StoreError, StoredRelease};
+
+use told::Told;
 
 pub use execute::{Executor, StepError};
 pub use observe::{LookError, observe};
@@ -93,7 +96,24 @@ pub struct Pass {
     pub gone: bool,
 }
 
+/// Everything that a decision needs.
+struct Ready {
+    told: Told,
+    environment: Environment,
+    desired: Desired,
+    observed: Observed,
+}
+
 impl Pass {
+    /// The last one.
+    fn gone(plan: Plan) -> Self {
+        Self {
+            plan,
+            failed: None,
+            gone: true,
+        }
+    }
+
     /// Whether the same pass may do better a little later.
     pub fn is_retryable(&self) -> bool {
         match &self.failed {
@@ -148,90 +168,77 @@ impl Reconciler {
         key: &ReleaseKey,
         on_step: OnStep<'_>,
     ) -> Result<Pass, ReconcileError> {
+        let ready = match self.prepare(key).await? {
+            ControlFlow::Continue(ready) => ready,
+            ControlFlow::Break(pass) => return Ok(pass),
+        };
+        let Ready {
+            told,
+            environment,
+            desired,
+            observed,
+        } = &ready;
+
+        // 3. Decide. From here on nothing is decided any more.
+        let plan = plan::plan(plan::Input {
+            desired,
+            observed,
+            previous: &told.status,
+            now: self.now(),
+        });
+
+        // 4. Carry it out, in order; the first step that fails ends the pass.
+        if plan.actions.iter().any(|action| action.step.is_first_use()) {
+            self.bind(desired, environment).await?;
+        }
+        let failed = self.execute(desired, &plan, on_step).await?;
+
+        // 5. Say how it stands; nothing is written if nothing changed.
+        self.conclude(told, plan, failed).await
+    }
+
+    /// Everything that a decision needs; a pass that ended where there is nothing to decide on.
+    async fn prepare(&self, key: &ReleaseKey) -> Result<ControlFlow<Pass, Ready>, ReconcileError> {
         // 1. Load what people want, and what was last said of it.
         let stored = match self.store.release(key).await {
             Ok(Some(stored)) => stored,
-            Ok(None) => return Ok(gone()),
+            Ok(None) => return Ok(ControlFlow::Break(Pass::gone(Plan::default()))),
             Err(error @ StoreError::Malformed { .. }) => {
-                return self.unreadable(key, error).await;
+                return self.unreadable(key, error).await.map(ControlFlow::Break);
             }
             Err(error) => return Err(error.into()),
         };
         let told = Told::of(&stored);
+        let stalled = async |reason: &str, message: String| {
+            let pass = self.stalled(&told, reason, message).await;
+            pass.map(ControlFlow::Break)
+        };
         let environment = match self.environment(&key.namespace).await {
             Ok(environment) => environment,
             Err(error) => match cause_in_environment(&error) {
-                Some(reason) => return self.stalled(&told, reason, error.to_string()).await,
+                Some(reason) => return stalled(reason, error.to_string()).await,
                 None => return Err(error),
             },
         };
-        let previous = told.status.clone();
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
             Ok(desired) => desired,
-            Err(errors) => {
-                return self.stalled(&told, "InvalidSpec", sentences(&errors)).await;
-            }
+            Err(errors) => return stalled("InvalidSpec", sentences(&errors)).await,
         };
 
         // 2. Look.
         let observed = match self.look(&desired).await {
             Ok(observed) => observed,
             Err(ReconcileError::Aws(error)) if error.class == ErrorClass::Denied => {
-                return self.stalled(&told, "AccessDenied", error.lasting()).await;
+                return stalled("AccessDenied", error.lasting()).await;
             }
             Err(error) => return Err(error),
         };
-
-        // 3. Decide. From here on nothing is decided any more.
-        let input = plan::Input {
-            desired: &desired,
-            observed: &observed,
-            previous: &previous,
-            now: self.now(),
-        };
-        let mut plan = plan::plan(input);
-
-        // 4. Carry it out, in order; the first step that fails ends the pass.
-        if plan.actions.iter().any(|action| action.step.is_first_use()) {
-            self.bind(&desired, &environment).await?;
-        }
-        let failed = self.execute(&desired, &plan, on_step).await?;
-
-        // 5. Say how it stands; nothing is written if nothing changed.
-        if let Some((action, _)) = &failed {
-            let done = plan.actions.iter().position(|one| one == action);
-            plan::not_done(
-                &mut plan.status,
-                &previous,
-                &plan.actions[done.unwrap_or_default()..],
-            );
-        }
-        if let Some(why) = failed.as_ref().and_then(refusal) {
-            plan::stall(&mut plan.status, &previous, &why, self.now());
-            plan.requeue = Requeue::Resync;
-        }
-        let finished = plan
-            .actions
-            .iter()
-            .any(|action| matches!(action.step, crate::model::plan::Step::FinishDeletion));
-        if finished && failed.is_none() {
-            return Ok(Pass {
-                plan,
-                failed: None,
-                gone: true,
-            });
-        }
-        if plan.status != previous {
-            let version = stored.status_version;
-            self.writer
-                .put_status(key, stored.uid(), &plan.status, version)
-                .await?;
-        }
-        Ok(Pass {
-            plan,
-            failed,
-            gone: false,
-        })
+        Ok(ControlFlow::Continue(Ready {
+            told,
+            environment,
+            desired,
+            observed,
+        }))
     }
 
     /// What the next pass would do. Writes nothing.
@@ -304,10 +311,7 @@ impl Reconciler {
         }))
     }
 
-    async fn look(
-        &self,
-        desired: &Desired,
-    ) -> Result<crate::model::observed::Observed, ReconcileError> {
+    async fn look(&self, desired: &Desired) -> Result<Observed, ReconcileError> {
         let orphaned = desired.deleting.is_some_and(|deletion| deletion.orphan);
         // A deletion that leaves everything must end also when the account refuses us.
         let account = if orphaned {
@@ -386,83 +390,6 @@ impl Reconciler {
         }
         Ok(None)
     }
-
-    /// A spec that cannot be read, however it came into the table.
-    async fn unreadable(
-        &self,
-        key: &ReleaseKey,
-        error: StoreError,
-    ) -> Result<Pass, ReconcileError> {
-        let Some(found) = self.store.unreadable_release(key).await? else {
-            return Ok(gone());
-        };
-        let told = Told {
-            key: key.clone(),
-            uid: found.uid,
-            generation: found.generation,
-            deleting: found.deleting,
-            status: found.status.unwrap_or_default(),
-            status_version: found.status_version,
-        };
-        self.stalled(&told, "InvalidSpec", error.to_string()).await
-    }
-
-    /// Nothing can be planned: told, and nothing else. A deletion that leaves everything as it is
-    /// needs no plan.
-    async fn stalled(
-        &self,
-        told: &Told,
-        reason: &str,
-        message: String,
-    ) -> Result<Pass, ReconcileError> {
-        if told.deleting.is_some_and(|deletion| deletion.orphan) {
-            self.writer.finish_deletion(&told.key, &told.uid).await?;
-            return Ok(gone());
-        }
-        let why = Explanation {
-            reason: reason.to_owned(),
-            message,
-        };
-        let mut status = told.status.clone();
-        status.observed_generation = Some(told.generation);
-        plan::stall(&mut status, &told.status, &why, self.now());
-        if status != told.status {
-            self.writer
-                .put_status(&told.key, &told.uid, &status, told.status_version)
-                .await?;
-        }
-        Ok(Pass {
-            plan: Plan {
-                status,
-                ..Plan::default()
-            },
-            failed: None,
-            gone: false,
-        })
-    }
-}
-
-/// A Release as far as telling its status needs it.
-struct Told {
-    key: ReleaseKey,
-    uid: String,
-    generation: u64,
-    deleting: Option<Deletion>,
-    status: ReleaseStatus,
-    status_version: u64,
-}
-
-impl Told {
-    fn of(stored: &StoredRelease) -> Self {
-        Self {
-            key: stored.key(),
-            uid: stored.uid().to_owned(),
-            generation: stored.generation(),
-            deleting: stored.deleting,
-            status: stored.release.status.clone().unwrap_or_default(),
-            status_version: stored.status_version,
-        }
-    }
 }
 
 /// Whether it is the Environment that somebody has to put right: a word for programs.
@@ -471,14 +398,6 @@ fn cause_in_environment(error: &ReconcileError) -> Option<&'static str> {
         ReconcileError::EnvironmentNotFound(_) => Some("EnvironmentNotFound"),
         ReconcileError::Store(StoreError::Malformed { .. }) => Some("InvalidEnvironment"),
         _ => None,
-    }
-}
-
-fn gone() -> Pass {
-    Pass {
-        plan: Plan::default(),
-        failed: None,
-        gone: true,
     }
 }
 
@@ -496,21 +415,4 @@ fn sentences(errors: &[crate::resource::problem::FieldError]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
-}
-
-/// What a refused step means for the Release: only a person can go on.
-fn refusal((action, error): &(Action, StepError)) -> Option<Explanation> {
-    let StepError::Aws(error) = error else {
-        return None;
-    };
-    let reason = match error.class {
-        ErrorClass::Denied => "AccessDenied",
-        ErrorClass::Refused => "Refused",
-        ErrorClass::NotFound => "NotFound",
-        _ => return None,
-    };
-    Some(Explanation {
-        reason: reason.to_owned(),
-        message: format!("{}: {}", action.resource, error.lasting()),
-    })
 }

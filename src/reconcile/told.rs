@@ -1,0 +1,145 @@
+//! What is said of a Release: its status, where a pass led to one and where none could be made.
+
+use super::execute::StepError;
+use super::{Pass, ReconcileError, Reconciler};
+use crate::aws::error::ErrorClass;
+use crate::model::desired::Deletion;
+use crate::model::ledger::Explanation;
+use crate::model::plan::{Action, Plan, Requeue, Step};
+use crate::plan;
+use crate::resource::meta::ReleaseKey;
+use crate::resource::status::ReleaseStatus;
+use crate::store::{StoreError, StoredRelease};
+
+/// A Release as far as telling its status needs it.
+pub(super) struct Told {
+    key: ReleaseKey,
+    uid: String,
+    generation: u64,
+    deleting: Option<Deletion>,
+    pub(super) status: ReleaseStatus,
+    status_version: u64,
+}
+
+impl Told {
+    pub(super) fn of(stored: &StoredRelease) -> Self {
+        Self {
+            key: stored.key(),
+            uid: stored.uid().to_owned(),
+            generation: stored.generation(),
+            deleting: stored.deleting,
+            status: stored.release.status.clone().unwrap_or_default(),
+            status_version: stored.status_version,
+        }
+    }
+}
+
+impl Reconciler {
+    /// How a Release stands after the steps of `plan` up to the one that failed.
+    pub(super) async fn conclude(
+        &self,
+        told: &Told,
+        mut plan: Plan,
+        failed: Option<(Action, StepError)>,
+    ) -> Result<Pass, ReconcileError> {
+        let previous = &told.status;
+        if let Some((action, _)) = &failed {
+            let done = plan.actions.iter().position(|one| one == action);
+            let left = &plan.actions[done.unwrap_or_default()..];
+            plan::not_done(&mut plan.status, previous, left);
+        }
+        if let Some(why) = failed.as_ref().and_then(refusal) {
+            plan::stall(&mut plan.status, previous, &why, self.now());
+            plan.requeue = Requeue::Resync;
+        }
+        let is_end = |action: &Action| matches!(action.step, Step::FinishDeletion);
+        if failed.is_none() && plan.actions.iter().any(is_end) {
+            return Ok(Pass::gone(plan));
+        }
+        self.say(told, &plan.status).await?;
+        Ok(Pass {
+            plan,
+            failed,
+            gone: false,
+        })
+    }
+
+    /// A spec that cannot be read, however it came into the table.
+    pub(super) async fn unreadable(
+        &self,
+        key: &ReleaseKey,
+        error: StoreError,
+    ) -> Result<Pass, ReconcileError> {
+        let Some(found) = self.store.unreadable_release(key).await? else {
+            return Ok(Pass::gone(Plan::default()));
+        };
+        let told = Told {
+            key: key.clone(),
+            uid: found.uid,
+            generation: found.generation,
+            deleting: found.deleting,
+            status: found.status.unwrap_or_default(),
+            status_version: found.status_version,
+        };
+        self.stalled(&told, "InvalidSpec", error.to_string()).await
+    }
+
+    /// Nothing can be planned: told, and nothing else. A deletion that leaves everything as it is
+    /// needs no plan.
+    pub(super) async fn stalled(
+        &self,
+        told: &Told,
+        reason: &str,
+        message: String,
+    ) -> Result<Pass, ReconcileError> {
+        if told.deleting.is_some_and(|deletion| deletion.orphan) {
+            self.writer.finish_deletion(&told.key, &told.uid).await?;
+            return Ok(Pass::gone(Plan::default()));
+        }
+        let why = Explanation {
+            reason: reason.to_owned(),
+            message,
+        };
+        let mut status = told.status.clone();
+        status.observed_generation = Some(told.generation);
+        plan::stall(&mut status, &told.status, &why, self.now());
+        self.say(told, &status).await?;
+        Ok(Pass {
+            plan: Plan {
+                status,
+                ..Plan::default()
+            },
+            failed: None,
+            gone: false,
+        })
+    }
+
+    /// Writes a status, if it is another than before.
+    async fn say(&self, told: &Told, status: &ReleaseStatus) -> Result<(), ReconcileError> {
+        if *status == told.status {
+            return Ok(());
+        }
+        let version = told.status_version;
+        self.writer
+            .put_status(&told.key, &told.uid, status, version)
+            .await?;
+        Ok(())
+    }
+}
+
+/// What a refused step means for the Release: only a person can go on.
+fn refusal((action, error): &(Action, StepError)) -> Option<Explanation> {
+    let StepError::Aws(error) = error else {
+        return None;
+    };
+    let reason = match error.class {
+        ErrorClass::Denied => "AccessDenied",
+        ErrorClass::Refused => "Refused",
+        ErrorClass::NotFound => "NotFound",
+        _ => return None,
+    };
+    Some(Explanation {
+        reason: reason.to_owned(),
+        message: format!("{}: {}", action.resource, error.lasting()),
+    })
+}
