@@ -9,13 +9,23 @@ use crate::model::ledger::Claim;
 use crate::model::observed::Observed;
 use crate::model::plan::Step;
 
+/// What the Regions of a partition begin with, as the SDKs' partitions.json tells.
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("eusc-", "aws-eusc"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-isof-", "aws-iso-f"),
+];
+
 /// ARN partition of a Region.
 pub fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
+    let found = PARTITIONS
+        .iter()
+        .find(|(prefix, _)| region.starts_with(prefix));
+    found.map_or("aws", |(_, partition)| partition)
 }
 
 /// Claims what is declared, and gives back what is not any more. Stalls while somebody else holds

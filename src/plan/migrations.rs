@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::base::{self, Registered};
 use super::draft::Draft;
+use super::runs;
 use super::taskdef;
 use crate::model::desired::Migration;
 use crate::model::hash;
@@ -54,6 +55,8 @@ fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun])
     for run in runs
         .iter()
         .filter(|run| run.state.is_open() && !keys.contains(&run.run_key))
+        .filter(|run| !runs::is_abandoned(draft, run))
+        .collect::<Vec<_>>()
     {
         let resource = format!("migration/{}", run.migration);
         let message = format!(

@@ -33,6 +33,9 @@ enum Place {
     HealthCheck,
     PortMapping,
     Mount,
+    Volume,
+    Efs,
+    EfsAuthorization,
     Elsewhere,
 }
 
@@ -174,6 +177,9 @@ impl Normalizer {
                 } else {
                     self.value(value, place.of(name))
                 };
+            if place == Place::Definition && name == "tags" {
+                drop_tags_of_aws(&mut member);
+            }
             if member.is_nothing() {
                 continue;
             }
@@ -208,8 +214,20 @@ impl Place {
             (Place::Container, "healthCheck") => Place::HealthCheck,
             (Place::Container, "portMappings") => Place::PortMapping,
             (Place::Container, "mountPoints" | "volumesFrom") => Place::Mount,
+            (Place::Definition, "volumes") => Place::Volume,
+            (Place::Volume, "efsVolumeConfiguration") => Place::Efs,
+            (Place::Efs, "authorizationConfig") => Place::EfsAuthorization,
             _ => Place::Elsewhere,
         }
+    }
+}
+
+/// AWS's own tags are nobody's to write.
+fn drop_tags_of_aws(tags: &mut Normal<'_>) {
+    if let Normal::List(items) = tags {
+        items.retain(
+            |tag| !matches!(tag.member("key"), Some(Normal::Text(key)) if key.starts_with("aws:")),
+        );
     }
 }
 
@@ -228,6 +246,10 @@ fn is_default(place: Place, name: &str, value: &Value) -> bool {
         (Place::HealthCheck, "retries") => *value == 3,
         (Place::HealthCheck, "startPeriod") => *value == 0,
         (Place::PortMapping, "protocol") => *value == "tcp",
+        (Place::Efs, "rootDirectory") => *value == "/",
+        (Place::Efs, "transitEncryption") | (Place::EfsAuthorization, "iam") => {
+            *value == "DISABLED"
+        }
         _ => false,
     }
 }
@@ -315,6 +337,35 @@ mod tests {
             "volumes": [{"name": "public", "host": {}}],
         });
         assert_eq!(definition(&written), definition(&described));
+    }
+
+    #[test]
+    fn what_ecs_fills_in_of_a_file_system_makes_no_difference() {
+        let volume = |more: serde_json::Value| {
+            let mut efs = json!({"fileSystemId": "fs-1"});
+            for (name, value) in more.as_object().into_iter().flatten() {
+                efs[name] = value.clone();
+            }
+            json!({"volumes": [{"name": "public", "efsVolumeConfiguration": efs}]})
+        };
+        let written = volume(json!({}));
+        let described = volume(json!({
+            "rootDirectory": "/", "transitEncryption": "DISABLED",
+            "authorizationConfig": {"iam": "DISABLED"},
+        }));
+        assert_eq!(definition(&written), definition(&described));
+        assert_ne!(
+            definition(&written),
+            definition(&volume(json!({"rootDirectory": "/public"})))
+        );
+    }
+
+    #[test]
+    fn tags_of_aws_are_no_ones_difference() {
+        let with =
+            json!({"tags": [{"key": "aws:x", "value": "1"}, {"key": "team", "value": "shop"}]});
+        let without = json!({"tags": [{"key": "team", "value": "shop"}]});
+        assert_eq!(definition(&with), definition(&without));
     }
 
     #[test]

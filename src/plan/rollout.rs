@@ -140,9 +140,7 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
             Standing::Failed(explain_record(record))
         }
         Some((_, Ended::No)) => underway(question, primary, asked),
-        None if completed && primary.rollout_state.is_some() && all_running(primary) => {
-            Standing::Done(Some(primary.id.clone()))
-        }
+        None if is_steady(service, primary, asked) => Standing::Done(Some(primary.id.clone())),
         _ => underway(question, primary, asked),
     };
     match standing {
@@ -157,8 +155,33 @@ fn is_not_there_yet(rollout: &Rollout, primary: &Deployment) -> bool {
     rollout.forced && rollout.state == RolloutState::Requested && rollout.seen.contains(&primary.id)
 }
 
-fn all_running(primary: &Deployment) -> bool {
-    primary.running_count >= primary.desired_count && primary.pending_count == 0
+/// Whether a deployment has ended well, where ECS keeps no record of it: records go back 90 days.
+fn is_steady(service: &Service, primary: &Deployment, asked: Option<&Rollout>) -> bool {
+    let runs = primary.running_count >= primary.desired_count && primary.pending_count == 0;
+    match primary.rollout_state.as_deref() {
+        // A task that is replaced long afterwards makes no deployment of it.
+        Some("COMPLETED") => runs || ours(asked, primary).is_none(),
+        Some(_) => false,
+        None => runs && !is_in_progress(service, primary),
+    }
+}
+
+/// Whether ECS is still at a deployment. Behind a Classic Load Balancer it does not say so, but
+/// lists the one before as well until that has drained
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>).
+fn is_in_progress(service: &Service, primary: &Deployment) -> bool {
+    match primary.rollout_state.as_deref() {
+        Some(state) => state == "IN_PROGRESS",
+        None => service.deployments.len() > 1,
+    }
+}
+
+/// What was asked for, unless it ended well and somebody deployed the same again since.
+fn ours<'a>(asked: Option<&'a Rollout>, primary: &Deployment) -> Option<&'a Rollout> {
+    asked.filter(|rollout| {
+        rollout.state != RolloutState::Succeeded
+            || rollout.deployment_id.as_ref() == Some(&primary.id)
+    })
 }
 
 /// Still going on, unless its time is up.
@@ -169,19 +192,25 @@ fn underway(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout
         now,
         ..
     } = question;
-    let since = asked
+    let ours = ours(asked, primary);
+    let since = ours
         .filter(|rollout| rollout.state == RolloutState::Requested)
         .map(|rollout| rollout.requested_at)
         .or(primary.created_at)
         .unwrap_or(now);
     if now.duration_since(since) > timeout {
-        return Standing::Failed(format!(
+        let message = format!(
             "{} did not become steady within {timeout:#}: {} of {} tasks run, {} failed",
             short(target),
             primary.running_count,
             primary.desired_count,
             primary.failed_tasks
-        ));
+        );
+        // Nothing that evenkeel asked for is rejected on account of what somebody else did.
+        return match ours {
+            Some(_) => Standing::Failed(message),
+            None => Standing::Foreign(foreign_message(primary), true),
+        };
     }
     Standing::Underway(format!(
         "rolling out {}: {} of {} tasks run",
@@ -270,7 +299,7 @@ fn foreign(question: Question<'_>, rollout: Option<&Rollout>) -> Option<Standing
         ..
     } = question;
     let primary = service.primary()?;
-    if primary.rollout_state.as_deref() != Some("IN_PROGRESS") {
+    if !is_in_progress(service, primary) {
         return None;
     }
     // A rollout of ours toward an older target, or ECS rolling one of ours back, is preempted: a
@@ -287,15 +316,18 @@ fn foreign(question: Question<'_>, rollout: Option<&Rollout>) -> Option<Standing
         .and_then(|records| records.first()?.created_at)
         .max(primary.created_at)
         .unwrap_or(now);
-    let message = format!(
+    Some(Standing::Foreign(
+        foreign_message(primary),
+        now.duration_since(since) > timeout,
+    ))
+}
+
+fn foreign_message(primary: &Deployment) -> String {
+    format!(
         "somebody else's deployment of {} is in progress ({})",
         short(&primary.task_definition),
         primary.id
-    );
-    Some(Standing::Foreign(
-        message,
-        now.duration_since(since) > timeout,
-    ))
+    )
 }
 
 /// Whether ECS is bringing the service back to what it ran before `rollout`.
@@ -404,3 +436,6 @@ fn explain_record(record: &DeploymentRecord) -> String {
 pub fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
+
+#[cfg(test)]
+mod tests;

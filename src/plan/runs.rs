@@ -8,7 +8,7 @@ use crate::model::ledger::{MigrationRun, RunState, Stop};
 use crate::model::observed::Task;
 use crate::model::plan::Step;
 
-/// A task that ECS does not know this long after RunTask answered was purged, not delayed.
+/// A task that ECS does not show this long after RunTask was called does not run.
 const VISIBLE: SignedDuration = SignedDuration::from_mins(10);
 
 /// A clientToken lives at least an hour
@@ -53,6 +53,18 @@ fn track_one(draft: &mut Draft<'_>, run: &MigrationRun) -> MigrationRun {
     }
 }
 
+/// Whether nobody waits for a run any more that belongs to a revision of before: RunTask was to be
+/// called so long ago that a task of it would show if it ran.
+pub fn is_abandoned(draft: &Draft<'_>, run: &MigrationRun) -> bool {
+    run.state == RunState::Intended
+        && draft.input.now.duration_since(run.intended_at) >= VISIBLE
+        && match draft.input.observed.tasks.get(&run.run_key) {
+            Some(Known::Present(tasks)) => tasks.is_empty(),
+            Some(Known::Absent) => true,
+            Some(Known::Unknown(_)) | None => false,
+        }
+}
+
 /// RunTask was about to be called, or was and its answer was lost.
 fn intended(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> MigrationRun {
     let oldest = tasks.iter().min_by_key(|task| task.created_at);
@@ -66,19 +78,11 @@ fn intended(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> Migrat
         };
         return record(draft, found, "its task was found again");
     }
-    let age = draft.input.now.duration_since(run.intended_at);
-    if age < VISIBLE {
+    // ECS promises to show running tasks, stopped ones only perhaps
+    // (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html>), so that it
+    // shows none proves nothing. Under its token RunTask can be repeated for as long as that lives.
+    if draft.input.now.duration_since(run.intended_at) < TOKEN_LIFE {
         return run.clone();
-    }
-    if age < TOKEN_LIFE {
-        // Long enough for ECS to show a task, and too short for it to forget one.
-        let message = "RunTask was never carried out: ECS knows no task of it";
-        let run = MigrationRun {
-            state: RunState::NotStarted,
-            message: Some(message.to_owned()),
-            ..run.clone()
-        };
-        return record(draft, run, message);
     }
     let message = "nobody can know any more whether its task was started";
     let lost = MigrationRun {
@@ -108,7 +112,9 @@ fn started(draft: &mut Draft<'_>, run: &MigrationRun, tasks: &[Task]) -> Migrati
         };
         return record(draft, lost, message);
     };
-    if task.last_status == "STOPPED" {
+    // DELETED is shown for a moment behind STOPPED
+    // (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html>).
+    if matches!(task.last_status.as_str(), "STOPPED" | "DELETED") {
         return ended(draft, run, task);
     }
     stop_if_due(draft, run, task)

@@ -242,6 +242,15 @@ fn normal(target: &Map<String, Value>) -> Map<String, Value> {
             if vpc.get("AssignPublicIp") == Some(&json!("DISABLED")) {
                 vpc.remove("AssignPublicIp");
             }
+            if vpc.get("SecurityGroups") == Some(&json!([])) {
+                vpc.remove("SecurityGroups");
+            }
+        }
+        let strategy = ecs.get_mut("CapacityProviderStrategy");
+        for item in strategy.and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Value::Object(item) = item {
+                item.retain(|_, number| *number != 0);
+            }
         }
     }
     target.retain(|_, value| !value.is_null());

@@ -92,8 +92,14 @@ pub fn image<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
 fn with_images(base: &Value, images: &BTreeMap<String, String>) -> Value {
     let mut content = base.clone();
     if let Some(map) = content.as_object_mut() {
-        // Some servers answer "" for what was not said, and an empty list of tags is refused.
+        // Some servers answer "" for what was not said; AWS's own tags and an empty list of tags
+        // are refused.
         map.retain(|_, member| !member.is_null() && member.as_str() != Some(""));
+        let tags = map.get_mut("tags").and_then(Value::as_array_mut);
+        if let Some(tags) = tags {
+            let key = |tag: &Value| tag.get("key").and_then(Value::as_str).map(str::to_owned);
+            tags.retain(|tag| !key(tag).is_some_and(|key| key.starts_with("aws:")));
+        }
         if map.get("tags") == Some(&Value::Array(Vec::new())) {
             map.remove("tags");
         }

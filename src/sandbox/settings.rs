@@ -18,6 +18,9 @@ pub struct Settings {
     /// consistent. Zero by default.
     #[serde(with = "span")]
     pub read_delay: Duration,
+    /// ListTasks shows no stopped tasks: AWS promises them only perhaps, while DescribeTasks knows
+    /// them for an hour.
+    pub hide_stopped: bool,
     /// AWS's own request buckets are enforced.
     pub throttle: bool,
     /// The account's number, 12 digits.
@@ -33,6 +36,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             read_delay: Duration::ZERO,
+            hide_stopped: false,
             throttle: false,
             account: ACCOUNT.to_owned(),
             deny: Vec::new(),

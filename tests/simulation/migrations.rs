@@ -247,6 +247,47 @@ async fn room_that_comes_in_time_is_used() {
     assert_eq!(migration(&world).await.attempt, Some(1));
 }
 
+/// ECS need not list a task that has stopped, so that none is listed does not say that none was.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_starts_nothing_twice_after_a_pause_either() {
+    for (pause, stands, tasks) in [(30, "Ready", 1), (120, "MigrationUnknown", 0)] {
+        let world = with(&release("9d3c2f1", MIGRATION)).await;
+        world
+            .sandbox
+            .update_settings(|settings| settings.hide_stopped = true);
+        world.breaks("RunTask", 1, true, Verdict::Timeout);
+        let reconciler = world.reconciler();
+        while world.called("ecs.RunTask") == 0 {
+            let pass = reconciler.reconcile(&key(), &|_, _| {}).await;
+            pass.expect("a pass");
+        }
+        let now = world.sandbox.now();
+        let held = world.store.set_suspend(&key(), true, "ada", now).await;
+        held.expect("suspends");
+        // Nobody looks while it runs.
+        tokio::time::sleep(Duration::from_secs(60 * 5)).await;
+        world.run_for(Duration::from_secs(60 * 20)).await;
+        tokio::time::sleep(Duration::from_secs(60 * (pause - 25))).await;
+        let now = world.sandbox.now();
+        let resumed = world.store.set_suspend(&key(), false, "ada", now).await;
+        resumed.expect("resumes");
+        match stands {
+            "Ready" => world.becomes_ready().await,
+            reason => drop(world.stalls(reason).await),
+        }
+        world
+            .sandbox
+            .update_settings(|settings| settings.hide_stopped = false);
+        // Within the hour of its token a repetition answers the task that was started.
+        let tokens: std::collections::BTreeSet<String> = world
+            .done("ecs.RunTask")
+            .iter()
+            .map(|call| call.input["clientToken"].to_string())
+            .collect();
+        assert_eq!((tokens.len(), world.migration_tasks().len()), (1, tasks));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_of_run_task_starts_nothing_twice() {
     for delay in [0, 10, 20] {

@@ -245,6 +245,8 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         "ConcurrentModificationException"
         | "UpdateInProgressException"
         | "TransactionInProgressException" => ErrorClass::Retry,
+        // That the targets were taken away does not show at once.
+        "ValidationException" if message.contains("since it has targets") => ErrorClass::Retry,
         // ECS says most things with these two; only the message tells them apart.
         "ClientException" | "InvalidParameterException" => class_of_ecs_message(message),
         _ => return None,
@@ -253,7 +255,15 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
 
 fn class_of_ecs_message(message: &str) -> ErrorClass {
     let message = message.to_ascii_lowercase();
-    if message.contains("too many concurrent attempts") || message.contains("rate exceeded") {
+    // The last three are what EC2 answers ECS, and a queue of tasks that is full.
+    let busy = [
+        "too many concurrent attempts",
+        "rate exceeded",
+        "request limit exceeded",
+        "errorcode: throttling",
+        "provisioning capacity limit exceeded",
+    ];
+    if busy.iter().any(|text| message.contains(text)) {
         ErrorClass::Throttled
     } else if message.contains("unable to describe task definition")
         || message.contains("not found")

@@ -62,7 +62,40 @@ async fn a_denied_pass_role_names_pass_role() {
 #[tokio::test(start_paused = true)]
 async fn classes_of_codes() {
     type Make = fn() -> Reply;
-    let cases: [(Make, ErrorClass, ErrorClass); 13] = [
+    let cases: [(Make, ErrorClass, ErrorClass); 16] = [
+        (
+            || {
+                error(
+                    400,
+                    "InvalidParameterException",
+                    "Request limit exceeded. (Service: AmazonEC2; ErrorCode: RequestLimitExceeded)",
+                )
+            },
+            ErrorClass::Throttled,
+            ErrorClass::Throttled,
+        ),
+        (
+            || {
+                error(
+                    400,
+                    "ClientException",
+                    "Tasks provisioning capacity limit exceeded.",
+                )
+            },
+            ErrorClass::Throttled,
+            ErrorClass::Throttled,
+        ),
+        (
+            || {
+                error(
+                    400,
+                    "ValidationException",
+                    "Rule can't be deleted since it has targets.",
+                )
+            },
+            ErrorClass::Retry,
+            ErrorClass::Retry,
+        ),
         (
             || error(400, "ThrottlingException", "Rate exceeded"),
             ErrorClass::Throttled,

@@ -68,6 +68,9 @@ impl Ecs {
             let known = self.services.get(&(cluster.clone(), service.clone()));
             known.ok_or_else(service_not_found)?;
         }
+        if cx.settings.hide_stopped && filter.status == "STOPPED" {
+            return page(input, "taskArns", Vec::<(String, Value)>::new(), 100);
+        }
         let arns = self
             .tasks
             .seen_range(cx, (cluster.clone(), String::new())..)

@@ -87,7 +87,11 @@ impl Events {
             return Ok(json!({}));
         };
         rule.check_unmanaged("DeleteRule", input)?;
-        if !rule.targets.is_empty() {
+        // Also while reads still show targets that were taken away.
+        let shown = self
+            .visible(cx, name)
+            .is_ok_and(|rule| !rule.targets.is_empty());
+        if shown || !rule.targets.is_empty() {
             return Err(validation("Rule can't be deleted since it has targets."));
         }
         if let Some(rule) = self.rules.get_mut(name) {

@@ -99,7 +99,10 @@ async fn its_own_pages_change_rules_settings_and_time() {
         .await;
     assert_eq!(
         settings,
-        json!({"readDelay": "2s", "throttle": true, "account": ACCOUNT, "deny": ["ecs:*"], "failTargets": []})
+        json!({
+            "readDelay": "2s", "hideStopped": false, "throttle": true, "account": ACCOUNT,
+            "deny": ["ecs:*"], "failTargets": [],
+        })
     );
     let before = server.sandbox.now();
     server
