@@ -118,15 +118,12 @@ impl Decisions {
     fn tell(&self, happening: &Happening) {
         let release = &happening.release;
         match &happening.what {
-            What::Acted {
-                step,
-                resource,
-                reason,
-            } => {
-                let reason = without_name(reason, resource);
+            What::Acted(action) => {
+                let (step, resource) = (action.step.kind(), &action.resource);
+                let reason = without_name(&action.reason, resource);
                 self.line(&format!("{release}  {step} {resource}: {reason}"));
             }
-            What::Planned(plan) => {
+            What::Passed { plan, .. } => {
                 for waiting in &plan.waiting {
                     let reason = without_name(&waiting.reason, &waiting.resource);
                     let line = format!("{release}  waiting {}: {reason}", waiting.resource);
@@ -136,7 +133,9 @@ impl Decisions {
                     }
                 }
             }
-            What::Failed(message) => self.line(&format!("{release}  failed: {message}")),
+            What::NotDone(message) | What::Failed(message) => {
+                self.line(&format!("{release}  failed: {message}"))
+            }
         }
     }
 

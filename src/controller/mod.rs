@@ -54,17 +54,17 @@ pub struct Happening {
 #[derive(Clone, Debug)]
 pub enum What {
     /// A step was carried out.
-    Acted {
-        /// Name of the step, see [`crate::model::plan::Step::kind`].
-        step: &'static str,
-        /// `service/app`.
-        resource: String,
-        /// Why, as the plan says.
-        reason: String,
+    Acted(Box<Action>),
+    /// A step was not carried out: which, and why.
+    NotDone(String),
+    /// A pass ended.
+    Passed {
+        /// The plan it followed, with the status it led to.
+        plan: Box<Plan>,
+        /// Whether a step was not carried out.
+        failed: bool,
     },
-    /// A pass ended: the plan it followed (with the status it led to).
-    Planned(Box<Plan>),
-    /// A pass failed.
+    /// A pass could not be made.
     Failed(String),
 }
 
@@ -257,14 +257,7 @@ impl Controller {
                 millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 "done"
             );
-            self.tell(
-                key,
-                What::Acted {
-                    step: action.step.kind(),
-                    resource: action.resource.clone(),
-                    reason: action.reason.clone(),
-                },
-            );
+            self.tell(key, What::Acted(Box::new(action.clone())));
         };
         let pass = self.reconciler.reconcile(key, &on_step).await?;
         if let Some((action, error)) = &pass.failed {
@@ -272,10 +265,12 @@ impl Controller {
             tracing::warn!(release = %key, resource = action.resource, action = step, %error, "not done");
             self.tell(
                 key,
-                What::Failed(format!("{} {step}: {error}", action.resource)),
+                What::NotDone(format!("{} {step}: {error}", action.resource)),
             );
         }
-        self.tell(key, What::Planned(Box::new(pass.plan.clone())));
+        let plan = Box::new(pass.plan.clone());
+        let failed = pass.failed.is_some();
+        self.tell(key, What::Passed { plan, failed });
         Ok(pass)
     }
 

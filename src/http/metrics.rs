@@ -104,25 +104,32 @@ impl Metrics {
     /// Takes note of something that happened.
     pub fn observe(&self, happening: &Happening) {
         match &happening.what {
-            What::Acted { .. } => {}
-            What::Failed(_) => {
-                self.reconciles
-                    .with_label_values(&[CONTROLLER, "error"])
-                    .inc();
-                self.errors.with_label_values(&[CONTROLLER]).inc();
+            What::Acted(action) => self.outcome(&happening.release, &action.step),
+            What::NotDone(_) => {}
+            What::Passed { plan, failed } => {
+                self.result(match (failed, plan.requeue) {
+                    (true, _) => "error",
+                    (false, Requeue::Resync) => "success",
+                    (false, Requeue::After(_)) => "requeue_after",
+                });
+                self.stands(&happening.release, plan);
             }
-            What::Planned(plan) => self.planned(&happening.release, plan),
+            What::Failed(_) => self.result("error"),
         }
     }
 
-    fn planned(&self, key: &ReleaseKey, plan: &Plan) {
-        let result = match plan.requeue {
-            Requeue::Resync => "success",
-            Requeue::After(_) => "requeue_after",
-        };
+    /// One pass more that ended so.
+    fn result(&self, result: &str) {
         self.reconciles
             .with_label_values(&[CONTROLLER, result])
             .inc();
+        if result == "error" {
+            self.errors.with_label_values(&[CONTROLLER]).inc();
+        }
+    }
+
+    /// How a Release stands now.
+    fn stands(&self, key: &ReleaseKey, plan: &Plan) {
         self.conditions(key, plan);
         for kind in KINDS {
             let differences = &plan.status.drift.differences;
@@ -134,9 +141,6 @@ impl Metrics {
             self.differences
                 .with_label_values(&[&key.namespace, &key.name, kind])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        for action in &plan.actions {
-            self.outcome(key, &action.step);
         }
     }
 

@@ -21,13 +21,19 @@ fn page(metrics: &Metrics) -> String {
 #[test]
 fn passes_are_counted_by_result() {
     let metrics = Metrics::new().unwrap();
-    metrics.observe(&happening(What::Planned(Box::default())));
+    let passed = |failed| What::Passed {
+        plan: Box::default(),
+        failed,
+    };
+    metrics.observe(&happening(passed(false)));
+    metrics.observe(&happening(What::NotDone("the table is away".to_owned())));
+    metrics.observe(&happening(passed(true)));
     metrics.observe(&happening(What::Failed("the table is away".to_owned())));
     let page = page(&metrics);
     for line in [
         r#"controller_runtime_reconcile_total{controller="release",result="success"} 1"#,
-        r#"controller_runtime_reconcile_total{controller="release",result="error"} 1"#,
-        r#"controller_runtime_reconcile_errors_total{controller="release"} 1"#,
+        r#"controller_runtime_reconcile_total{controller="release",result="error"} 2"#,
+        r#"controller_runtime_reconcile_errors_total{controller="release"} 2"#,
         r#"evenkeel_drift_differences{namespace="production",release="rails",resource_kind="service"} 0"#,
     ] {
         assert!(page.contains(line), "{line} is missing in\n{page}");

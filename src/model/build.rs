@@ -12,7 +12,9 @@ use super::desired::{
 };
 use super::hash;
 use crate::resource::duration::Span;
-use crate::resource::environment::{DriftAction, EnvironmentSpec, EnvironmentStatus, TaskSettings};
+use crate::resource::environment::{
+    DriftAction, EnvironmentSpec, EnvironmentStatus, TaskSettings, cluster_name,
+};
 use crate::resource::meta;
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
@@ -107,11 +109,12 @@ fn length(span: Option<&Span>, default: SignedDuration) -> SignedDuration {
 
 fn place(environment: &meta::Environment) -> Environment {
     let spec = &environment.spec;
+    let of_cluster = || spec.cluster.split(':').nth(4).map(str::to_owned);
     Environment {
         name: environment.metadata.name.clone(),
-        cluster: spec.cluster.clone(),
+        cluster: cluster_name(&spec.cluster).to_owned(),
         region: spec.region.clone(),
-        account: spec.account.clone(),
+        account: spec.account.clone().or_else(of_cluster),
         recorded: environment.status.as_ref().and_then(recorded),
         allow: allow(spec),
     }
@@ -121,7 +124,7 @@ fn recorded(status: &EnvironmentStatus) -> Option<Binding> {
     Some(Binding {
         account: status.account.clone()?,
         region: status.region.clone()?,
-        cluster: status.cluster.clone()?,
+        cluster: cluster_name(status.cluster.as_deref()?).to_owned(),
     })
 }
 

@@ -69,7 +69,7 @@ pub struct Deletion {
 pub struct Environment {
     /// Name.
     pub name: String,
-    /// Cluster name or ARN.
+    /// Name of the cluster.
     pub cluster: String,
     /// Region.
     pub region: String,

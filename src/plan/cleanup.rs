@@ -10,6 +10,32 @@ use crate::model::plan::Step;
 /// Decides to forget what is beyond the history limit. Only for a Release that is Ready.
 pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
     let kept = kept(draft, current);
+    // Where a look failed, nobody knows what is run.
+    let Some(used) = used(draft) else {
+        return;
+    };
+    deregister(draft, current, &kept, &used);
+    // Last: what is left of a sweep that was cut off is found through the revisions.
+    let revisions = &draft.input.observed.ledger.revisions;
+    let beyond = revisions
+        .values()
+        .filter(|found| !kept.contains(&found.number));
+    for revision in beyond {
+        let limit = draft.input.desired.history_limit;
+        let reason = format!("beyond the {limit} revisions that are kept");
+        let resource = format!("revision/{}", revision.number);
+        let step = Step::DeleteRevision(Box::new(revision.clone()));
+        draft.act(resource, reason, step);
+    }
+}
+
+/// Lets go of what was registered for revisions that are not kept, and is not run any more.
+fn deregister(
+    draft: &mut Draft<'_>,
+    current: &Revision,
+    kept: &BTreeSet<u64>,
+    used: &BTreeSet<String>,
+) {
     let revisions = &draft.input.observed.ledger.revisions;
     let needed: BTreeSet<&String> = revisions
         .values()
@@ -18,48 +44,22 @@ pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
         .flat_map(|found| found.parts.values())
         .map(|part| &part.definition)
         .collect();
-    let used = used(draft);
-    let declared: Vec<&str> = draft
-        .input
-        .desired
-        .services
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    let by_declared = run_by_services(draft, |name| declared.contains(&name));
-    let by_others = run_by_services(draft, |name| !declared.contains(&name));
-    let key = &draft.input.desired.key;
+    let desired = draft.input.desired;
+    let declared = |name: &str| desired.services.iter().any(|service| service.name == name);
+    let by_declared = run_by_services(draft, declared);
+    let by_others = run_by_services(draft, |name| !declared(name));
     for registration in draft.input.observed.ledger.registrations.values() {
-        let ours =
-            registration.releases.contains(key) && !needed.contains(&registration.definition);
-        let Some(arn) = registration
-            .arn
-            .as_ref()
-            .filter(|_| ours && !registration.deregistered)
-        else {
+        let ours = registration.releases.contains(&desired.key)
+            && !needed.contains(&registration.definition)
+            && !registration.deregistered;
+        let Some(arn) = registration.arn.as_ref().filter(|_| ours) else {
             continue;
         };
-        if used.contains(arn) {
-            if by_others.contains(arn) && !by_declared.contains(arn) {
-                leave(draft, registration);
-            }
-            continue;
+        if !used.contains(arn) {
+            let_go(draft, registration, arn);
+        } else if by_others.contains(arn) && !by_declared.contains(arn) {
+            leave(draft, registration);
         }
-        let_go(draft, registration, arn);
-    }
-    // Last: what is left of a sweep that was cut off is found through the revisions.
-    for revision in revisions
-        .values()
-        .filter(|found| !kept.contains(&found.number))
-    {
-        let limit = draft.input.desired.history_limit;
-        let reason = format!("beyond the {limit} revisions that are kept");
-        let resource = format!("revision/{}", revision.number);
-        draft.act(
-            resource,
-            reason,
-            Step::DeleteRevision(Box::new(revision.clone())),
-        );
     }
 }
 
@@ -134,25 +134,26 @@ fn run_by_services(draft: &Draft<'_>, which: impl Fn(&str) -> bool) -> BTreeSet<
         .collect()
 }
 
-/// Definitions that something observed runs.
-fn used(draft: &Draft<'_>) -> BTreeSet<String> {
+/// Definitions that something observed runs. `None`: something could not be observed.
+fn used(draft: &Draft<'_>) -> Option<BTreeSet<String>> {
     let observed = draft.input.observed;
-    let rules = observed
-        .rules
-        .values()
-        .filter_map(Known::present)
-        .flat_map(|rule| {
-            rule.targets.iter().filter_map(|target| {
-                let arn = target
-                    .get("EcsParameters")?
-                    .get("TaskDefinitionArn")?
-                    .as_str()?;
-                Some(arn.to_owned())
-            })
-        });
+    let is_known = observed.services.values().all(is_known)
+        && observed.rules.values().all(is_known)
+        && observed.tasks.values().all(is_known)
+        && observed.rules_listed == Some(true);
+    if !is_known {
+        return None;
+    }
+    let rules = observed.rules.values().filter_map(Known::present);
+    let targets = rules.flat_map(|rule| &rule.targets);
+    let by_rules = targets.filter_map(super::target::definition);
     let tasks = observed.tasks.values().filter_map(Known::present).flatten();
-    let tasks = tasks.map(|task| task.task_definition.clone());
     let mut used = run_by_services(draft, |_| true);
-    used.extend(rules.chain(tasks));
-    used
+    used.extend(by_rules.map(str::to_owned));
+    used.extend(tasks.map(|task| task.task_definition.clone()));
+    Some(used)
+}
+
+fn is_known<T>(known: &Known<T>) -> bool {
+    !matches!(known, Known::Unknown(_))
 }

@@ -364,9 +364,6 @@ fn carry_out(
 /// ARN of the Environment's cluster.
 fn cluster_arn(draft: &Draft<'_>) -> Option<String> {
     let environment = &draft.input.desired.environment;
-    if environment.cluster.starts_with("arn:") {
-        return Some(environment.cluster.clone());
-    }
     let account = draft.input.observed.account.as_deref()?;
     let region = &environment.region;
     Some(format!(

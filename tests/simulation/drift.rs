@@ -64,7 +64,7 @@ async fn told(world: &World) -> (Stands, Vec<Difference>) {
         namespace: None,
         resync: SignedDuration::from_mins(5),
         observer: Some(Arc::new(move |happening: &Happening| {
-            if let What::Planned(plan) = &happening.what {
+            if let What::Passed { plan, .. } = &happening.what {
                 let found = plan.status.drift.differences.clone();
                 into.lock().expect("not poisoned").extend(found);
             }

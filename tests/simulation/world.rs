@@ -76,7 +76,7 @@ impl World {
     fn restless(&self) -> Observer {
         let passes = Mutex::new((Timestamp::MIN, 0));
         Arc::new(move |happening| {
-            let What::Planned(plan) = &happening.what else {
+            let What::Passed { plan, .. } = &happening.what else {
                 return;
             };
             let mut passes = passes.lock().expect("one thread");

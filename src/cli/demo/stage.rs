@@ -146,18 +146,15 @@ impl Stage {
 
     fn happens(&self, happening: &Happening) {
         match &happening.what {
-            What::Acted {
-                step,
-                resource,
-                reason,
-            } if !TABLE_ONLY.contains(step) => {
+            What::Acted(action) if !TABLE_ONLY.contains(&action.step.kind()) => {
+                let (step, resource) = (action.step.kind(), &action.resource);
                 let step = self.out.paint.tone(Tone::Strong, &format!("{step:<22}"));
-                let reason = brief(without_name(reason, resource));
+                let reason = brief(without_name(&action.reason, resource));
                 self.line(happening.at, &format!("→ {step} {resource:<24} {reason}"));
             }
-            What::Acted { .. } => {}
-            What::Planned(plan) => self.planned(happening.at, plan),
-            What::Failed(message) => {
+            What::Acted(_) => {}
+            What::Passed { plan, .. } => self.planned(happening.at, plan),
+            What::NotDone(message) | What::Failed(message) => {
                 let text = self.out.paint.tone(Tone::Bad, &printable(message));
                 self.line(happening.at, &format!("! {text}"));
             }
