@@ -262,10 +262,7 @@ pub enum Registered {
 
 /// Makes sure that a target is registered, once; `reason` says what for.
 pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Registered {
-    let arn = target
-        .arn
-        .clone()
-        .or_else(|| registration(draft, target)?.arn.clone());
+    let arn = target.definition_arn(registration(draft, target));
     let Some(arn) = arn else {
         return register(draft, resource, target);
     };
@@ -282,10 +279,7 @@ pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Reg
 
 /// Where a target stands, without doing anything about it.
 pub fn registered(draft: &Draft<'_>, target: &PartTarget) -> Registered {
-    let arn = target
-        .arn
-        .clone()
-        .or_else(|| registration(draft, target)?.arn.clone());
+    let arn = target.definition_arn(registration(draft, target));
     arn.map_or(Registered::Pending, Registered::Active)
 }
 
