@@ -90,6 +90,11 @@ pub struct Binding {
     pub cluster: String,
 }
 
+/// A cluster's name, which its ARN ends with: both spellings mean the same cluster.
+pub fn cluster_name(cluster: &str) -> &str {
+    cluster.rsplit('/').next().unwrap_or(cluster)
+}
+
 /// Compiled globs; `None` allows anything.
 #[derive(Clone, Debug, Default)]
 pub struct Allow {

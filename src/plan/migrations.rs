@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::base::{self, Registered};
 use super::draft::Draft;
 use super::taskdef;
-use crate::model::desired::Migration;
+use crate::model::desired::{Migration, cluster_name};
 use crate::model::hash;
 use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, Revision, RunState};
@@ -82,7 +82,8 @@ fn run_key(draft: &Draft<'_>, revision: &Revision, migration: &Migration) -> Str
     hash::of(&json!({
         "account": draft.input.observed.account,
         "region": desired.environment.region,
-        "cluster": desired.environment.cluster,
+        // However it is spelled: what ran in a cluster ran there.
+        "cluster": cluster_name(&desired.environment.cluster),
         "namespace": desired.key.namespace,
         "release": desired.key.name,
         "migration": migration.name,

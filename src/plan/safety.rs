@@ -4,7 +4,7 @@ use globset::GlobSet;
 use serde_json::Value;
 
 use super::draft::Draft;
-use crate::model::desired::{Part, PartKind};
+use crate::model::desired::{Part, PartKind, cluster_name};
 use crate::model::ledger::Explanation;
 use crate::resource::release::TaskOverride;
 
@@ -43,8 +43,8 @@ pub fn right_place(draft: &mut Draft<'_>) -> bool {
         ),
         (
             "cluster",
-            recorded.cluster.as_str(),
-            Some(environment.cluster.as_str()),
+            cluster_name(&recorded.cluster),
+            Some(cluster_name(&environment.cluster)),
         ),
         ("account", recorded.account.as_str(), account),
     ]

@@ -17,6 +17,7 @@ use super::{
     StoredRelease, keys,
 };
 use crate::aws::dynamodb::{Key, Write, WriteError};
+use crate::model::desired::cluster_name;
 use crate::resource::environment::EnvironmentSpec;
 use crate::resource::meta::{Environment, ObjectMeta, Release};
 use crate::resource::release::ReleaseSpec;
@@ -186,13 +187,12 @@ fn leave(
     spec: &EnvironmentSpec,
     in_use: bool,
 ) -> Result<Vec<Write>, StoreError> {
-    let short = |cluster: &str| cluster.rsplit('/').next().unwrap_or_default().to_owned();
     let same = spec.region == binding.region
         && spec
             .account
             .as_ref()
             .is_none_or(|account| *account == binding.account)
-        && short(&spec.cluster) == short(&binding.cluster);
+        && cluster_name(&spec.cluster) == cluster_name(&binding.cluster);
     if same {
         return Ok(Vec::new());
     }
