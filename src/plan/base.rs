@@ -171,7 +171,7 @@ fn newest_foreign(
 
 /// Whether evenkeel registered a revision, as its ledger tells; a registration whose answer was
 /// lost is told by its content.
-fn is_ours(draft: &Draft<'_>, arn: &str) -> bool {
+pub fn is_ours(draft: &Draft<'_>, arn: &str) -> bool {
     let observed = draft.input.observed;
     observed.ledger.registrations.values().any(|found| {
         let intended = found.arn.is_none();

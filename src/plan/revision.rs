@@ -139,6 +139,13 @@ fn target(
     let as_it_is = resolved
         .iter()
         .all(|(container, image)| taskdef::image(&content, container) == Some(image));
+    // Neither who repairs by hand what a rejected revision left, nor what that one had moved
+    // already, asks for another try of it.
+    let is_rejected = current(draft).is_some_and(|it| it.outcome == RevisionOutcome::Rejected);
+    let is_ours = arn.as_ref().is_some_and(|arn| base::is_ours(draft, arn));
+    if let Some(recorded) = by_hand.filter(|_| is_rejected && (is_ours || !as_it_is)) {
+        return frozen(draft, part, recorded);
+    }
     draft
         .contents
         .insert(built.definition.clone(), Arc::new(built.content));

@@ -16,6 +16,7 @@ mod images;
 mod migrations;
 mod rails;
 mod refusals;
+mod rejections;
 mod scene;
 mod schedules;
 mod services;
