@@ -44,7 +44,7 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
             registered_by,
         } => {
             let matcher = registered_by.as_ref();
-            let arn = match newest_foreign(draft, part, family, |by| {
+            let arn = match newest_foreign(draft, part, family, recorded, |by| {
                 matcher.is_none_or(|glob| by.is_some_and(|by| glob.is_match(by)))
             })? {
                 Some(arn) => arn,
@@ -53,14 +53,17 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
                     if let Some(kept) = kept(draft, part, family) {
                         return Some(kept);
                     }
-                    draft.stall(
-                        &part.resource(),
-                        "TaskDefinitionNotFound",
-                        format!(
-                            "{}: family {family} has no ACTIVE revision to start from; register one (Terraform, CloudFormation or the console), or check the family's name",
-                            part.resource()
+                    let resource = part.resource();
+                    let message = match matcher {
+                        None => format!(
+                            "{resource}: family {family} has no ACTIVE revision to start from; register one (Terraform, CloudFormation or the console), or check the family's name"
                         ),
-                    );
+                        Some(glob) => format!(
+                            "{resource}: none of the newest ACTIVE revisions of family {family} was registered by {}; have that one register it again, or correct registeredBy",
+                            glob.glob()
+                        ),
+                    };
+                    draft.stall(&resource, "TaskDefinitionNotFound", message);
                     return None;
                 }
             };
@@ -150,6 +153,7 @@ fn newest_foreign(
     draft: &mut Draft<'_>,
     part: &Part<'_>,
     family: &str,
+    recorded: Option<&PartTarget>,
     wanted: impl Fn(Option<&str>) -> bool,
 ) -> Option<Option<String>> {
     let observed = draft.input.observed;
@@ -159,12 +163,11 @@ fn newest_foreign(
     let found = active
         .iter()
         .filter(|arn| !is_ours(draft, arn))
-        .find(|arn| {
-            match observed.definitions.get(*arn) {
-                Some(Known::Present(definition)) => wanted(definition.registered_by.as_deref()),
-                // Not described: unchanged since it was recorded, so it was wanted then.
-                _ => true,
-            }
+        .find(|arn| match observed.definitions.get(*arn) {
+            Some(Known::Present(definition)) => wanted(definition.registered_by.as_deref()),
+            Some(Known::Unknown(_) | Known::Absent) => true,
+            // It is what was recorded, so it was wanted then; or further back than is looked.
+            None => recorded.is_some_and(|it| it.base.as_deref() == Some(arn.as_str())),
         });
     Some(found.cloned())
 }

@@ -9,6 +9,12 @@ use crate::model::plan::Step;
 
 /// Decides to forget what is beyond the history limit. Only for a Release that is Ready.
 pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
+    // What a service runs that could not be looked at may be what nothing else uses; and through
+    // its revisions it is looked at again.
+    let mut services = draft.input.observed.services.values();
+    if services.any(|known| matches!(known, Known::Unknown(_))) {
+        return;
+    }
     let kept = kept(draft, current);
     let revisions = &draft.input.observed.ledger.revisions;
     let needed: BTreeSet<&String> = revisions

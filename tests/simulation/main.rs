@@ -10,6 +10,7 @@ mod acceptance;
 mod corners;
 mod crash;
 mod deletion;
+mod doubts;
 mod drift;
 mod environments;
 mod images;
