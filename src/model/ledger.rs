@@ -118,6 +118,21 @@ pub struct PartTarget {
     pub healthy: Option<bool>,
 }
 
+impl PartTarget {
+    /// The definition to run: the one that is run as it stands, until its content had to be
+    /// registered again; else what it was registered as, if it was.
+    pub fn definition_arn(&self, registration: Option<&Registration>) -> Option<String> {
+        let registered = registration.and_then(|found| found.arn.clone());
+        let Some(arn) = &self.arn else {
+            return registered;
+        };
+        match registration.is_some_and(|found| found.former.contains(arn)) {
+            true => registered,
+            false => Some(arn.clone()),
+        }
+    }
+}
+
 /// One registration of a task definition: the intent before the call, the ARN after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -44,7 +44,7 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
             registered_by,
         } => {
             let matcher = registered_by.as_ref();
-            let arn = match newest_foreign(draft, part, family, |by| {
+            let arn = match newest_foreign(draft, part, family, recorded, |by| {
                 matcher.is_none_or(|glob| by.is_some_and(|by| glob.is_match(by)))
             })? {
                 Some(arn) => arn,
@@ -53,14 +53,17 @@ pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget
                     if let Some(kept) = kept(draft, part, family) {
                         return Some(kept);
                     }
-                    draft.stall(
-                        &part.resource(),
-                        "TaskDefinitionNotFound",
-                        format!(
-                            "{}: family {family} has no ACTIVE revision to start from; register one (Terraform, CloudFormation or the console), or check the family's name",
-                            part.resource()
+                    let resource = part.resource();
+                    let message = match matcher {
+                        None => format!(
+                            "{resource}: family {family} has no ACTIVE revision to start from; register one (Terraform, CloudFormation or the console), or check the family's name"
                         ),
-                    );
+                        Some(glob) => format!(
+                            "{resource}: none of the newest ACTIVE revisions of family {family} was registered by {}; have that one register it again, or correct registeredBy",
+                            glob.glob()
+                        ),
+                    };
+                    draft.stall(&resource, "TaskDefinitionNotFound", message);
                     return None;
                 }
             };
@@ -126,11 +129,7 @@ fn described(
             None
         }
         None => {
-            let message = format!(
-                "{}: {} was not looked at: too many newer revisions of its family are by others; deregister those, or name another registeredBy",
-                part.resource(),
-                short(arn)
-            );
+            let message = format!("{}: {} was not described", part.resource(), short(arn));
             draft.doubt(&part.resource(), message);
             None
         }
@@ -154,6 +153,7 @@ fn newest_foreign(
     draft: &mut Draft<'_>,
     part: &Part<'_>,
     family: &str,
+    recorded: Option<&PartTarget>,
     wanted: impl Fn(Option<&str>) -> bool,
 ) -> Option<Option<String>> {
     let observed = draft.input.observed;
@@ -163,19 +163,18 @@ fn newest_foreign(
     let found = active
         .iter()
         .filter(|arn| !is_ours(draft, arn))
-        .find(|arn| {
-            match observed.definitions.get(*arn) {
-                Some(Known::Present(definition)) => wanted(definition.registered_by.as_deref()),
-                // Not described: unchanged since it was recorded, so it was wanted then.
-                _ => true,
-            }
+        .find(|arn| match observed.definitions.get(*arn) {
+            Some(Known::Present(definition)) => wanted(definition.registered_by.as_deref()),
+            Some(Known::Unknown(_) | Known::Absent) => true,
+            // It is what was recorded, so it was wanted then; or further back than is looked.
+            None => recorded.is_some_and(|it| it.base.as_deref() == Some(arn.as_str())),
         });
     Some(found.cloned())
 }
 
 /// Whether evenkeel registered a revision, as its ledger tells; a registration whose answer was
 /// lost is told by its content.
-fn is_ours(draft: &Draft<'_>, arn: &str) -> bool {
+pub fn is_ours(draft: &Draft<'_>, arn: &str) -> bool {
     let observed = draft.input.observed;
     observed.ledger.registrations.values().any(|found| {
         let intended = found.arn.is_none();
@@ -266,10 +265,7 @@ pub enum Registered {
 
 /// Makes sure that a target is registered, once; `reason` says what for.
 pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Registered {
-    let arn = target
-        .arn
-        .clone()
-        .or_else(|| registration(draft, target)?.arn.clone());
+    let arn = target.definition_arn(registration(draft, target));
     let Some(arn) = arn else {
         return register(draft, resource, target);
     };
@@ -286,10 +282,7 @@ pub fn ensure(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Reg
 
 /// Where a target stands, without doing anything about it.
 pub fn registered(draft: &Draft<'_>, target: &PartTarget) -> Registered {
-    let arn = target
-        .arn
-        .clone()
-        .or_else(|| registration(draft, target)?.arn.clone());
+    let arn = target.definition_arn(registration(draft, target));
     arn.map_or(Registered::Pending, Registered::Active)
 }
 

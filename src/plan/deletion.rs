@@ -22,11 +22,30 @@ pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
             Step::Unclaim(claim.clone()),
         );
     }
+    leave_registrations(draft);
     draft.act(
         "release",
         "everything it held is given back",
         Step::FinishDeletion,
     );
+}
+
+/// What was registered is left to what runs it: a Release that is made anew under this name knows
+/// nothing of that, and must not take it for its own.
+fn leave_registrations(draft: &mut Draft<'_>) {
+    let key = &draft.input.desired.key;
+    for registration in draft.input.observed.ledger.registrations.values() {
+        if !registration.releases.contains(key) {
+            continue;
+        }
+        let mut left = registration.clone();
+        left.releases.retain(|release| release != key);
+        draft.act(
+            format!("family/{}", registration.family),
+            "the release is being deleted: left to what runs it",
+            Step::RecordRegistration(left),
+        );
+    }
 }
 
 /// Deletes owned rules; true once none is left.

@@ -46,6 +46,8 @@ pub struct Draft<'a> {
     pub progressing: Vec<Explanation>,
     /// What could not be found out; the first is told.
     pub unknown: Vec<Explanation>,
+    /// Resources of which something could not be found out.
+    pub doubted: Vec<String>,
     /// Differences from what was declared, after the release was Ready.
     pub differences: Vec<Difference>,
     /// Resources that this pass puts right.
@@ -72,6 +74,7 @@ impl<'a> Draft<'a> {
             stalled: Vec::new(),
             progressing: Vec::new(),
             unknown: Vec::new(),
+            doubted: Vec::new(),
             differences: Vec::new(),
             corrected: Vec::new(),
             compared: false,
@@ -131,6 +134,7 @@ impl<'a> Draft<'a> {
     pub fn doubt(&mut self, resource: &str, message: impl Into<String>) {
         let message = message.into();
         self.wait(resource, message.clone());
+        self.doubted.push(resource.to_owned());
         self.unknown.push(Explanation {
             reason: "ObservationFailed".to_owned(),
             message,

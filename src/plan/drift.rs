@@ -184,6 +184,9 @@ pub fn write(draft: &mut Draft<'_>) {
     if same && !draft.compared {
         draft.differences.clone_from(&previous.drift.differences);
     }
+    if same {
+        carry_doubted(draft);
+    }
     for resource in std::mem::take(&mut draft.corrected) {
         match corrections
             .iter_mut()
@@ -201,6 +204,20 @@ pub fn write(draft: &mut Draft<'_>) {
     }
     draft.status.drift.corrections = corrections;
     draft.status.drift.differences = std::mem::take(&mut draft.differences);
+}
+
+/// A look that failed says nothing: what differed before is taken to differ still, so that neither
+/// its grace time nor a fight over it starts anew with the next look.
+fn carry_doubted(draft: &mut Draft<'_>) {
+    for before in &draft.input.previous.drift.differences {
+        let is_told = draft
+            .differences
+            .iter()
+            .any(|found| found.resource == before.resource);
+        if !is_told && draft.doubted.contains(&before.resource) {
+            draft.differences.push(before.clone());
+        }
+    }
 }
 
 /// Takes back from a status what it says was put right by steps that were not carried out, so that

@@ -112,13 +112,19 @@ fn decide(draft: &mut Draft<'_>) {
 
     // 4. Services, wave by wave.
     draft.compared = true;
+    // What was delivered before is put right whatever fails beside it.
+    let delivered = revision.outcome == RevisionOutcome::Ready;
     let rolled = match services::roll(draft, &revision, gate) {
         Ok(rolled) => rolled,
+        Err(why) if delivered => {
+            stall_rejected(draft, &why);
+            false
+        }
         Err(why) => return reject(draft, &revision, &why),
     };
 
     // 5. Schedules, then those that are no longer declared.
-    let open = migrated && rolled && draft.stalled.is_empty();
+    let open = migrated && (delivered || rolled && draft.stalled.is_empty());
     let scheduled = schedules::write(draft, &revision, open);
     let pruned = if open && scheduled {
         schedules::prune(draft, &revision)

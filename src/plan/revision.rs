@@ -48,7 +48,7 @@ pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
         draft.status.revision = Some(current.number);
         return Some(current.clone());
     }
-    Some(record(draft, latest, images, parts, content))
+    record(draft, latest, images, parts, content)
 }
 
 /// What every part shall run.
@@ -139,6 +139,13 @@ fn target(
     let as_it_is = resolved
         .iter()
         .all(|(container, image)| taskdef::image(&content, container) == Some(image));
+    // Neither who repairs by hand what a rejected revision left, nor what that one had moved
+    // already, asks for another try of it.
+    let is_rejected = current(draft).is_some_and(|it| it.outcome == RevisionOutcome::Rejected);
+    let is_ours = arn.as_ref().is_some_and(|arn| base::is_ours(draft, arn));
+    if let Some(recorded) = by_hand.filter(|_| is_rejected && (is_ours || !as_it_is)) {
+        return frozen(draft, part, recorded);
+    }
     draft
         .contents
         .insert(built.definition.clone(), Arc::new(built.content));
@@ -198,18 +205,19 @@ fn content_hash(
     }))
 }
 
-/// Decides to record a new revision, and revision 0 before the first.
+/// Decides to record a new revision, and revision 0 before the first. `None`: what that holds is
+/// not known.
 fn record(
     draft: &mut Draft<'_>,
     latest: Option<&Revision>,
     images: BTreeMap<String, ResolvedImage>,
     parts: BTreeMap<String, PartTarget>,
     content: String,
-) -> Revision {
+) -> Option<Revision> {
     let input = draft.input;
     let revisions = &input.observed.ledger.revisions;
     if !revisions.contains_key(&0) && latest.is_none() {
-        let (zero, contents) = revision_zero(draft);
+        let (zero, contents) = revision_zero(draft)?;
         let step = Step::RecordRevision {
             revision: Box::new(zero),
             contents,
@@ -261,7 +269,7 @@ fn record(
     };
     draft.act(format!("revision/{number}"), reason, step);
     draft.status.revision = Some(number);
-    revision
+    Some(revision)
 }
 
 fn why(latest: Option<&Revision>, revision: &Revision) -> String {
@@ -334,16 +342,18 @@ fn contents_of(draft: &Draft<'_>, revision: &Revision) -> Vec<DefinitionContent>
         .collect()
 }
 
-/// What runs now, in contents and not only ARNs: there is always something to go back to.
-fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
+/// What runs now, in contents and not only ARNs: there is always something to go back to. `None`
+/// while some of it could not be read: it is recorded once and for all.
+fn revision_zero(draft: &mut Draft<'_>) -> Option<(Revision, Vec<DefinitionContent>)> {
     let input = draft.input;
     let mut parts = BTreeMap::new();
     let mut contents = Vec::new();
     for part in input.desired.parts() {
-        let Some((arn, healthy)) = runs_now(draft, &part) else {
+        let Some((arn, healthy)) = runs_now(draft, &part)? else {
             continue;
         };
-        let Some(Known::Present(definition)) = input.observed.definitions.get(&arn) else {
+        let known = input.observed.definitions.get(&arn);
+        let Some(definition) = draft.seen(&part.resource(), known)? else {
             continue;
         };
         let hash = super::normalize::definition_hash(&definition.content);
@@ -385,21 +395,29 @@ fn revision_zero(draft: &Draft<'_>) -> (Revision, Vec<DefinitionContent>) {
         reason: None,
         finished_at: None,
     };
-    (revision, contents)
+    Some((revision, contents))
 }
 
-/// Definition that a service or an existing rule runs now, and whether it is healthy.
-fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<(String, bool)> {
+/// Definition that a service or an existing rule runs now, and whether it is healthy. Outer `None`:
+/// not known.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says whether to go on at all"
+)]
+fn runs_now(draft: &mut Draft<'_>, part: &Part<'_>) -> Option<Option<(String, bool)>> {
     let observed = draft.input.observed;
     match part.kind {
-        PartKind::Migration => None,
+        PartKind::Migration => Some(None),
         PartKind::Service => {
-            let service = observed.services.get(part.name)?.present()?;
+            let known = observed.services.get(part.name);
+            let Some(service) = draft.seen(&part.resource(), known)? else {
+                return Some(None);
+            };
             let healthy = service.primary().is_none_or(|primary| {
                 primary.rollout_state.as_deref() != Some("FAILED")
                     && primary.running_count >= primary.desired_count
             });
-            Some((service.task_definition.clone(), healthy))
+            Some(Some((service.task_definition.clone(), healthy)))
         }
         PartKind::Schedule => {
             let schedule = draft
@@ -408,9 +426,13 @@ fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<(String, bool)> {
                 .schedules
                 .iter()
                 .find(|found| found.name == part.name)?;
-            let rule = observed.rules.get(&schedule.rule)?.present()?;
-            let (_, target) = super::target::ours(rule, true, |_| false)?;
-            Some((super::target::definition(target)?.to_owned(), true))
+            let known = observed.rules.get(&schedule.rule);
+            let Some(rule) = draft.seen(&part.resource(), known)? else {
+                return Some(None);
+            };
+            let target = super::target::ours(rule, true, |_| false);
+            let definition = target.and_then(|(_, target)| super::target::definition(target));
+            Some(definition.map(|arn| (arn.to_owned(), true)))
         }
     }
 }

@@ -140,7 +140,9 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
             Standing::Failed(explain_record(record))
         }
         Some((_, Ended::No)) => underway(question, primary, asked),
-        None if is_steady(service, primary, asked) => Standing::Done(Some(primary.id.clone())),
+        // Without a record; or somebody else's newer deployment of it failed, and ECS went back to
+        // this one.
+        _ if is_steady(service, primary, asked) => Standing::Done(Some(primary.id.clone())),
         _ => underway(question, primary, asked),
     };
     match standing {
@@ -285,9 +287,13 @@ fn settling(rollout: &Rollout, now: Timestamp) -> bool {
     now.duration_since(rollout.requested_at) < SETTLING
 }
 
-/// Nothing of ours goes on toward the target: may the service be moved?
+/// Nothing of ours goes on toward the target: may the service be moved? What was there before is
+/// noted with the request, so it has to be known.
 fn away(question: Question<'_>) -> Standing {
-    foreign(question, question.rollout).unwrap_or(Standing::Away)
+    if let Some(goes_on) = foreign(question, question.rollout) {
+        return goes_on;
+    }
+    records(question.service).map_or_else(Standing::Doubt, |_| Standing::Away)
 }
 
 /// A deployment in progress that is not of `rollout`.
@@ -344,10 +350,12 @@ fn rolls_back(service: &Service, rollout: &Rollout) -> bool {
         rollout.state,
         RolloutState::Requested | RolloutState::Failed
     );
+    // A deployment of the same that came up since was somebody's request.
+    let was_there = rollout.seen.contains(&primary.id);
     unfinished
         && (says.contains("rolling back")
             || says.contains("rollback")
-            || rollout.previous.as_deref() == Some(primary.task_definition.as_str()))
+            || was_there && rollout.previous.as_deref() == Some(primary.task_definition.as_str()))
 }
 
 /// The newest record of the target that is not older than what was asked for.
@@ -356,21 +364,23 @@ fn newest_record<'a>(
     target: &str,
     asked: Option<&Rollout>,
 ) -> Result<Option<&'a DeploymentRecord>, String> {
-    let records = match &service.records {
-        Some(Known::Present(records)) => records,
-        Some(Known::Absent) => return Ok(None),
-        Some(Known::Unknown(why)) => return Err(why.clone()),
-        None => {
-            return Err(format!(
-                "service {}: its deployment records were not read",
-                service.name
-            ));
-        }
-    };
-    Ok(records
+    Ok(records(service)?
         .iter()
         .filter(|record| asked.is_none_or(|rollout| !rollout.seen.contains(&record.arn)))
         .find(|record| record.task_definition.as_deref() == Some(target)))
+}
+
+/// ECS's records of a service's deployments, or why they are not known.
+fn records(service: &Service) -> Result<&[DeploymentRecord], String> {
+    match &service.records {
+        Some(Known::Present(records)) => Ok(records),
+        Some(Known::Absent) => Ok(&[]),
+        Some(Known::Unknown(why)) => Err(why.clone()),
+        None => Err(format!(
+            "service {}: its deployment records were not read",
+            service.name
+        )),
+    }
 }
 
 /// Whether a newer record than `record` is of another definition.

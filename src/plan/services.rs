@@ -192,7 +192,7 @@ fn one(
         }
         Standing::Failed(message) => {
             let told = format!("{resource}: {message}");
-            failed(draft, rollout, &arn, &message);
+            failed(draft, revision, rollout, &arn, &message);
             status.state = PartState::Failed;
             status.message = Some(message);
             rejected.get_or_insert(Explanation {

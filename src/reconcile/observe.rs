@@ -15,7 +15,7 @@ use crate::model::known::Known;
 use crate::model::ledger::{
     Explanation, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
 };
-use crate::model::observed::{Observed, Service};
+use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
@@ -87,6 +87,7 @@ pub async fn observe(
     look.cluster().await?;
     look.services().await?;
     look.registrations(account).await?;
+    look.records_before_moving().await?;
     look.families().await?;
     look.definitions().await?;
     look.contents().await?;
@@ -236,18 +237,52 @@ impl Look<'_> {
             if service.status != "ACTIVE" || self.is_settled(service) {
                 continue;
             }
-            let read = self
-                .clients
-                .ecs
-                .deployment_records(&cluster, name, RECORDS)
-                .await;
-            service.records = Some(match read {
-                Ok(records) => Known::Present(records),
-                Err(error) => Known::Unknown(self.failed(error)?),
-            });
+            service.records = Some(self.records(name).await?);
         }
         self.observed.services = services;
         Ok(())
+    }
+
+    /// What is noted with the request to move a service that is settled on something else.
+    async fn records_before_moving(&mut self) -> Result<(), LookError> {
+        // Nothing moves before every image is there, nor while a migration runs.
+        let mut images = self.observed.images.values();
+        let tasks = self.observed.tasks.values().filter_map(Known::present);
+        let mut running = tasks.flatten().filter(|task| task.last_status != "STOPPED");
+        if running.next().is_some() || images.any(|image| image.present().is_none()) {
+            return Ok(());
+        }
+        let moves = |part: &Part<'_>| {
+            let name = part.resource().strip_prefix("service/")?.to_owned();
+            let service = self.observed.services.get(&name)?.present()?;
+            let moves = match self.recorded(part) {
+                Some(target) => self.target_arn(target)? != service.task_definition,
+                None => true,
+            };
+            let unread = service.records.is_none() && service.status == "ACTIVE";
+            (moves && unread).then_some(name)
+        };
+        let names: Vec<String> = self
+            .desired
+            .parts()
+            .filter_map(|part| moves(&part))
+            .collect();
+        for name in names {
+            let records = self.records(&name).await?;
+            if let Some(Known::Present(service)) = self.observed.services.get_mut(&name) {
+                service.records = Some(records);
+            }
+        }
+        Ok(())
+    }
+
+    async fn records(&mut self, service: &str) -> Result<Known<Vec<DeploymentRecord>>, LookError> {
+        let cluster = &self.desired.environment.cluster;
+        let ecs = &self.clients.ecs;
+        match ecs.deployment_records(cluster, service, RECORDS).await {
+            Ok(records) => Ok(Known::Present(records)),
+            Err(error) => Ok(Known::Unknown(self.failed(error)?)),
+        }
     }
 
     /// Whether the service is where a rollout brought it that ECS called successful.

@@ -279,3 +279,19 @@ async fn one_service_that_fails_leaves_the_other_where_it_got() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.image_of("worker"), pinned(&world, "v3"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_base_that_was_run_as_it_is_and_went_away_is_registered_once() {
+    let mut same = web("v1");
+    same["spec"]["images"]["web"]["pin"] = json!("Tag");
+    let world = ready(&same).await;
+    assert_eq!(world.runs(CLUSTER, "web"), "web:1");
+    let gone = json!({"taskDefinition": "web:1"});
+    world.aws("ecs", "DeregisterTaskDefinition", gone);
+    let other = register(&world, "web", "v2", &json!({}));
+    world.by_hand("web", &other);
+    pass(minutes(2)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.moves(), ["web -> web:3"]);
+    assert_eq!(world.sent("RegisterTaskDefinition").len(), 1);
+}

@@ -6,10 +6,10 @@ use evenkeel::store::StoreError;
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, Stands, environment, key, merge, minutes, pass, pinned, release, rules,
-    schedule, seconds, service, shop, stalled, web,
+    Breaker, CLUSTER, Stands, environment, key, merge, minutes, pass, pinned, register, release,
+    rules, schedule, seconds, service, shop, stalled, web,
 };
-use crate::world::World;
+use crate::world::{REGION, World};
 
 const RULE: &str = "shop-web-nightly";
 
@@ -350,4 +350,57 @@ async fn a_rollout_under_way_is_taken_up_again_after_a_pause() {
     suspend(&world, false).await;
     assert_eq!(world.settle(&key).await, Stands::Ready);
     assert_eq!(world.moves(), ["web -> web:2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_made_anew_leaves_what_the_one_before_it_left_running() {
+    let world = shop(Breaker::Off).await;
+    // Two services of one family, each with its own shape.
+    let shape = register(&world, "web", "v1", &json!({"memory": "700"}));
+    world.by_hand("worker", &shape);
+    pass(minutes(3)).await;
+    let worker = json!({"name": "worker", "images": {"web": "web"}});
+    let both = json!({"services": [service("web"), worker]});
+    world.put(&release("web", "v2", &both)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let left = world.runs(CLUSTER, "worker");
+    let now = world.sandbox.now();
+    let deleted = world.store.delete_release(&key(), false, now).await;
+    deleted.expect("deletes");
+    world.run_once().await.expect("runs");
+    world.put(&web("v3")).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.runs(CLUSTER, "worker"), left);
+    let status = world.definition(&left)["taskDefinition"]["status"].clone();
+    assert_eq!(status, "ACTIVE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_spelling_of_the_cluster_is_no_other_cluster() {
+    let world = shop(Breaker::Rollback).await;
+    let done = json!([{"when": {"family": "job"}, "then": {"exit": {"after": "2s"}}}]);
+    rules(&world, &done);
+    let spec = json!({
+        "migrations": [{"name": "db", "taskDefinition": {"family": "job"}, "images": {"job": "web"}}],
+        "services": [service("web")],
+    });
+    let object = release("web", "v2", &spec);
+    world.put(&object).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let cluster = format!("arn:aws:ecs:{REGION}:123456789012:cluster/{CLUSTER}");
+    let spelled = environment(&json!({"cluster": cluster}));
+    world.put(&spelled).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+
+    // Nor is it one for what ran there before the Environment was made anew.
+    let now = world.sandbox.now();
+    let deleted = world.store.delete_release(&key(), false, now).await;
+    deleted.expect("deletes");
+    world.run_once().await.expect("runs");
+    let deleted = world.store.delete_environment("shop").await;
+    deleted.expect("deletes");
+    world.put(&spelled).await;
+    world.put(&object).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.sent("RunTask").len(), 1);
 }

@@ -1,9 +1,10 @@
 //! What is written down of a rollout, each thing once.
 
-use crate::model::ledger::{Rollout, RolloutState};
+use crate::model::ledger::{Revision, Rollout, RolloutState};
 use crate::model::observed;
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
+use crate::plan::revision;
 use crate::plan::rollout::{Standing, short};
 
 /// Notes the deployment that came of a rollout, once.
@@ -84,15 +85,33 @@ pub(super) fn succeeded(
     );
 }
 
-pub(super) fn failed(draft: &mut Draft<'_>, rollout: Option<&Rollout>, arn: &str, message: &str) {
+/// Notes that a rollout failed, once, and as part of which revision.
+pub(super) fn failed(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    rollout: Option<&Rollout>,
+    arn: &str,
+    message: &str,
+) {
     let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
         return;
     };
     if rollout.state == RolloutState::Failed {
         return;
     }
+    let is_recorded = revision.version > 0;
+    // A revision that says the same as the one before it takes over that one's rollouts, and is
+    // rejected for them once it is in the table; noted now, it would be tried once more.
+    let before = revision::newest(draft);
+    if !is_recorded && before.is_some_and(|before| before.content == revision.content) {
+        return;
+    }
     let rollout = Rollout {
         state: RolloutState::Failed,
+        revision: match is_recorded {
+            true => revision.number,
+            false => rollout.revision,
+        },
         message: Some(message.to_owned()),
         finished_at: Some(draft.input.now),
         ..rollout.clone()

@@ -56,10 +56,7 @@ impl Look<'_> {
     }
 
     pub(super) fn target_arn(&self, target: &PartTarget) -> Option<String> {
-        target
-            .arn
-            .clone()
-            .or_else(|| self.registration(target)?.arn.clone())
+        target.definition_arn(self.registration(target))
     }
 
     /// Families whose ACTIVE revisions matter in this pass.
