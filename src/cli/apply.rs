@@ -55,7 +55,7 @@ pub struct ApplyArgs {
           value_parser = BoolishValueParser::new())]
     force: bool,
     /// Delete this applier's objects that are no longer in the files; needs --applier
-    #[arg(long, env = "EVENKEEL_APPLY_PRUNE", hide_env_values = true, requires = "applier",
+    #[arg(long, env = "EVENKEEL_APPLY_PRUNE", hide_env_values = true,
           value_parser = BoolishValueParser::new())]
     prune: bool,
     /// With --prune: also when it deletes everything this applier has
@@ -118,6 +118,14 @@ struct Kept {
 }
 
 pub async fn run(args: &ApplyArgs, settings: &Settings) -> Result<Exit, CliError> {
+    // Not clap's `requires`: it does not see a global option that stands before the verb.
+    if args.prune && settings.applier.is_none() {
+        return Err(
+            CliError::new("--prune deletes by applier, and none is named").help(
+                "say --applier NAME: whose objects are deleted that are no longer in the files",
+            ),
+        );
+    }
     let manifests = validate::load(&args.files)?;
     same_namespace(&manifests, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;

@@ -68,6 +68,10 @@ fn decide(draft: &mut Draft<'_>) {
     // What became of tasks that run is written down whatever else stands in the way.
     let runs = runs::track(draft);
     if desired.suspend {
+        draft.wait(
+            "release",
+            "suspended: nothing is changed until `evenkeel resume`",
+        );
         return carry_over(draft);
     }
 

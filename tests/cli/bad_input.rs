@@ -200,3 +200,16 @@ fn the_sandbox_listens_to_this_machine_only() {
     assert_eq!(ended.code, Some(2), "{}", ended.shown());
     assert!(ended.stderr.contains("--allow-remote"), "{}", ended.shown());
 }
+
+#[test]
+fn pruning_takes_the_applier_before_and_after_the_verb_and_no_default() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    let file = fixture("rails/release.yaml");
+    let apply = ["apply", "--prune", "-f", path(&file)];
+    let ended = sandbox.expect(2, &apply);
+    assert!(ended.stderr.contains("--applier"), "{}", ended.shown());
+    let named = ["--applier", "ci"];
+    sandbox.expect(0, &[&apply[..], &named].concat());
+    sandbox.expect(0, &[&named[..], &apply].concat());
+}

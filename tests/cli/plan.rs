@@ -48,6 +48,8 @@ fn fields_that_others_set_stay_as_apply_would_leave_them() {
     let file = ["plan", "-f", path(&release), "-o", "json"];
     let name = ["plan", "rails", "-o", "json"];
     let by_name = sandbox.expect(0, &name).json();
+    let waits = by_name["waiting"].to_string();
+    assert!(waits.contains("suspended"), "a plan says why not: {waits}");
     assert_eq!(sandbox.expect(0, &file).json(), by_name, "it is suspended");
     let mut forced = file.to_vec();
     forced.push("--force");
