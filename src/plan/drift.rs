@@ -83,6 +83,7 @@ pub fn may_correct(
 }
 
 /// What is to be done about a resource that differs.
+#[derive(PartialEq, Eq)]
 enum Verdict {
     /// Put it right now.
     Correct,
@@ -98,7 +99,8 @@ enum Verdict {
 
 /// Decides what is done about `resource`, and notes that.
 fn judge(draft: &mut Draft<'_>, resource: &str) -> Verdict {
-    let verdict = verdict(draft, resource);
+    let since = first_seen(&draft.differences, resource);
+    let verdict = verdict(draft, resource, since.unwrap_or(draft.input.now));
     let action = match verdict {
         Verdict::Correct | Verdict::Settling => DifferenceAction::Corrected,
         Verdict::Report => DifferenceAction::Reported,
@@ -128,19 +130,37 @@ pub fn being_corrected(draft: &mut Draft<'_>, resource: &str) {
     draft.differences.extend(carried);
 }
 
-fn verdict(draft: &Draft<'_>, resource: &str) -> Verdict {
+/// Since when a resource differs.
+fn first_seen(differences: &[Difference], resource: &str) -> Option<Timestamp> {
+    let of_resource = differences
+        .iter()
+        .filter(|found| found.resource == resource);
+    of_resource.map(|found| found.first_seen).min()
+}
+
+/// Whether a resource of which it is not noted yet how it differs would be put right now.
+pub fn would_correct(draft: &Draft<'_>, resource: &str) -> bool {
+    let since = first_seen(&draft.input.previous.drift.differences, resource);
+    let since = since.unwrap_or(draft.input.now);
+    verdict(draft, resource, since) == Verdict::Correct
+}
+
+/// Notes that a resource is put right by what this pass decides elsewhere.
+pub fn corrects(draft: &mut Draft<'_>, resource: &str, field: &str, desired: &str, actual: &str) {
+    let (desired, actual) = (desired.to_owned(), actual.to_owned());
+    let action = DifferenceAction::Corrected;
+    differs(draft, resource, field, desired, actual, action);
+    if !draft.corrected.iter().any(|noted| noted == resource) {
+        draft.corrected.push(resource.to_owned());
+    }
+}
+
+fn verdict(draft: &Draft<'_>, resource: &str, since: Timestamp) -> Verdict {
     let desired = draft.input.desired;
     if !desired.correct_drift {
         return Verdict::Report;
     }
     let now = draft.input.now;
-    let since = draft
-        .differences
-        .iter()
-        .filter(|found| found.resource == resource)
-        .map(|found| found.first_seen)
-        .min()
-        .unwrap_or(now);
     let corrections = corrections(draft, resource);
     let last = corrections.last();
     if last.is_some_and(|at| now.duration_since(*at) < SETTLING) {
@@ -182,7 +202,18 @@ pub fn write(draft: &mut Draft<'_>) {
         Vec::new()
     };
     if same && !draft.compared {
-        draft.differences.clone_from(&previous.drift.differences);
+        let known = |before: &&Difference| {
+            let mut noted = draft.differences.iter();
+            !noted.any(|found| found.resource == before.resource)
+        };
+        let before: Vec<Difference> = previous
+            .drift
+            .differences
+            .iter()
+            .filter(known)
+            .cloned()
+            .collect();
+        draft.differences.extend(before);
     }
     if same {
         carry_doubted(draft);

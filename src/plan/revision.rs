@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::base::{self, Base};
 use super::draft::Draft;
+use super::drift;
 use super::rollout::short;
 use super::taskdef;
 use crate::model::desired::{Part, PartKind, Source};
@@ -141,10 +142,29 @@ fn target(
         .all(|(container, image)| taskdef::image(&content, container) == Some(image));
     // Neither who repairs by hand what a rejected revision left, nor what that one had moved
     // already, asks for another try of it.
-    let is_rejected = current(draft).is_some_and(|it| it.outcome == RevisionOutcome::Rejected);
+    let outcome = current(draft).map(|it| it.outcome);
+    let is_rejected = outcome == Some(RevisionOutcome::Rejected);
     let is_ours = arn.as_ref().is_some_and(|arn| base::is_ours(draft, arn));
     if let Some(recorded) = by_hand.filter(|_| is_rejected && (is_ours || !as_it_is)) {
         return frozen(draft, part, recorded);
+    }
+    // Other images than the declared ones are drift, whatever else was changed with them. Where
+    // that is put right, the rest stays as it was made by hand.
+    let delivered = outcome == Some(RevisionOutcome::Ready);
+    if let Some(recorded) =
+        by_hand.filter(|it| delivered && !as_it_is && it.structure != built.structure)
+    {
+        let resource = part.resource();
+        if !drift::would_correct(draft, &resource) {
+            return frozen(draft, part, recorded);
+        }
+        for (container, image) in &resolved {
+            let actual = taskdef::image(&content, container).unwrap_or_default();
+            if actual != image {
+                let field = format!("taskDefinition.containerDefinitions[{container}].image");
+                drift::corrects(draft, &resource, &field, image, actual);
+            }
+        }
     }
     draft
         .contents

@@ -1,7 +1,6 @@
 //! Drift: what somebody changed by hand is found, told, and put right, or left, as the policy says.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use evenkeel::controller::{Controller, ControllerOptions, Happening, What};
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
@@ -620,10 +619,45 @@ async fn a_structure_changed_by_hand_is_kept_with_the_released_image() {
     let hotfix = register(&world, "web", "v1", &json!({"memory": "1024"}));
     world.by_hand("web", &hotfix);
     pass(minutes(2)).await;
-    let wait = Duration::from_secs(0);
-    assert_eq!(world.resync(&key(), wait, seconds(1)).await, Stands::Ready);
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let (stands, told) = told(&world).await;
+    assert_eq!(stands, Stands::Ready);
+    let image = "taskDefinition.containerDefinitions[web].image";
+    assert!(told.iter().all(|it| it.field == image), "{told:?}");
+    assert_eq!(told[0].action, DifferenceAction::Corrected);
+    assert!(told[0].actual.ends_with(":v1"), "{told:?}");
+    assert_eq!(world.differences(&key()).await, []);
     let runs = world.definition(&world.runs(CLUSTER, "web"));
     assert_eq!(runs["taskDefinition"]["memory"], "1024");
     assert_eq!(world.image_of("web"), pinned(&world, "v2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_changed_by_hand_with_more_is_left_where_the_policy_says_so() {
+    for policy in [
+        json!({"policy": "Report"}),
+        json!({"policy": "Correct", "after": "1h"}),
+    ] {
+        let world = shop(Breaker::Rollback).await;
+        let mut object = web("v2");
+        object["spec"]["drift"] = policy.clone();
+        world.put(&object).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        let hotfix = register(&world, "web", "v1", &json!({"memory": "1024"}));
+        world.by_hand("web", &hotfix);
+        pass(minutes(2)).await;
+        world.sandbox.reset_calls();
+        world.resync(&key(), minutes(20), minutes(5)).await;
+        assert_eq!(world.aws_writes(), [] as [&str; 0], "{policy}");
+        let fields: Vec<String> = world
+            .differences(&key())
+            .await
+            .into_iter()
+            .map(|it| it.field)
+            .collect();
+        let image = "taskDefinition.containerDefinitions[web].image".to_owned();
+        assert!(fields.contains(&image), "{fields:?}");
+        world.resync(&key(), minutes(60), minutes(5)).await;
+        let corrected = world.image_of("web") == pinned(&world, "v2");
+        assert_eq!(corrected, policy["policy"] == "Correct");
+    }
 }
