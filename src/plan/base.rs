@@ -17,9 +17,11 @@ use crate::model::plan::Step;
 /// The base of one part.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Base {
-    /// Its definition as it stands; the ARN is absent for an inline one.
+    /// Its definition.
     Content {
-        /// ARN of the base.
+        /// Whether that is what `arn` holds, to the last image.
+        as_it_stands: bool,
+        /// ARN of the base; absent for an inline one.
         arn: Option<String>,
         /// Its family.
         family: String,
@@ -35,6 +37,7 @@ pub enum Base {
 pub fn find(draft: &mut Draft<'_>, part: &Part<'_>, recorded: Option<&PartTarget>) -> Option<Base> {
     match part.source {
         Source::Inline { family, content } => Some(Base::Content {
+            as_it_stands: false,
             arn: None,
             family: family.clone(),
             content: content.clone(),
@@ -90,8 +93,10 @@ fn kept(draft: &Draft<'_>, part: &Part<'_>, family: &str) -> Option<Base> {
     if active.is_some_and(|known| known.present().is_some_and(|arns| arns.contains(&base))) {
         return None;
     }
+    // It is what the next revision is made of too, and the one after that.
     Some(Base::Content {
-        arn: None,
+        as_it_stands: false,
+        arn: Some(base),
         family: family.to_owned(),
         content: draft.contents.get(&target.definition)?.clone(),
     })
@@ -111,6 +116,7 @@ fn described(
     }
     match draft.input.observed.definitions.get(arn) {
         Some(Known::Present(definition)) => Some(Base::Content {
+            as_it_stands: true,
             arn: Some(definition.arn.clone()),
             family: definition.family.clone(),
             content: definition.content.clone(),

@@ -81,17 +81,18 @@ fn target(
     images: Option<&BTreeMap<String, ResolvedImage>>,
 ) -> Option<PartTarget> {
     let base = base::find(draft, part, recorded)?;
-    let (arn, family, content) = match (base, recorded) {
+    let (as_it_stands, arn, family, content) = match (base, recorded) {
         (Base::Unchanged, Some(recorded)) => return frozen(draft, part, recorded),
         (Base::Unchanged, None) => return None,
         (
             Base::Content {
+                as_it_stands,
                 arn,
                 family,
                 content,
             },
             _,
-        ) => (arn, family, content),
+        ) => (as_it_stands, arn, family, content),
     };
     // What somebody pointed the service at by hand is no base where it cannot carry the declared
     // images: it is drift.
@@ -137,9 +138,10 @@ fn target(
     };
     images?;
     // A base that holds the declared images already needs no revision of ours.
-    let as_it_is = resolved
-        .iter()
-        .all(|(container, image)| taskdef::image(&content, container) == Some(image));
+    let is_right = |(container, image): (&String, &String)| {
+        taskdef::image(&content, container) == Some(image.as_str())
+    };
+    let as_it_is = as_it_stands && resolved.iter().all(is_right);
     // Neither who repairs by hand what a rejected revision left, nor what that one had moved
     // already, asks for another try of it.
     let outcome = current(draft).map(|it| it.outcome);

@@ -512,11 +512,14 @@ async fn a_base_that_went_away_is_gone_on_from() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.aws_writes(), [] as [&str; 0]);
 
-    // A new generation has no ACTIVE base any more, and starts from the recorded content.
-    following["spec"]["images"]["web"]["tag"] = json!("v3");
-    world.put(&following).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    assert_eq!(world.image_of("web"), pinned(&world, "v3"));
+    // A new generation has no ACTIVE base any more, and starts from the recorded content; so does
+    // every one after it.
+    for tag in ["v3", "v4", "v3"] {
+        following["spec"]["images"]["web"]["tag"] = json!(tag);
+        world.put(&following).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(world.image_of("web"), pinned(&world, tag));
+    }
 
     // So does a service whose own definition was deregistered.
     let world = shop(Breaker::Rollback).await;
