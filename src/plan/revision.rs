@@ -1,5 +1,7 @@
 //! The revision that a pass works toward: a generation made definite.
 
+mod before;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use super::draft::Draft;
 use super::drift;
 use super::rollout::short;
 use super::taskdef;
-use crate::model::desired::{Part, PartKind, Source};
+use crate::model::desired::{Part, Source};
 use crate::model::hash;
 use crate::model::known::Known;
 use crate::model::ledger::{
@@ -238,14 +240,7 @@ fn record(
 ) -> Option<Revision> {
     let input = draft.input;
     let revisions = &input.observed.ledger.revisions;
-    if !revisions.contains_key(&0) && latest.is_none() {
-        let (zero, contents) = revision_zero(draft)?;
-        let step = Step::RecordRevision {
-            revision: Box::new(zero),
-            contents,
-        };
-        draft.act("revision/0", "what ran before evenkeel's first write", step);
-    }
+    before::record(draft, latest)?;
     let number = latest.map_or(1, |found| found.number + 1);
     let mut revision = Revision {
         version: 0,
@@ -362,99 +357,4 @@ fn contents_of(draft: &Draft<'_>, revision: &Revision) -> Vec<DefinitionContent>
             })
         })
         .collect()
-}
-
-/// What runs now, in contents and not only ARNs: there is always something to go back to. `None`
-/// while some of it could not be read: it is recorded once and for all.
-fn revision_zero(draft: &mut Draft<'_>) -> Option<(Revision, Vec<DefinitionContent>)> {
-    let input = draft.input;
-    let mut parts = BTreeMap::new();
-    let mut contents = Vec::new();
-    for part in input.desired.parts() {
-        let Some((arn, healthy)) = runs_now(draft, &part)? else {
-            continue;
-        };
-        let known = input.observed.definitions.get(&arn);
-        let Some(definition) = draft.seen(&part.resource(), known)? else {
-            continue;
-        };
-        let hash = super::normalize::definition_hash(&definition.content);
-        parts.insert(
-            part.resource(),
-            PartTarget {
-                family: definition.family.clone(),
-                base: None,
-                structure: hash.clone(),
-                definition: hash.clone(),
-                arn: Some(arn),
-                roles: Vec::new(),
-                healthy: Some(healthy),
-            },
-        );
-        contents.push(DefinitionContent {
-            hash,
-            content: definition.content.clone(),
-        });
-    }
-    let revision = Revision {
-        version: 0,
-        number: 0,
-        uid: input.desired.uid.clone(),
-        generation: 0,
-        spec: None,
-        images: BTreeMap::new(),
-        content: hash::of(
-            &parts
-                .iter()
-                .map(|(name, part)| (name, &part.definition))
-                .collect::<Vec<_>>(),
-        ),
-        parts,
-        applier: None,
-        source: None,
-        created_at: input.now,
-        outcome: RevisionOutcome::Ready,
-        reason: None,
-        finished_at: None,
-    };
-    Some((revision, contents))
-}
-
-/// Definition that a service or an existing rule runs now, and whether it is healthy. Outer `None`:
-/// not known.
-#[expect(
-    clippy::option_option,
-    reason = "the outer one says whether to go on at all"
-)]
-fn runs_now(draft: &mut Draft<'_>, part: &Part<'_>) -> Option<Option<(String, bool)>> {
-    let observed = draft.input.observed;
-    match part.kind {
-        PartKind::Migration => Some(None),
-        PartKind::Service => {
-            let known = observed.services.get(part.name);
-            let Some(service) = draft.seen(&part.resource(), known)? else {
-                return Some(None);
-            };
-            let healthy = service.primary().is_none_or(|primary| {
-                primary.rollout_state.as_deref() != Some("FAILED")
-                    && primary.running_count >= primary.desired_count
-            });
-            Some(Some((service.task_definition.clone(), healthy)))
-        }
-        PartKind::Schedule => {
-            let schedule = draft
-                .input
-                .desired
-                .schedules
-                .iter()
-                .find(|found| found.name == part.name)?;
-            let known = observed.rules.get(&schedule.rule);
-            let Some(rule) = draft.seen(&part.resource(), known)? else {
-                return Some(None);
-            };
-            let target = super::target::ours(rule, true, |_| false);
-            let definition = target.and_then(|(_, target)| super::target::definition(target));
-            Some(definition.map(|arn| (arn.to_owned(), true)))
-        }
-    }
 }

@@ -41,6 +41,35 @@ async fn is_there(world: &World) -> bool {
     world.store.release(&key()).await.expect("reads").is_some()
 }
 
+/// Revision 0 is what there is to go back to: of every part, also of those declared later.
+#[tokio::test(start_paused = true)]
+async fn revision_0_is_what_each_part_ran_before_it_was_declared() {
+    let world = shop(Breaker::Rollback).await;
+    let image = |name: &str| world.image_in(name, name.split(':').next().unwrap_or_default());
+    let (web_before, worker_before) = (image("web:1"), image("worker:1"));
+    world.put(&web("v2")).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let zero = world.ledger(&key()).await.revisions[&0].clone();
+    assert_eq!(zero.parts.keys().collect::<Vec<_>>(), ["service/web"]);
+
+    let both = json!({"services": [service("web"), service("worker")]});
+    world.put(&release("web", "v3", &both)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let now = world.ledger(&key()).await.revisions[&0].clone();
+    assert_eq!(now.parts["service/web"], zero.parts["service/web"]);
+    for (name, before) in [("web", web_before), ("worker", worker_before)] {
+        let part = &now.parts[&format!("service/{name}")];
+        assert_eq!(part.healthy, Some(true));
+        let content = world.store.definition(&part.definition).await;
+        let content = content.expect("reads").expect("it is stored");
+        assert_eq!(content["containerDefinitions"][0]["image"], before);
+    }
+    // It is recorded once.
+    world.put(&release("web", "v2", &both)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.ledger(&key()).await.revisions[&0], now);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deleted_release_leaves_its_rules_and_gives_its_claims_back() {
     let world = ready(&json!({})).await;

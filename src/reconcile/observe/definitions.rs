@@ -132,14 +132,13 @@ impl Look<'_> {
 
     pub(super) async fn definitions(&mut self) -> Result<(), LookError> {
         let mut wanted: BTreeSet<String> = BTreeSet::new();
-        let first = self.observed.ledger.revisions.is_empty();
         for part in self.desired.parts() {
             wanted.extend(self.base_of_service(&part));
             let recorded = self.recorded(&part);
             let target = recorded.and_then(|target| self.target_arn(target));
             if let Some(name) = part.resource().strip_prefix("service/")
                 && let Some(service) = self.observed.services.get(name).and_then(Known::present)
-                && (first
+                && (self.is_new(&part.resource())
                     || target
                         .as_ref()
                         .is_some_and(|arn| *arn != service.task_definition))
@@ -153,9 +152,7 @@ impl Look<'_> {
                 wanted.insert(arn);
             }
         }
-        if first {
-            wanted.extend(self.definitions_of_rules());
-        }
+        wanted.extend(self.definitions_of_rules());
         for arn in wanted {
             self.describe(&arn).await?;
         }
@@ -181,11 +178,18 @@ impl Look<'_> {
         (!same).then_some(arn)
     }
 
-    /// Definitions that declared rules run already.
+    /// Whether no revision names a part yet: what it runs was not recorded.
+    fn is_new(&self, resource: &str) -> bool {
+        let mut revisions = self.observed.ledger.revisions.values();
+        !revisions.any(|it| it.parts.contains_key(resource))
+    }
+
+    /// Definitions that rules run which are declared for the first time.
     pub(super) fn definitions_of_rules(&self) -> Vec<String> {
         let declared = self.desired.schedules.iter();
-        let rules =
-            declared.filter_map(|schedule| self.observed.rules.get(&schedule.rule)?.present());
+        let rules = declared
+            .filter(|schedule| self.is_new(&format!("schedule/{}", schedule.name)))
+            .filter_map(|schedule| self.observed.rules.get(&schedule.rule)?.present());
         rules
             .flat_map(|rule| &rule.targets)
             .filter_map(|target| {
