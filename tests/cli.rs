@@ -23,3 +23,5 @@ mod plan;
 mod support;
 #[path = "cli/tour.rs"]
 mod tour;
+#[path = "cli/unsure.rs"]
+mod unsure;

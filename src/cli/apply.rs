@@ -127,6 +127,10 @@ pub async fn run(args: &ApplyArgs, settings: &Settings) -> Result<Exit, CliError
         );
     }
     let manifests = validate::load(&args.files)?;
+    let manifests = match args.prune && args.allow_empty {
+        true => manifests,
+        false => validate::some(manifests)?,
+    };
     same_namespace(&manifests, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
     let options = Options {

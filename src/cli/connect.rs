@@ -92,12 +92,14 @@ impl Connection {
             return Ok(applier.clone());
         }
         let identity = tokio::time::timeout(WHO_AM_I, self.aws.identity()).await;
-        let principal = identity
-            .ok()
-            .and_then(Result::ok)
-            .and_then(|who| principal(&who.arn));
+        let (principal, why) = match identity {
+            Ok(Ok(who)) => (principal(&who.arn), String::new()),
+            Ok(Err(error)) => (None, format!(": {error}")),
+            Err(_) => (None, ": STS did not answer in time".to_owned()),
+        };
         principal.or_else(|| self.user.clone()).ok_or_else(|| {
-            CliError::new("nobody can be named as the one who writes").help("say --applier NAME")
+            CliError::new(format!("nobody can be named as the one who writes{why}"))
+                .help("say --applier NAME")
         })
     }
 
@@ -106,14 +108,21 @@ impl Connection {
     /// # Errors
     /// When there is none, or several namespaces have one.
     pub async fn find(&self, name: &ReleaseName) -> Result<Release, CliError> {
+        self.find_if_any(name).await?.ok_or_else(|| unknown(name))
+    }
+
+    /// The release of that name, if there is one.
+    ///
+    /// # Errors
+    /// When several namespaces have one, or the table cannot be read.
+    pub async fn find_if_any(&self, name: &ReleaseName) -> Result<Option<Release>, CliError> {
         if let Some(namespace) = &name.namespace {
-            return self.release(&ReleaseKey::new(namespace, &name.name)).await;
+            return self.lookup(&ReleaseKey::new(namespace, &name.name)).await;
         }
         let mut found = self.releases(None).await?;
         found.retain(|release| release.metadata.name == name.name);
         match found.len() {
-            0 => Err(unknown(name)),
-            1 => found.pop().ok_or_else(|| unknown(name)),
+            0 | 1 => Ok(found.pop()),
             _ => {
                 let names: Vec<String> = found
                     .iter()
@@ -157,6 +166,35 @@ impl Connection {
             None => self.store.list().await?,
         };
         Ok(stored.into_iter().map(|stored| stored.release).collect())
+    }
+
+    /// As [`Connection::releases`], and with those of namespaces that have no Environment, which
+    /// only reading the whole table finds: who may not do that is not told of them.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or the namespace holds neither Environment nor Release.
+    pub async fn all_releases(&self, namespace: Option<&str>) -> Result<Vec<Release>, CliError> {
+        let mut releases = self.releases(namespace).await?;
+        if let Some(namespace) = namespace {
+            if releases.is_empty()
+                && self
+                    .store
+                    .environment(namespace)
+                    .await
+                    .is_ok_and(|it| it.is_none())
+            {
+                return Err(CliError::new(format!("there is no namespace {namespace}"))
+                    .help("`evenkeel get environments` lists those that there are"));
+            }
+            return Ok(releases);
+        }
+        let known = self.store.environment_versions().await?;
+        for namespace in self.store.namespaces().await.unwrap_or_default() {
+            if !known.contains_key(&namespace) {
+                releases.extend(self.releases(Some(&namespace)).await?);
+            }
+        }
+        Ok(releases)
     }
 
     /// Every environment.

@@ -36,7 +36,7 @@ pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<Exit, CliError
     let connection = Connection::open(settings).await?;
     let releases = match &name {
         Some(name) => vec![connection.find(name).await?],
-        None => connection.releases(namespace).await?,
+        None => connection.all_releases(namespace).await?,
     };
     let report = look(&connection, &releases).await;
     match settings.out.format {

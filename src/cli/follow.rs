@@ -101,6 +101,7 @@ enum End {
     Ready,
     Stalled(Standing),
     Suspended,
+    Deleting,
     Superseded(u64),
 }
 
@@ -119,6 +120,8 @@ impl End {
             .exit(Exit::Found)),
             End::Suspended => Err(CliError::new(format!("release {key} is suspended"))
                 .help(format!("`evenkeel resume {key}` lets it go on"))),
+            End::Deleting => Err(CliError::new(format!("release {key} is being deleted"))
+                .help(format!("`evenkeel wait {key} --for Deleted` waits until it is gone"))),
             End::Superseded(generation) => Err(CliError::new(format!(
                 "release {key} was changed meanwhile: generation {generation} takes its place"
             ))
@@ -133,6 +136,9 @@ async fn end(
     release: &Release,
     wanted: Option<u64>,
 ) -> Result<Option<End>, CliError> {
+    if release.metadata.deletion_timestamp.is_some() {
+        return Ok(Some(End::Deleting));
+    }
     let generation = release.metadata.generation;
     if generation > wanted {
         return Ok(generation.map(End::Superseded));

@@ -88,7 +88,7 @@ pub async fn run(args: &GetArgs, settings: &Settings) -> Result<Exit, CliError> 
     let connection = Connection::open(settings).await?;
     let mut shown = None;
     loop {
-        let found = find(&what, &connection, settings).await?;
+        let found = find(&what, &connection, settings, args.watch).await?;
         // Ages change with every second: what counts is the content.
         let content = found.content();
         if shown.as_ref() != Some(&content) {
@@ -106,10 +106,13 @@ async fn find(
     what: &What,
     connection: &Connection,
     settings: &Settings,
+    watch: bool,
 ) -> Result<Found, CliError> {
     let namespace = settings.namespace.as_deref();
     Ok(match what {
-        What::Releases => Found::Releases(connection.releases(namespace).await?),
+        // Every second is too often for reading the whole table.
+        What::Releases if watch => Found::Releases(connection.releases(namespace).await?),
+        What::Releases => Found::Releases(connection.all_releases(namespace).await?),
         What::Release(name) => {
             let name = ReleaseName::parse(name, namespace)?;
             Found::Release(Box::new(connection.find(&name).await?))

@@ -26,7 +26,7 @@ Writes nothing. With -f it says what would be done if the same applier applied t
 fields that others set are kept as `apply` would keep them, and what `apply` would refuse is an
 error. An Environment that is not among the manifests is taken from the table.
 
-Exit code: 0 nothing to do, 1 something, 2 an error.
+Exit code: 0 nothing to do, 1 something, 2 an error, or nothing that can be known.
 
 Examples:
   evenkeel plan rails
@@ -73,10 +73,10 @@ pub async fn run(args: &PlanArgs, settings: &Settings) -> Result<Exit, CliError>
         preview(&connection, &manifests, &options, &mut report).await?;
     }
     settings.out.print(&report, |paint| report.table(paint))?;
-    Ok(if report.actions.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Found
+    Ok(match report.actions.is_empty() {
+        true if report.unknown => Exit::Failed,
+        true => Exit::Done,
+        false => Exit::Found,
     })
 }
 

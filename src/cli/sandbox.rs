@@ -138,7 +138,7 @@ fn welcome(address: SocketAddr, region: &str) -> String {
         "listening on http://{address}\n\
          In another terminal:\n\
          \x20 export AWS_ENDPOINT_URL=http://{address}\n\
-         \x20 export AWS_REGION={region}\n\
+         \x20 export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n\
          \x20 export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox\n\
          Ctrl-C ends it, and everything in it.\n"
     )

@@ -33,6 +33,7 @@ pub struct ValidateArgs {
 
 pub fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
     match manifest::load(&args.files) {
+        Ok(manifests) if manifests.is_empty() => Err(empty()),
         Ok(manifests) => {
             let names: Vec<String> = manifests.iter().map(|one| one.object.to_string()).collect();
             let value = json!({ "valid": true, "objects": names, "problems": [] });
@@ -76,6 +77,18 @@ fn listed(problems: &Problems) -> Vec<serde_json::Value> {
 /// Reads manifests; every problem of every file becomes one error.
 pub fn load(files: &[PathBuf]) -> Result<Vec<Manifest>, CliError> {
     manifest::load(files).map_err(|problems| invalid(&problems, "; nothing was done"))
+}
+
+/// The manifests of which there is at least one: a template that came out empty is no success.
+pub fn some(manifests: Vec<Manifest>) -> Result<Vec<Manifest>, CliError> {
+    match manifests.is_empty() {
+        true => Err(empty()),
+        false => Ok(manifests),
+    }
+}
+
+fn empty() -> CliError {
+    CliError::new("the files hold no manifest").help("was a template or a folder left empty?")
 }
 
 fn invalid(problems: &Problems, then: &str) -> CliError {

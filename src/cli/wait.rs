@@ -50,10 +50,18 @@ enum GoalArg {
 pub async fn run(args: &WaitArgs, settings: &Settings) -> Result<Exit, CliError> {
     let name = ReleaseName::parse(&args.name, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
-    let key = connection.find(&name).await?.release_key();
     let goal = match args.goal {
         GoalArg::Ready => Goal::Ready,
         GoalArg::Deleted => Goal::Deleted,
+    };
+    let found = match goal {
+        Goal::Ready => Some(connection.find(&name).await?),
+        // It may be gone by now.
+        Goal::Deleted => connection.find_if_any(&name).await?,
+    };
+    let Some(key) = found.map(|release| release.release_key()) else {
+        settings.out.remark(&format!("release/{name} deleted"))?;
+        return Ok(Exit::Done);
     };
     follow(
         &connection,

@@ -5,7 +5,7 @@ mod list;
 mod queue;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -83,6 +83,8 @@ pub struct Summary {
 pub struct Controller {
     reconciler: Reconciler,
     options: ControllerOptions,
+    /// How each Release stood when that was logged last.
+    standing: Mutex<BTreeMap<ReleaseKey, String>>,
 }
 
 /// How a Release stands after a pass.
@@ -102,6 +104,7 @@ impl Controller {
         Self {
             reconciler,
             options,
+            standing: Mutex::default(),
         }
     }
 
@@ -113,7 +116,13 @@ impl Controller {
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
         let mut queue = Queue::default();
         let mut list = List::new(self.options.namespace.clone(), self.resync());
-        for key in list.read(self.reconciler.store()).await?.into_keys() {
+        let keys = list.read(self.reconciler.store()).await?;
+        if let Some(namespace) = &self.options.namespace
+            && keys.is_empty()
+        {
+            self.reconciler.environment(namespace).await?;
+        }
+        for key in keys.into_keys() {
             queue.add(key, Instant::now());
         }
         let mut summary = Summary::default();
@@ -268,10 +277,32 @@ impl Controller {
                 What::NotDone(format!("{} {step}: {error}", action.resource)),
             );
         }
+        self.log_standing(key, &pass.plan.status);
         let plan = Box::new(pass.plan.clone());
         let failed = pass.failed.is_some();
         self.tell(key, What::Passed { plan, failed });
         Ok(pass)
+    }
+
+    /// One line whenever a Release stands otherwise than after the pass before.
+    fn log_standing(&self, key: &ReleaseKey, status: &ReleaseStatus) {
+        let stalled = find(&status.conditions, ConditionType::Stalled)
+            .filter(|condition| condition.status == ConditionStatus::True);
+        let Some(told) = stalled.or_else(|| find(&status.conditions, ConditionType::Ready)) else {
+            return;
+        };
+        let line = format!("{}: {}", told.reason, told.message);
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if standing.get(key) == Some(&line) {
+            return;
+        }
+        let (reason, message) = (&told.reason, &told.message);
+        if stalled.is_some() {
+            tracing::warn!(release = %key, reason, message, "stalled");
+        } else {
+            tracing::info!(release = %key, reason, message, "stands");
+        }
+        standing.insert(key.clone(), line);
     }
 
     fn tell(&self, key: &ReleaseKey, what: What) {

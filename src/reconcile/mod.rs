@@ -337,7 +337,11 @@ impl Reconciler {
         Ok(read.await?.clone())
     }
 
-    async fn environment(&self, name: &str) -> Result<Environment, ReconcileError> {
+    /// An Environment of the table.
+    ///
+    /// # Errors
+    /// [`ReconcileError::EnvironmentNotFound`], or why it cannot be read.
+    pub async fn environment(&self, name: &str) -> Result<Environment, ReconcileError> {
         let found = self.store.environment(name).await?;
         found.ok_or_else(|| ReconcileError::EnvironmentNotFound(name.to_owned()))
     }

@@ -116,10 +116,21 @@ fn not_compared(plan: &Plan) -> Option<String> {
     if ready.is_some_and(|ready| ready.reason == "Suspended") {
         return Some("the release is suspended, and is not compared meanwhile".to_owned());
     }
-    plan.waiting
+    let environment = plan
+        .waiting
         .iter()
         .find(|one| one.resource == "environment")
-        .map(|one| one.reason.clone())
+        .map(|one| one.reason.clone());
+    environment.or_else(|| held(&plan.status))
+}
+
+/// What keeps a release that was delivered from being compared whole, if so.
+fn held(status: &ReleaseStatus) -> Option<String> {
+    let delivered = status.revision.is_some() && status.revision == status.ready_revision;
+    let stalled = find(&status.conditions, ConditionType::Stalled)
+        .filter(|condition| condition.status == ConditionStatus::True)?;
+    let untold = status.drift.differences.is_empty();
+    (delivered && untold).then(|| format!("{} ({})", stalled.message, stalled.reason))
 }
 
 /// Why something could not be read, if so.

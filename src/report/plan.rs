@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::paint::{Paint, Tone};
 use super::table::{Cell, Table};
 use crate::model::plan::Plan;
+use crate::resource::conditions::{ConditionStatus, ConditionType, find};
 
 /// What the next pass would do, and what it would not do yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -14,6 +15,9 @@ pub struct PlanReport {
     pub actions: Vec<PlannedAction>,
     /// What waits, and for what.
     pub waiting: Vec<PlannedWait>,
+    /// Whether something could not be looked at, as `waiting` tells.
+    #[serde(skip)]
+    pub unknown: bool,
 }
 
 /// One action.
@@ -54,6 +58,8 @@ impl PlanReport {
                 resource: action.resource.clone(),
                 reason: action.reason.clone(),
             }));
+        let ready = find(&plan.status.conditions, ConditionType::Ready);
+        self.unknown |= ready.is_some_and(|it| it.status == ConditionStatus::Unknown);
         self.waiting
             .extend(plan.waiting.iter().map(|waiting| PlannedWait {
                 release: release.clone(),
@@ -65,7 +71,9 @@ impl PlanReport {
     /// For people.
     pub fn table(&self, paint: Paint) -> String {
         let mut text = String::new();
-        if self.actions.is_empty() {
+        if self.actions.is_empty() && self.unknown {
+            text.push_str("Not known: something could not be looked at.\n");
+        } else if self.actions.is_empty() {
             text.push_str("Nothing to do.\n");
         } else {
             let mut table = Table::new(["ACTION", "RESOURCE", "REASON"], paint);

@@ -26,6 +26,14 @@ pub struct Standing {
 
 /// How a release stands. A status of an older generation says nothing of this one.
 pub fn standing(release: &Release) -> Standing {
+    if let Some(since) = release.metadata.deletion_timestamp {
+        return Standing {
+            ready: "False",
+            reason: "Deleting".to_owned(),
+            message: deleting(release, since),
+            tone: Tone::Fair,
+        };
+    }
     let generation = release.metadata.generation;
     let seen = release
         .status
@@ -62,6 +70,19 @@ pub fn standing(release: &Release) -> Standing {
         } else {
             Tone::Fair
         },
+    }
+}
+
+/// That a release is being deleted, and what stands in the way.
+fn deleting(release: &Release, since: Timestamp) -> String {
+    let status = release.status.as_ref();
+    let stalled = status.and_then(|status| {
+        find(&status.conditions, ConditionType::Stalled)
+            .filter(|condition| condition.status == ConditionStatus::True)
+    });
+    match stalled {
+        Some(why) => format!("is being deleted since {since}: {}", why.message),
+        None => format!("is being deleted since {since}"),
     }
 }
 
