@@ -19,6 +19,12 @@ use crate::report::time::{age, short};
 use crate::resource::meta::Release;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel migration list rails
+  evenkeel migration resolve rails/db-migrate --succeeded
+  evenkeel migration retry rails/db-migrate
+  evenkeel migration stop rails/db-migrate")]
 pub struct MigrationArgs {
     #[command(subcommand)]
     what: What,
