@@ -19,6 +19,8 @@ mod help;
 mod hidden;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/readme.rs"]
+mod readme;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/tour.rs"]
