@@ -21,6 +21,8 @@ mod hidden;
 mod plan;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/stories.rs"]
+mod stories;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/tour.rs"]
