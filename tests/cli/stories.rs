@@ -214,3 +214,83 @@ fn a_migration_is_stopped_and_one_that_nobody_saw_end_is_resolved() {
         "one for each time that it was asked for"
     );
 }
+
+#[test]
+fn ci_asks_without_the_right_to_read_the_ledger() {
+    let sandbox = Sandbox::start("rails", &[]);
+    let file = folder("ci-asks").join("rails.yaml");
+    std::fs::write(&file, small()).unwrap();
+    let environment = fixture("rails/environment.yaml");
+    let migrates = |code: u8| {
+        let rule = json!([{
+            "when": {"command": "*db:migrate*"},
+            "then": {"exit": {"after": "5s", "exitCode": code}}}]);
+        sandbox.page("PUT", "/_sandbox/rules", &rule.to_string());
+    };
+    migrates(3);
+    sandbox.expect(0, &["init"]);
+    sandbox.expect(0, &["apply", "-f", path(&environment), "-f", path(&file)]);
+    sandbox.expect(1, &["run", "--once"]);
+
+    // What the README's policy for CI leaves out, above all the ledger.
+    let others = r#"{"deny": ["ec*:*", "events:*", "dynamodb:Scan", "dynamodb:DescribeTable"],
+        "denyKeys": ["ledger#*", "registration#*", "definition#*", "claim#*", "environment",
+            "binding", "meta", "epoch"]}"#;
+    sandbox.page("PUT", "/_sandbox/settings", others);
+    let ci = |code: i32, verb: &[&str]| {
+        let mut args = vec!["-n", "production"];
+        args.extend(verb);
+        sandbox.expect(code, &args)
+    };
+    sandbox.expect(2, &["migration", "list", "production/rails"]);
+    let remark = "the ledger of release production/rails may not be read, so this could not be \
+                  checked beforehand: the controller decides\n";
+    let retry = ci(0, &["retry", "rails"]);
+    let requested = "release/production/rails retry requested\n";
+    assert_eq!(retry.stdout, format!("{remark}{requested}"));
+    let retry = ci(0, &["retry", "rails", "-o", "json"]);
+    assert_eq!(retry.json()["requested"], "Retry");
+    assert_eq!(retry.stderr, remark);
+    for (verb, word) in [
+        (&["retry", "rails/db-migrate"][..], "retry"),
+        (&["stop", "rails/db-migrate"], "stop"),
+        (&["resolve", "rails/db-migrate", "--retry"], "retry"),
+        (
+            &["resolve", "rails/db-migrate", "--succeeded"],
+            "resolution",
+        ),
+    ] {
+        let told = ci(0, &[&["migration"], verb].concat()).stdout;
+        let requested = format!("migration/production/rails/db-migrate {word} requested\n");
+        assert_eq!(told, format!("{remark}{requested}"));
+    }
+    let wrong = ci(2, &["migration", "retry", "rails/dbmigrate"]).stderr;
+    assert!(wrong.contains("its migrations are: db-migrate"), "{wrong}");
+
+    // The other verbs of CI need no more either.
+    ci(0, &["apply", "-f", path(&file), "--source", "0123abc"]);
+    ci(0, &["suspend", "rails"]);
+    ci(0, &["resume", "rails"]);
+    ci(0, &["set", "image", "rails", "app=1f0e8a7"]);
+    ci(0, &["set", "image", "rails", "app=9d3c2f1"]);
+    ci(0, &["get"]);
+    let waited = ci(2, &["wait", "rails", "--timeout", "1s"]).stderr;
+    assert!(waited.contains("is not Ready after 1s"), "{waited}");
+
+    // The controller carries out what makes sense: one more run, and not a failure declared away.
+    sandbox.page(
+        "PUT",
+        "/_sandbox/settings",
+        r#"{"deny": [], "denyKeys": []}"#,
+    );
+    migrates(0);
+    sandbox.expect(0, &["run", "--once"]);
+    let runs = sandbox
+        .expect(0, &["migration", "list", "-o", "json"])
+        .json();
+    let run = &runs["items"][0];
+    assert_eq!(
+        (&run["state"], &run["attempt"], &run["exitCode"]),
+        (&json!("Succeeded"), &json!(2), &json!(0))
+    );
+}
