@@ -19,6 +19,10 @@ mod help;
 mod hidden;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/readme.rs"]
+mod readme;
+#[path = "cli/stories.rs"]
+mod stories;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/tour.rs"]

@@ -17,6 +17,10 @@ use crate::resource::meta::{Release, ReleaseKey};
 use crate::store::{EditOptions, NewTag};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel set image rails app=9d3c2f1
+  evenkeel set image chuoi --from imagedefinitions.json")]
 pub struct SetArgs {
     #[command(subcommand)]
     what: What,

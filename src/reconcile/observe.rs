@@ -115,9 +115,7 @@ impl Look<'_> {
         let reason = match (error.class, error.operation) {
             (ErrorClass::Credentials, _) => return Err(error.into()),
             (ErrorClass::Denied, _) => Some("AccessDenied"),
-            (ErrorClass::NotFound, "DescribeImages" | "BatchGetImage") => {
-                Some("RepositoryNotFound")
-            }
+            (ErrorClass::NotFound, "DescribeImages") => Some("RepositoryNotFound"),
             (ErrorClass::NotFound, _) if error.service == "ecs" => Some("ClusterNotFound"),
             (ErrorClass::Refused, _) => Some("Refused"),
             _ => None,

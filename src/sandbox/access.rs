@@ -1,5 +1,7 @@
 //! Actions denied on request, so that tests see what a missing permission does.
 
+use serde_json::Value;
+
 use super::cx::Cx;
 use super::fault::Fault;
 use super::json::{Object, text};
@@ -18,7 +20,9 @@ pub(super) fn check(
         service
     };
     let action = format!("{prefix}:{operation}");
-    if !cx.settings.deny.iter().any(|glob| glob.matches(&action)) {
+    let denied = cx.settings.deny.iter().any(|glob| glob.matches(&action))
+        || service == "dynamodb" && is_leading_key_denied(cx, input);
+    if !denied {
         return Ok(());
     }
     let message = format!(
@@ -35,6 +39,37 @@ pub(super) fn check(
     } else {
         Fault::client("AccessDeniedException", message)
     })
+}
+
+/// Whether the call names a partition that is denied: in a key, in an item, or in the condition of
+/// a query.
+fn is_leading_key_denied(cx: &Cx<'_>, input: &Object) -> bool {
+    let globs = &cx.settings.deny_keys;
+    let denied = |key: &str| globs.iter().any(|glob| glob.matches(key));
+    !globs.is_empty() && (named(input, &denied) || queried(input).is_some_and(denied))
+}
+
+/// Whether this holds of any `pk` in keys and items, at whatever depth of the call they are.
+fn named(members: &Object, holds: &impl Fn(&str) -> bool) -> bool {
+    members.iter().any(|(name, value)| match value {
+        Value::Object(value) if name == "pk" => text(value, "S").is_some_and(holds),
+        Value::Object(value) => named(value, holds),
+        Value::Array(values) => values
+            .iter()
+            .filter_map(Value::as_object)
+            .any(|value| named(value, holds)),
+        _ => false,
+    })
+}
+
+/// The partition of `pk = :value`.
+fn queried(input: &Object) -> Option<&str> {
+    let condition = text(input, "KeyConditionExpression")?;
+    let words: Vec<&str> = condition.split_whitespace().collect();
+    let is_partition = |three: &&[&str]| three[..2] == ["pk", "="];
+    let placeholder = words.windows(3).find(is_partition)?[2];
+    let values = input.get("ExpressionAttributeValues")?;
+    values.get(placeholder)?.get("S")?.as_str()
 }
 
 /// The ARN that the call is about, as far as its input tells; else `*`.

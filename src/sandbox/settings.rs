@@ -27,6 +27,9 @@ pub struct Settings {
     pub account: String,
     /// Actions that are denied: globs over `ecs:UpdateService`.
     pub deny: Vec<Glob>,
+    /// Partitions of tables that are denied, as a condition on `dynamodb:LeadingKeys` does it:
+    /// globs over the value of an item's `pk`. Scan names no partition and is not denied by this.
+    pub deny_keys: Vec<Glob>,
     /// EventBridge targets that PutTargets and RemoveTargets answer in `FailedEntries`: globs over
     /// the target's id and over its role ARN.
     pub fail_targets: Vec<Glob>,
@@ -40,6 +43,7 @@ impl Default for Settings {
             throttle: false,
             account: ACCOUNT.to_owned(),
             deny: Vec::new(),
+            deny_keys: Vec::new(),
             fail_targets: Vec::new(),
         }
     }

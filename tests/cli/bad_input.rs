@@ -148,7 +148,11 @@ fn an_unknown_release_image_or_migration() {
             &["migration", "retry", "rails/db-migrate"],
             "has not run yet",
         ),
-        (&["delete", "environment", "production"], "production"),
+        (
+            &["delete", "environment", "production"],
+            "Environment production has Releases (production/rails): \
+             delete them first, and wait until they are gone",
+        ),
         (
             &[
                 "apply",

@@ -3,6 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// How long a test waits for a line of a command before it fails.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How a command ended.
 pub struct Ended {
@@ -149,6 +154,28 @@ impl Sandbox {
         ended
     }
 
+    /// Starts a command that is looked at while it runs.
+    pub fn start_command(&self, args: &[&str]) -> Running {
+        let mut child = command(args)
+            .envs(self.environment())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("evenkeel starts");
+        let (told, lines) = channel();
+        let errors = told.clone();
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        // Nobody may listen any more; that ends the threads.
+        std::thread::spawn(move || forward(stdout, &told));
+        std::thread::spawn(move || forward(stderr, &errors));
+        Running {
+            child,
+            lines,
+            said: String::new(),
+        }
+    }
+
     /// The table made and an example applied.
     pub fn apply(&self, example: &str) {
         self.expect(0, &["init"]);
@@ -179,6 +206,61 @@ impl Sandbox {
             .strip_prefix("http://")
             .expect("an HTTP endpoint");
         http(address, method, page, headers, body)
+    }
+}
+
+fn forward(from: impl BufRead, to: &Sender<String>) {
+    for line in from.lines().map_while(Result::ok) {
+        if to.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// A command that goes on while others run; it ends with this value.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+impl Running {
+    /// Reads what it prints up to the first line that holds this.
+    #[track_caller]
+    pub fn until(&mut self, text: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.said += &format!("{line}\n");
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(error) => panic!("no `{text}` ({error}) in\n{}", self.said),
+            }
+        }
+    }
+
+    /// Reads to its end; it must be this exit code. Returns all that it printed, errors included.
+    #[track_caller]
+    pub fn ends(mut self, code: i32) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.said += &format!("{line}\n"),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.said),
+            }
+        }
+        let ended = self.child.wait().expect("it has ended");
+        assert_eq!(ended.code(), Some(code), "{}", self.said);
+        std::mem::take(&mut self.said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

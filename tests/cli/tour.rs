@@ -1,4 +1,4 @@
-//! The commands of the README, in the order in which it tells them.
+//! The verbs in use, from two appliers to a controller that serves metrics.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;

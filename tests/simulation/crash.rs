@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel::sandbox::{CallInfo, Tap, Verdict};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::rails::{applied, key};
 use crate::world::World;
+
+/// A token lives as long as its task can be described, which is an hour after its end.
+const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where the process dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,8 +56,8 @@ impl Tap for Killer {
 struct Account {
     /// Family -> how many revisions it has, ACTIVE or not.
     registrations: BTreeMap<String, usize>,
-    /// Tasks that were ever run by hand, with their overrides.
-    tasks: usize,
+    /// What RunTask was asked, for each time that it started a task.
+    started: Vec<Value>,
     /// Rules with their targets and tags.
     rules: BTreeMap<String, Value>,
     /// Service -> definition it runs.
@@ -78,17 +82,35 @@ fn account(world: &World) -> Account {
     for rule in listed["Rules"].as_array().into_iter().flatten() {
         let name = rule["Name"].as_str().unwrap_or_default();
         let targets = world.aws("events", "ListTargetsByRule", json!({"Rule": name}));
-        rules.insert(name.to_owned(), json!([rule, targets["Targets"]]));
+        let tags = json!({"ResourceARN": rule["Arn"]});
+        let tags = world.aws("events", "ListTagsForResource", tags);
+        let whole = json!([rule, targets["Targets"], tags["Tags"]]);
+        rules.insert(name.to_owned(), whole);
     }
     let services = ["app", "shoryuken"]
         .map(|name| (name.to_owned(), world.runs("rails-production", name)))
         .into();
     Account {
         registrations,
-        tasks: world.tasks_of("rails-production", "rails-oneoff").len(),
+        started: started(world),
         rules,
         services,
     }
+}
+
+/// The RunTask calls that started a task: ECS forgets a task an hour after its end, and answers a
+/// call that is repeated under its token with the task that it started before.
+fn started(world: &World) -> Vec<Value> {
+    let mut tokens: BTreeMap<String, Timestamp> = BTreeMap::new();
+    let mut started = Vec::new();
+    for call in world.done("ecs.RunTask") {
+        let before = tokens.insert(call.input["clientToken"].to_string(), call.at);
+        let repeated = before.is_some_and(|at| call.at.duration_since(at) < TOKEN_LIFE);
+        if !repeated || call.input["clientToken"].is_null() {
+            started.push(call.input);
+        }
+    }
+    started
 }
 
 /// Runs the controller with a death at one call; false once there is no such call any more.
@@ -120,7 +142,9 @@ async fn die_at_every(remainder: u64, of: u64) {
     let writes: Vec<bool> = calls(&world);
     let installation = world.store.installation().await.expect("reads");
     let expected = account(&world);
-    assert_eq!(expected.tasks, 1);
+    assert_eq!(expected.started.len(), 1, "{:?}", expected.started);
+    let tagged = format!("{:?}", expected.rules);
+    assert!(tagged.contains(&installation), "{tagged}");
     assert!(writes.len() > 150, "only {} calls to die at", writes.len());
 
     for (at, write) in (0..).zip(&writes).filter(|(at, _)| at % of == remainder) {
@@ -137,6 +161,7 @@ async fn die_at_every(remainder: u64, of: u64) {
             let summary = summary.unwrap_or_else(|error| panic!("{moment:?} {at}: {error}"));
             assert_eq!(summary.ready, [key()], "{moment:?} call {at}: {summary:?}");
             let mine = world.store.installation().await.expect("reads");
+            // Each table is an installation of its own, and its rules are tagged with it.
             let found = format!("{:?}", account(&world)).replace(&mine, &installation);
             assert_eq!(found, format!("{expected:?}"), "{moment:?} call {at}");
             if *write {

@@ -101,7 +101,7 @@ async fn its_own_pages_change_rules_settings_and_time() {
         settings,
         json!({
             "readDelay": "2s", "hideStopped": false, "throttle": true, "account": ACCOUNT,
-            "deny": ["ecs:*"], "failTargets": [],
+            "deny": ["ecs:*"], "denyKeys": [], "failTargets": [],
         })
     );
     let before = server.sandbox.now();

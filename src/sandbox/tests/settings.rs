@@ -1,3 +1,7 @@
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -27,6 +31,56 @@ async fn denied_actions_answer_with_awss_sentence() {
     // Somebody else may.
     let input = json!({"Name": "nightly", "ScheduleExpression": "rate(1 day)"});
     sandbox.call("events", REGION, "PutRule", input).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn denied_partitions_are_denied_in_every_call_that_names_them() {
+    let sandbox = sandbox();
+    let table = json!({
+        "TableName": "things", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"}],
+        "KeySchema": [
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"}]});
+    sandbox
+        .call("dynamodb", REGION, "CreateTable", table)
+        .unwrap();
+    sandbox.update_settings(|settings| settings.deny_keys = vec!["ledger#*".parse().unwrap()]);
+    let client = client!(aws_sdk_dynamodb, sandbox);
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    for (pk, allowed) in [("ledger#a", false), ("spec#a", true)] {
+        let key = HashMap::from([
+            ("pk".to_owned(), text(pk)),
+            ("sk".to_owned(), text("ledger#a")),
+        ]);
+        let get = client
+            .get_item()
+            .table_name("things")
+            .set_key(Some(key.clone()));
+        assert_eq!(get.send().await.is_ok(), allowed, "GetItem {pk}");
+        let put = Put::builder()
+            .table_name("things")
+            .set_item(Some(key))
+            .build()
+            .unwrap();
+        let write = client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(put).build());
+        assert_eq!(
+            write.send().await.is_ok(),
+            allowed,
+            "TransactWriteItems {pk}"
+        );
+        let query = client
+            .query()
+            .table_name("things")
+            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":sk", text("ledger#"));
+        assert_eq!(query.send().await.is_ok(), allowed, "Query {pk}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
