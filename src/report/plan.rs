@@ -59,7 +59,9 @@ impl PlanReport {
                 reason: action.reason.clone(),
             }));
         let ready = find(&plan.status.conditions, ConditionType::Ready);
-        self.unknown |= ready.is_some_and(|it| it.status == ConditionStatus::Unknown);
+        // What ails the Environment (a read that is denied, another account) hides everything.
+        self.unknown |= ready.is_some_and(|it| it.status == ConditionStatus::Unknown)
+            || plan.waiting.iter().any(|it| it.resource == "environment");
         self.waiting
             .extend(plan.waiting.iter().map(|waiting| PlannedWait {
                 release: release.clone(),

@@ -9,7 +9,7 @@ fn deny(sandbox: &Sandbox, actions: &str) {
 
 #[test]
 fn a_denied_read_is_no_clean_plan() {
-    let sandbox = Sandbox::start("rails", &["--speed", "200"]);
+    let sandbox = Sandbox::start("rails", &[]);
     sandbox.apply("rails");
     sandbox.expect(0, &["run", "--once"]);
     sandbox.expect(0, &["plan", "rails"]);
@@ -57,7 +57,7 @@ fn releases_without_environment_are_listed_and_no_namespace_is_no_success() {
 
 #[test]
 fn what_is_being_deleted_is_neither_ready_nor_missed() {
-    let sandbox = Sandbox::start("rails", &["--speed", "200"]);
+    let sandbox = Sandbox::start("rails", &[]);
     sandbox.apply("rails");
     sandbox.expect(0, &["run", "--once"]);
     sandbox.expect(0, &["delete", "rails"]);
