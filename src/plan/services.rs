@@ -113,6 +113,32 @@ pub fn not_found(draft: &mut Draft<'_>, name: &str) {
     draft.stall(&format!("service/{name}"), "ServiceNotFound", message);
 }
 
+/// A service with all that is known of what it shall run.
+struct Case<'a> {
+    service: &'a Service,
+    /// `service/app`.
+    resource: String,
+    revision: &'a Revision,
+    target: &'a PartTarget,
+    /// Task definition ARN of the target.
+    arn: String,
+    /// As observed.
+    found: &'a observed::Service,
+    /// The newest rollout that was asked for.
+    rollout: Option<&'a Rollout>,
+    gate: Gate,
+    /// A service that has to move before it.
+    blocked: Option<&'a String>,
+}
+
+impl Case<'_> {
+    /// Whether what it was brought to before is put right, and nothing new is rolled out.
+    fn is_correction(&self) -> bool {
+        self.revision.outcome == RevisionOutcome::Ready
+    }
+}
+
+/// Judges one service, and moves it where it may; a rollout that failed is left in `rejected`.
 fn one(
     draft: &mut Draft<'_>,
     revision: &Revision,
@@ -132,111 +158,144 @@ fn one(
     let Some(target) = revision.parts.get(&resource) else {
         return status;
     };
+    let Some(arn) = registered(draft, &resource, target, found, gate, &mut status) else {
+        return status;
+    };
+    status.task_definition = Some(arn.clone());
+    let case = Case {
+        service,
+        resource,
+        revision,
+        target,
+        arn,
+        found,
+        rollout: draft.input.observed.ledger.rollouts.get(&service.name),
+        gate,
+        blocked,
+    };
+    let standing = judge(Question {
+        service: found,
+        target: &case.arn,
+        rollout: case.rollout,
+        revision: revision.number,
+        timeout: service.timeout,
+        now: draft.input.now,
+    });
+    if case.is_correction() {
+        still_drifted(draft, &case, &standing);
+    }
+    match standing {
+        Standing::Away | Standing::Superseded => away(draft, &case, &standing, &mut status),
+        standing => {
+            if let Some(why) = stands(draft, &case, standing, &mut status) {
+                rejected.get_or_insert(why);
+            }
+        }
+    }
+    status
+}
+
+/// The definition to run, once it is registered.
+fn registered(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    target: &PartTarget,
+    found: &observed::Service,
+    gate: Gate,
+    status: &mut ServiceStatus,
+) -> Option<String> {
     let registered = match gate {
         Gate::Rejected | Gate::Held => base::registered(draft, target),
-        Gate::Open | Gate::Migrations => base::ensure(draft, &resource, target),
+        Gate::Open | Gate::Migrations => base::ensure(draft, resource, target),
     };
-    let arn = match registered {
-        Registered::Active(arn) => arn,
-        Registered::Pending if gate.only_follows() => return status,
+    match registered {
+        Registered::Active(arn) => return Some(arn),
+        Registered::Pending if gate.only_follows() => {}
         Registered::Pending => {
             let message = format!(
                 "{resource} runs {} and waits for its new task definition to be registered",
                 short(&found.task_definition)
             );
-            draft.progress(&resource, "Progressing", message.clone());
+            draft.progress(resource, "Progressing", message.clone());
             status.message = Some(message);
-            return status;
         }
         Registered::Doubt(why) => {
-            draft.doubt(&resource, format!("{resource}: {why}"));
+            draft.doubt(resource, format!("{resource}: {why}"));
             status.state = PartState::Unknown;
-            return status;
         }
-    };
-    status.task_definition = Some(arn.clone());
-    let rollout = draft.input.observed.ledger.rollouts.get(&service.name);
-    let question = Question {
-        service: found,
-        target: &arn,
-        rollout,
-        revision: revision.number,
-        timeout: service.timeout,
-        now: draft.input.now,
-    };
-    let standing = judge(question);
-    if revision.outcome == RevisionOutcome::Ready {
-        still_drifted(draft, &resource, target, found, &arn, &standing);
     }
+    None
+}
+
+/// Tells of a service that is where it shall be, on its way, or in somebody else's hands. A
+/// rollout that failed is returned.
+fn stands(
+    draft: &mut Draft<'_>,
+    case: &Case<'_>,
+    standing: Standing,
+    status: &mut ServiceStatus,
+) -> Option<Explanation> {
+    let Case {
+        resource,
+        found,
+        arn,
+        ..
+    } = case;
     match standing {
         Standing::Done(deployment) => {
-            succeeded(
-                draft,
-                &service.name,
-                revision.number,
-                rollout,
-                &arn,
-                deployment.as_ref(),
-            );
+            succeeded(draft, case, deployment.as_ref());
             status.state = PartState::Done;
             status.deployment_id = deployment;
         }
         Standing::Underway(message) => {
-            saw(draft, found, rollout, &arn);
+            saw(draft, found, case.rollout, arn);
             status.state = PartState::Progressing;
             status.deployment_id = found.primary().map(|primary| primary.id.clone());
             status.desired_count = Some(found.desired_count);
             status.running_count = found.primary().map(|primary| primary.running_count);
-            draft.progress(&resource, "RollingOut", format!("{resource}: {message}"));
+            draft.progress(resource, "RollingOut", format!("{resource}: {message}"));
             status.message = Some(message);
         }
         Standing::Failed(message) => {
+            failed(draft, case.revision, case.rollout, arn, &message);
             let told = format!("{resource}: {message}");
-            failed(draft, revision, rollout, &arn, &message);
             status.state = PartState::Failed;
             status.message = Some(message);
-            rejected.get_or_insert(Explanation {
+            return Some(Explanation {
                 reason: "RolloutFailed".to_owned(),
                 message: told,
             });
         }
-        // What somebody else does meanwhile is no business of a release that moves nothing.
-        Standing::Foreign(message, _) if gate.only_follows() => status.message = Some(message),
-        Standing::Foreign(message, true) => {
-            let limit = service.timeout;
-            let told = format!(
-                "{resource}: {message} for longer than {limit:#}: end or stop it, the release goes on then"
-            );
+        Standing::Foreign(message, overdue) => {
+            foreign(draft, case, &message, overdue);
             status.message = Some(message);
-            draft.stall(&resource, "ForeignDeployment", told);
-        }
-        Standing::Foreign(message, false) => {
-            status.message = Some(message.clone());
-            draft.progress(
-                &resource,
-                "ForeignDeployment",
-                format!("{resource}: {message}; waiting until it ends"),
-            );
         }
         Standing::Doubt(message) => {
             status.state = PartState::Unknown;
-            draft.doubt(&resource, format!("{resource}: {message}"));
+            draft.doubt(resource, format!("{resource}: {message}"));
         }
-        standing @ (Standing::Away | Standing::Superseded) => {
-            let rollout = rollout
-                .cloned()
-                .map(|rollout| superseded(draft, rollout, &standing, &arn));
-            let move_to = Move {
-                revision,
-                target,
-                found,
-                arn: &arn,
-                rollout: rollout.as_ref(),
-            };
-            away(draft, service, gate, blocked, &move_to, &mut status);
-        }
+        // Nothing of it stands anywhere: it has to be moved.
+        Standing::Away | Standing::Superseded => {}
     }
-    status
+    None
+}
+
+/// Somebody else's deployment is waited for, and a person is asked once it takes too long.
+fn foreign(draft: &mut Draft<'_>, case: &Case<'_>, message: &str, overdue: bool) {
+    // What somebody else does meanwhile is no business of a release that moves nothing.
+    if case.gate.only_follows() {
+        return;
+    }
+    let (resource, limit) = (&case.resource, case.service.timeout);
+    if overdue {
+        let told = format!(
+            "{resource}: {message} for longer than {limit:#}: end or stop it, the release goes on then"
+        );
+        draft.stall(resource, "ForeignDeployment", told);
+    } else {
+        let told = format!("{resource}: {message}; waiting until it ends");
+        draft.progress(resource, "ForeignDeployment", told);
+    }
 }
 
 /// The service as observed, if it is one that can be rolled out.
@@ -297,96 +356,92 @@ fn refusal(found: &observed::Service) -> Option<(&'static str, String)> {
     }
 }
 
-/// Everything that moving a service needs.
-struct Move<'a> {
-    revision: &'a Revision,
-    target: &'a PartTarget,
-    found: &'a observed::Service,
-    arn: &'a str,
-    rollout: Option<&'a Rollout>,
-}
-
-/// The service runs something else and nothing goes on.
-fn away(
-    draft: &mut Draft<'_>,
-    service: &Service,
-    gate: Gate,
-    blocked: Option<&String>,
-    to: &Move<'_>,
-    status: &mut ServiceStatus,
-) {
-    let resource = format!("service/{}", service.name);
-    let from = short(&to.found.task_definition);
-    if gate.only_follows() {
-        status.message = Some(match gate {
-            Gate::Rejected => format!(
-                "stays on {from}: revision {} was rejected",
-                to.revision.number
-            ),
-            _ => format!("stays on {from} while the release is stalled"),
-        });
-        return;
-    }
-    let correction = to.revision.outcome == RevisionOutcome::Ready;
+/// The service runs something else and nothing goes on: it is moved, where nothing keeps it.
+fn away(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing, status: &mut ServiceStatus) {
+    let rollout = case
+        .rollout
+        .cloned()
+        .map(|rollout| superseded(draft, rollout, standing, &case.arn));
     // It is pointed there already, and a person asked for another try.
-    let force = to.found.task_definition == to.arn;
-    if correction && !force {
-        note_drift(draft, &resource, to.target, to.found, to.arn);
+    let force = case.found.task_definition == case.arn;
+    if case.is_correction() && !case.gate.only_follows() && !force {
+        note_drift(draft, case);
     }
-    if gate == Gate::Migrations {
-        let message = format!("{resource} stays on {from} until every migration has succeeded");
-        draft.wait(&resource, message.clone());
+    if let Some(message) = kept(draft, case) {
         status.message = Some(message);
         return;
     }
-    if let Some(name) = blocked {
-        let message = format!("{resource} stays on {from} until service/{name} has moved");
-        draft.wait(&resource, message.clone());
-        status.message = Some(message);
-        return;
-    }
-    let actual = &to.found.task_definition;
-    if correction
-        && let Err(left) = drift::may_correct(draft, &resource, |draft| other_writer(draft, actual))
+    let actual = &case.found.task_definition;
+    if case.is_correction()
+        && let Err(left) =
+            drift::may_correct(draft, &case.resource, |draft| other_writer(draft, actual))
     {
         status.state = left.state;
         status.message = left.message;
         return;
     }
-    let rollout = Rollout {
-        version: to.rollout.map_or(0, |rollout| rollout.version),
-        service: service.name.clone(),
-        revision: to.revision.number,
-        target: to.arn.to_owned(),
+    let from = short(actual);
+    let reason = match (force, case.is_correction()) {
+        (true, _) => format!("another try of {from}"),
+        (false, true) => format!("it was moved to {from}: back to {}", short(&case.arn)),
+        (false, false) => format!("{from} -> {}", short(&case.arn)),
+    };
+    let resource = &case.resource;
+    status.state = PartState::Progressing;
+    status.message = Some(reason.clone());
+    draft.progress(resource, "RollingOut", format!("{resource}: {reason}"));
+    let step = Step::UpdateService {
+        rollout: Box::new(request(draft, case, rollout.as_ref(), force)),
+        cluster: draft.input.desired.environment.cluster.clone(),
+        service: case.service.name.clone(),
+        task_definition: case.arn.clone(),
+        force,
+    };
+    draft.act(resource, reason, step);
+}
+
+/// What keeps a service where it is, if so.
+fn kept(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
+    let resource = &case.resource;
+    let from = short(&case.found.task_definition);
+    let message = match (case.gate, case.blocked) {
+        (Gate::Rejected, _) => {
+            let number = case.revision.number;
+            return Some(format!("stays on {from}: revision {number} was rejected"));
+        }
+        (Gate::Held, _) => return Some(format!("stays on {from} while the release is stalled")),
+        (Gate::Migrations, _) => {
+            format!("{resource} stays on {from} until every migration has succeeded")
+        }
+        (Gate::Open, Some(name)) => {
+            format!("{resource} stays on {from} until service/{name} has moved")
+        }
+        (Gate::Open, None) => return None,
+    };
+    draft.wait(resource, message.clone());
+    Some(message)
+}
+
+/// What is written down before the service is moved.
+fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: bool) -> Rollout {
+    Rollout {
+        version: before.map_or(0, |rollout| rollout.version),
+        service: case.service.name.clone(),
+        revision: case.revision.number,
+        target: case.arn.clone(),
         previous: match force {
-            true => to.rollout.and_then(|rollout| rollout.previous.clone()),
-            false => Some(to.found.task_definition.clone()),
+            true => before.and_then(|rollout| rollout.previous.clone()),
+            false => Some(case.found.task_definition.clone()),
         },
-        correction,
+        correction: case.is_correction(),
         forced: force,
         requested_at: draft.input.now,
-        seen: seen(to.found),
+        seen: seen(case.found),
         deployment_id: None,
         state: RolloutState::Requested,
         message: None,
         finished_at: None,
-    };
-    let reason = match (force, correction) {
-        (true, _) => format!("another try of {from}"),
-        (false, true) => format!("it was moved to {from}: back to {}", short(to.arn)),
-        (false, false) => format!("{from} -> {}", short(to.arn)),
-    };
-    status.state = PartState::Progressing;
-    status.message = Some(reason.clone());
-    draft.progress(&resource, "RollingOut", format!("{resource}: {reason}"));
-    let step = Step::UpdateService {
-        rollout: Box::new(rollout),
-        cluster: draft.input.desired.environment.cluster.clone(),
-        service: service.name.clone(),
-        task_definition: to.arn.to_owned(),
-        force,
-    };
-    draft.act(resource, reason, step);
+    }
 }
 
 /// Deployments and records that tell nothing about the next rollout.
@@ -407,31 +462,25 @@ fn seen(service: &observed::Service) -> Vec<String> {
 }
 
 /// A difference stands until the service is back, whatever goes on.
-fn still_drifted(
-    draft: &mut Draft<'_>,
-    resource: &str,
-    target: &PartTarget,
-    found: &observed::Service,
-    arn: &str,
-    standing: &Standing,
-) {
+fn still_drifted(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing) {
     match standing {
-        Standing::Underway(_) => drift::being_corrected(draft, resource),
-        Standing::Failed(_) | Standing::Foreign(..) if found.task_definition != arn => {
-            note_drift(draft, resource, target, found, arn);
+        Standing::Underway(_) => drift::being_corrected(draft, &case.resource),
+        Standing::Failed(_) | Standing::Foreign(..) if case.found.task_definition != case.arn => {
+            note_drift(draft, case);
         }
         _ => {}
     }
 }
 
 /// Tells in which fields the service's definition differs from the revision's.
-fn note_drift(
-    draft: &mut Draft<'_>,
-    resource: &str,
-    target: &PartTarget,
-    found: &observed::Service,
-    arn: &str,
-) {
+fn note_drift(draft: &mut Draft<'_>, case: &Case<'_>) {
+    let Case {
+        resource,
+        target,
+        found,
+        arn,
+        ..
+    } = case;
     let desired = draft.contents.get(&target.definition).cloned();
     let actual = draft.input.observed.definitions.get(&found.task_definition);
     let mut fields: Vec<(String, String, String)> = match (desired, actual.and_then(Known::present))

@@ -120,6 +120,21 @@ fn missing_credentials_and_a_missing_region() {
     );
 }
 
+/// The SDK would tell the request with it, and so what is written.
+#[test]
+fn an_endpoint_that_is_none_is_told_alone() {
+    let environment = [
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ENDPOINT_URL", "notaurl"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+    ];
+    let told = run_with(&["get"], &environment);
+    assert_eq!(told.code, Some(2), "{}", told.shown());
+    assert!(told.stderr.contains("AWS_ENDPOINT_URL"), "{}", told.shown());
+    assert!(!told.stderr.contains("Request"), "{}", told.shown());
+}
+
 #[test]
 fn an_unknown_release_image_or_migration() {
     let sandbox = Sandbox::start("rails", &[]);

@@ -322,6 +322,14 @@ fn links<'a>(
     })
 }
 
+/// The SDK's text on an endpoint that it cannot use ends with the whole request, body included.
+fn without_request(text: &str) -> String {
+    match text.split_once(" to request `Request {") {
+        Some((before, _)) => format!("{before}; look at AWS_ENDPOINT_URL"),
+        None => text.to_owned(),
+    }
+}
+
 /// The causes in one line, without the SDK's words that say nothing.
 fn chain(error: &(dyn Error + 'static)) -> String {
     const EMPTY: [&str; 8] = [
@@ -336,7 +344,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     ];
     let mut parts: Vec<String> = Vec::new();
     for link in links(error) {
-        let text = link.to_string();
+        let text = without_request(&link.to_string());
         let seen = parts.iter().any(|part| part.contains(&text));
         if !seen && !EMPTY.contains(&text.as_str()) && !text.is_empty() {
             parts.push(text);

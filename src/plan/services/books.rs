@@ -1,5 +1,6 @@
 //! What is written down of a rollout, each thing once.
 
+use super::Case;
 use crate::model::ledger::{Revision, Rollout, RolloutState};
 use crate::model::observed;
 use crate::model::plan::Step;
@@ -37,17 +38,18 @@ pub(super) fn saw(
 
 /// Notes that ECS says it succeeded, once; also where somebody else brought the service there, so
 /// that a settled service needs no second look.
-pub(super) fn succeeded(
-    draft: &mut Draft<'_>,
-    service: &str,
-    revision: u64,
-    rollout: Option<&Rollout>,
-    arn: &str,
-    deployment: Option<&String>,
-) {
+pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Option<&String>) {
+    let Case {
+        service,
+        revision,
+        rollout,
+        arn,
+        ..
+    } = case;
+    let (service, revision) = (service.name.as_str(), revision.number);
     let noted = rollout.is_some_and(|rollout| {
         rollout.state == RolloutState::Succeeded
-            && rollout.target == arn
+            && rollout.target == *arn
             && rollout.deployment_id.as_ref() == deployment
     });
     if noted {
