@@ -34,7 +34,7 @@ pub use revision::newest as newest_revision;
 use draft::Draft;
 
 use crate::model::known::Known;
-use crate::model::ledger::{Explanation, Revision, RevisionOutcome};
+use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome};
 use crate::model::plan::{Plan, Step};
 use crate::resource::status::{PartState, ServiceStatus};
 
@@ -106,8 +106,13 @@ fn decide(draft: &mut Draft<'_>) {
         return held(draft, &revision);
     }
 
+    deliver(draft, &revision, &runs);
+}
+
+/// Brings what a revision declares, or puts right what it brought before.
+fn deliver(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
     // 3. Migrations, each to exit code 0, before any service moves.
-    let migrated = migrations::run(draft, &revision, &runs);
+    let migrated = migrations::run(draft, revision, runs);
     let gate = if migrated {
         services::Gate::Open
     } else {
@@ -118,28 +123,28 @@ fn decide(draft: &mut Draft<'_>) {
     draft.compared = true;
     // What was delivered before is put right whatever fails beside it.
     let delivered = revision.outcome == RevisionOutcome::Ready;
-    let rolled = match services::roll(draft, &revision, gate) {
+    let rolled = match services::roll(draft, revision, gate) {
         Ok(rolled) => rolled,
         Err(why) if delivered => {
             stall_rejected(draft, &why);
             false
         }
-        Err(why) => return reject(draft, &revision, &why),
+        Err(why) => return reject(draft, revision, &why),
     };
 
     // 5. Schedules, then those that are no longer declared.
     let open = migrated && (delivered || rolled && draft.stalled.is_empty());
-    let scheduled = schedules::write(draft, &revision, open);
+    let scheduled = schedules::write(draft, revision, open);
     let pruned = if open && scheduled {
-        schedules::prune(draft, &revision)
+        schedules::prune(draft, revision)
     } else {
         false
     };
 
     // 6. Ready.
-    images::drift(draft, &revision);
+    images::drift(draft, revision);
     if rolled && migrated && scheduled && pruned && !draft.is_held() {
-        settle(draft, &revision);
+        settle(draft, revision);
     }
 }
 

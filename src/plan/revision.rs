@@ -109,32 +109,13 @@ fn target(
         return None;
     }
     // Containers are checked even while images are missing, so that both are told at once.
-    let resolved: BTreeMap<String, String> = part
-        .images
-        .iter()
-        .map(|(container, image)| {
-            let image = images.and_then(|images| images.get(image));
-            (
-                container.clone(),
-                image.map(|image| image.image.clone()).unwrap_or_default(),
-            )
-        })
-        .collect();
+    let resolved = resolved(part, images);
     let built = match (taskdef::build(&content, &resolved), by_hand) {
         (Ok(built), _) => built,
         (Err(_), Some(recorded)) => return frozen(draft, part, recorded),
         (Err(missing), None) => {
-            draft.stall(
-                &part.resource(),
-                "ContainerNotFound",
-                format!(
-                    "{}: {} has no container {}; it has {}",
-                    part.resource(),
-                    arn.as_deref().map_or(family.as_str(), short),
-                    missing.missing.join(", "),
-                    missing.present.join(", ")
-                ),
-            );
+            let name = arn.as_deref().map_or(family.as_str(), short);
+            container_not_found(draft, part, name, &missing);
             return None;
         }
     };
@@ -144,30 +125,20 @@ fn target(
         taskdef::image(&content, container) == Some(image.as_str())
     };
     let as_it_is = as_it_stands && resolved.iter().all(is_right);
-    // Neither who repairs by hand what a rejected revision left, nor what that one had moved
-    // already, asks for another try of it.
-    let outcome = current(draft).map(|it| it.outcome);
-    let is_rejected = outcome == Some(RevisionOutcome::Rejected);
-    let is_ours = arn.as_ref().is_some_and(|arn| base::is_ours(draft, arn));
-    if let Some(recorded) = by_hand.filter(|_| is_rejected && (is_ours || !as_it_is)) {
-        return frozen(draft, part, recorded);
-    }
-    // Other images than the declared ones are drift, whatever else was changed with them. Where
-    // that is put right, the rest stays as it was made by hand.
-    let delivered = outcome == Some(RevisionOutcome::Ready);
-    if let Some(recorded) =
-        by_hand.filter(|it| delivered && !as_it_is && it.structure != built.structure)
-    {
-        let resource = part.resource();
-        if !drift::would_correct(draft, &resource) {
-            return frozen(draft, part, recorded);
-        }
-        for (container, image) in &resolved {
-            let actual = taskdef::image(&content, container).unwrap_or_default();
-            if actual != image {
-                let field = format!("taskDefinition.containerDefinitions[{container}].image");
-                drift::corrects(draft, &resource, &field, image, actual);
+    if let Some(recorded) = by_hand {
+        let is_ours = arn.as_ref().is_some_and(|arn| base::is_ours(draft, arn));
+        let moved = recorded.structure != built.structure;
+        let is_base = match current(draft).map(|it| it.outcome) {
+            // Neither who repairs by hand what a rejected revision left, nor what that one had
+            // moved already, asks for another try of it.
+            Some(RevisionOutcome::Rejected) => as_it_is && !is_ours,
+            Some(RevisionOutcome::Ready) if moved && !as_it_is => {
+                puts_right(draft, part, &content, &resolved)
             }
+            _ => true,
+        };
+        if !is_base {
+            return frozen(draft, part, recorded);
         }
     }
     draft
@@ -182,6 +153,58 @@ fn target(
         roles,
         healthy: None,
     })
+}
+
+/// Container -> image reference; empty where the image is not resolved yet.
+fn resolved(
+    part: &Part<'_>,
+    images: Option<&BTreeMap<String, ResolvedImage>>,
+) -> BTreeMap<String, String> {
+    let reference = |image: &String| {
+        let image = images.and_then(|images| images.get(image));
+        image.map(|image| image.image.clone()).unwrap_or_default()
+    };
+    part.images
+        .iter()
+        .map(|(container, image)| (container.clone(), reference(image)))
+        .collect()
+}
+
+fn container_not_found(
+    draft: &mut Draft<'_>,
+    part: &Part<'_>,
+    base: &str,
+    missing: &taskdef::MissingContainers,
+) {
+    let resource = part.resource();
+    let message = format!(
+        "{resource}: {base} has no container {}; it has {}",
+        missing.missing.join(", "),
+        missing.present.join(", ")
+    );
+    draft.stall(&resource, "ContainerNotFound", message);
+}
+
+/// Other images than the declared ones are drift, whatever else was changed by hand with them.
+/// True where that is put right now, which is told; the rest stays as it was made by hand then.
+fn puts_right(
+    draft: &mut Draft<'_>,
+    part: &Part<'_>,
+    content: &Value,
+    resolved: &BTreeMap<String, String>,
+) -> bool {
+    let resource = part.resource();
+    if !drift::would_correct(draft, &resource) {
+        return false;
+    }
+    for (container, image) in resolved {
+        let actual = taskdef::image(content, container).unwrap_or_default();
+        if actual != image {
+            let field = format!("taskDefinition.containerDefinitions[{container}].image");
+            drift::corrects(draft, &resource, &field, image, actual);
+        }
+    }
+    true
 }
 
 /// What was recorded, as long as the Environment still allows it.

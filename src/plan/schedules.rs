@@ -16,7 +16,7 @@ use super::rollout::short;
 use super::target::{self, Place};
 use crate::model::desired::Schedule;
 use crate::model::known::Known;
-use crate::model::ledger::{Revision, RevisionOutcome};
+use crate::model::ledger::{PartTarget, Revision, RevisionOutcome};
 use crate::model::observed::Rule;
 use crate::model::plan::Step;
 use crate::resource::meta::ReleaseKey;
@@ -83,28 +83,13 @@ fn one(
     let Some(part) = revision.parts.get(&resource) else {
         return status;
     };
-    let arn = match base::ensure(draft, &resource, part) {
-        Registered::Active(arn) => arn,
-        Registered::Pending => {
-            draft.progress(
-                &resource,
-                "Progressing",
-                format!("{resource} waits for its task definition to be registered"),
-            );
-            return status;
-        }
-        Registered::Doubt(why) => {
-            draft.doubt(&resource, format!("{resource}: {why}"));
-            status.state = PartState::Unknown;
-            return status;
-        }
+    let Some(arn) = registered(draft, &resource, part, &mut status) else {
+        return status;
     };
     status.task_definition = Some(arn.clone());
     let Some(cluster) = cluster_arn(draft) else {
-        draft.doubt(
-            &resource,
-            format!("{resource}: the cluster's ARN is not known"),
-        );
+        let message = format!("{resource}: the cluster's ARN is not known");
+        draft.doubt(&resource, message);
         return status;
     };
     let place = Place {
@@ -118,15 +103,9 @@ fn one(
     }
     let correction = revision.outcome == RevisionOutcome::Ready;
     if correction {
-        for (field, desired, actual) in &change.fields {
-            drift::differs(
-                draft,
-                &resource,
-                field,
-                desired.clone(),
-                actual.clone(),
-                DifferenceAction::Pending,
-            );
+        for (field, desired, actual) in change.fields.clone() {
+            let action = DifferenceAction::Pending;
+            drift::differs(draft, &resource, &field, desired, actual, action);
         }
     }
     if !open {
@@ -143,6 +122,27 @@ fn one(
     status.state = PartState::Progressing;
     carry_out(draft, &resource, schedule, change, correction);
     status
+}
+
+/// The definition to run, once it is registered.
+fn registered(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    target: &PartTarget,
+    status: &mut ScheduleStatus,
+) -> Option<String> {
+    match base::ensure(draft, resource, target) {
+        Registered::Active(arn) => return Some(arn),
+        Registered::Pending => {
+            let message = format!("{resource} waits for its task definition to be registered");
+            draft.progress(resource, "Progressing", message);
+        }
+        Registered::Doubt(why) => {
+            draft.doubt(resource, format!("{resource}: {why}"));
+            status.state = PartState::Unknown;
+        }
+    }
+    None
 }
 
 /// The rule as observed, if it may be written. `Some(None)`: it is not there yet.
