@@ -77,6 +77,7 @@ pub fn desired(
     Ok(Desired {
         key: release.release_key(),
         uid: release.metadata.uid.clone().unwrap_or_default(),
+        created_at: release.metadata.creation_timestamp,
         generation: release.metadata.generation.unwrap_or_default(),
         applier: provenance.applier,
         source: provenance.source,

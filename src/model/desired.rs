@@ -19,6 +19,8 @@ pub struct Desired {
     pub key: ReleaseKey,
     /// Identity of the object.
     pub uid: String,
+    /// When the object was made; one that only stands in a file is not yet.
+    pub created_at: Option<Timestamp>,
     /// Generation of the spec.
     pub generation: u64,
     /// Who applied it.

@@ -49,7 +49,12 @@ fn deregister(
     let by_declared = run_by_services(draft, declared);
     let by_others = run_by_services(draft, |name| !declared(name));
     for registration in draft.input.observed.ledger.registrations.values() {
-        let ours = registration.releases.contains(&desired.key)
+        // A Release of this name that was orphaned left what it registered to what runs it.
+        let own = desired
+            .created_at
+            .is_some_and(|created| registration.intended_at >= created);
+        let ours = own
+            && registration.releases.contains(&desired.key)
             && !needed.contains(&registration.definition)
             && !registration.deregistered;
         let Some(arn) = registration.arn.as_ref().filter(|_| ours) else {

@@ -383,6 +383,12 @@ async fn a_rollout_under_way_is_taken_up_again_after_a_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_made_anew_leaves_what_the_one_before_it_left_running() {
+    for orphan in [false, true] {
+        left_running(orphan).await;
+    }
+}
+
+async fn left_running(orphan: bool) {
     let world = shop(Breaker::Off).await;
     // Two services of one family, each with its own shape.
     let shape = register(&world, "web", "v1", &json!({"memory": "700"}));
@@ -394,7 +400,7 @@ async fn a_release_made_anew_leaves_what_the_one_before_it_left_running() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     let left = world.runs(CLUSTER, "worker");
     let now = world.sandbox.now();
-    let deleted = world.store.delete_release(&key(), false, now).await;
+    let deleted = world.store.delete_release(&key(), orphan, now).await;
     deleted.expect("deletes");
     world.run_once().await.expect("runs");
     world.put(&web("v3")).await;
