@@ -206,7 +206,9 @@ fn deployment_records_that_cannot_be_read_move_nothing() {
         ("Unknown", "ObservationFailed")
     );
     assert!(condition(&release, "Stalled").is_none(), "{release:#}");
-    let plan = evenkeel.json(&["plan", "rails", "-o", "json"]);
+    // Nothing is planned, and that is not the same as nothing to do.
+    let plan = evenkeel.expect(2, &["plan", "rails", "-o", "json"]);
+    let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
     assert_eq!(plan["actions"], json!([]));
     let waiting: Vec<&Value> = plan["waiting"]
         .as_array()
