@@ -7,18 +7,10 @@ use evenkeel::resource::meta::ReleaseKey;
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, Stands, create_service, environment, key, minutes, pass, pinned, register,
-    release, rules, schedule, seconds, service, shop, stalled, web,
+    Breaker, CLUSTER, Stands, create_service, delivered, environment, key, minutes, pass, pinned,
+    register, release, rules, schedule, seconds, service, shop, stalled, web,
 };
 use crate::world::{REGION, World};
-
-async fn ready(object: &Value) -> World {
-    let world = shop(Breaker::Rollback).await;
-    world.put(object).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    world.sandbox.reset_calls();
-    world
-}
 
 #[tokio::test(start_paused = true)]
 async fn migrations_and_schedules_may_follow_a_service() {
@@ -69,7 +61,7 @@ async fn going_back_registers_and_migrates_nothing_again() {
         });
         release("web", tag, &spec)
     };
-    let world = ready(&object("v2")).await;
+    let world = delivered(&object("v2")).await;
     world.put(&object("v3")).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     world.sandbox.reset_calls();
@@ -99,7 +91,7 @@ async fn a_success_after_the_time_limit_counts_when_a_person_asks() {
 async fn a_service_moved_by_hand_to_something_else_altogether_comes_back() {
     let object = web("v2");
     for allow in [json!({}), json!({"allow": {"families": ["web"]}})] {
-        let world = ready(&object).await;
+        let world = delivered(&object).await;
         world.put(&environment(&allow)).await;
         world.by_hand("web", "worker:1");
         pass(minutes(2)).await;
@@ -112,7 +104,7 @@ async fn a_service_moved_by_hand_to_something_else_altogether_comes_back() {
 async fn what_the_environment_says_of_schedules_is_declared_and_no_drift() {
     let nightly =
         json!({"schedules": [schedule("nightly", "rate(1 day)")], "drift": {"policy": "Report"}});
-    let world = ready(&release("web", "v2", &nightly)).await;
+    let world = delivered(&release("web", "v2", &nightly)).await;
     let role = "arn:aws:iam::123456789012:role/other";
     let changed = json!({"schedules": {"roleArn": role}, "tasks": {"launchType": "FARGATE"}});
     world.put(&environment(&changed)).await;
@@ -172,7 +164,7 @@ async fn many_services_move_together_within_aws_limits() {
 
 #[tokio::test(start_paused = true)]
 async fn lagging_reads_and_a_rollback_by_hand_are_corrected_once() {
-    let world = ready(&web("v2")).await;
+    let world = delivered(&web("v2")).await;
     world
         .sandbox
         .update_settings(|settings| settings.read_delay = seconds(20));
@@ -284,7 +276,7 @@ async fn one_service_that_fails_leaves_the_other_where_it_got() {
 async fn a_base_that_was_run_as_it_is_and_went_away_is_registered_once() {
     let mut same = web("v1");
     same["spec"]["images"]["web"]["pin"] = json!("Tag");
-    let world = ready(&same).await;
+    let world = delivered(&same).await;
     assert_eq!(world.runs(CLUSTER, "web"), "web:1");
     let gone = json!({"taskDefinition": "web:1"});
     world.aws("ecs", "DeregisterTaskDefinition", gone);

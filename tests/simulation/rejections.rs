@@ -5,19 +5,10 @@ use evenkeel::model::ledger::RevisionOutcome;
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, Stands, crash, create_service, definition, key, minutes, pass, pinned,
+    Breaker, CLUSTER, Stands, crash, create_service, definition, key, minutes, pass, pinned, ready,
     register, release, rules, schedule, seconds, service, shop, stalled, web,
 };
 use crate::world::World;
-
-/// The shop with the release Ready on v2, and the log emptied.
-async fn ready(breaker: Breaker) -> World {
-    let world = shop(breaker).await;
-    world.put(&web("v2")).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    world.sandbox.reset_calls();
-    world
-}
 
 /// As [`ready`], and v2's successor was rejected.
 async fn rejected(breaker: Breaker) -> World {

@@ -7,8 +7,8 @@ use evenkeel::resource::status::PartState;
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, ROLE, Stands, environment, key, merge, minutes, pass, pinned, release,
-    schedule, seconds, shop, stalled,
+    Breaker, CLUSTER, ROLE, Stands, delivered, environment, key, merge, minutes, pass, pinned,
+    release, schedule, seconds, shop, stalled,
 };
 use crate::world::{REGION, World};
 
@@ -22,14 +22,6 @@ fn nightly(more: &Value) -> Value {
     let mut nightly = schedule("nightly", "cron(0 18 * * ? *)");
     merge(&mut nightly, more);
     only(json!([nightly]))
-}
-
-async fn ready(object: &Value) -> World {
-    let world = shop(Breaker::Rollback).await;
-    world.put(object).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    world.sandbox.reset_calls();
-    world
 }
 
 fn cluster() -> String {
@@ -127,7 +119,7 @@ async fn crontab_lines_are_translated() {
         .iter()
         .map(|(name, line)| schedule(name, line))
         .collect();
-    let world = ready(&only(json!(schedules))).await;
+    let world = delivered(&only(json!(schedules))).await;
     let expressions = ["a", "b", "c"].map(|name| {
         let rule = world.rule(&format!("shop-web-{name}"));
         rule["ScheduleExpression"]
@@ -147,7 +139,7 @@ async fn crontab_lines_are_translated() {
 
 #[tokio::test(start_paused = true)]
 async fn each_declared_field_may_change() {
-    let world = ready(&nightly(&json!({}))).await;
+    let world = delivered(&nightly(&json!({}))).await;
     let changed = json!({
         "expression": "rate(1 hour)", "state": "DISABLED", "description": "new", "taskCount": 3,
         "overrides": {"containerOverrides": [{"name": "job", "command": ["x"]}]},
@@ -312,7 +304,7 @@ async fn a_schedule_taken_out_takes_its_rule_away() {
         schedule("nightly", "rate(1 day)"),
         schedule("hourly", "rate(1 hour)")
     ]));
-    let world = ready(&two).await;
+    let world = delivered(&two).await;
     strangers_rule(&world, "shop-web-stranger", &[target("x", &json!({}))]);
     world
         .put(&only(json!([schedule("hourly", "rate(1 hour)")])))
@@ -334,7 +326,7 @@ async fn a_schedule_taken_out_takes_its_rule_away() {
 
 #[tokio::test(start_paused = true)]
 async fn only_rules_with_both_our_tags_are_pruned() {
-    let world = ready(&nightly(&json!({}))).await;
+    let world = delivered(&nightly(&json!({}))).await;
     let installation = world.store.installation().await.expect("reads");
     for (rule, release, table) in [
         ("shop-web-other-table", "shop/web", "another"),
@@ -365,7 +357,7 @@ async fn only_rules_with_both_our_tags_are_pruned() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renamed_rule_leaves_nothing_behind() {
-    let world = ready(&nightly(&json!({"ruleName": "reports.nightly"}))).await;
+    let world = delivered(&nightly(&json!({"ruleName": "reports.nightly"}))).await;
     assert!(world.has_rule("reports.nightly"));
     world
         .put(&nightly(&json!({"ruleName": "reports.daily"})))
@@ -387,7 +379,7 @@ async fn prune_off_leaves_rules() {
         schedule("hourly", "rate(1 hour)")
     ]));
     object["spec"]["prune"] = json!(false);
-    let world = ready(&object).await;
+    let world = delivered(&object).await;
     object["spec"]["schedules"] = json!([schedule("hourly", "rate(1 hour)")]);
     world.put(&object).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
@@ -409,7 +401,7 @@ async fn nothing_is_pruned_after_a_read_that_failed() {
             schedule("nightly", "rate(1 day)"),
             schedule("hourly", "rate(1 hour)")
         ]));
-        let world = ready(&two).await;
+        let world = delivered(&two).await;
         world.deny(&[action]);
         world
             .put(&only(json!([schedule("hourly", "rate(1 hour)")])))
@@ -434,7 +426,7 @@ async fn a_rule_that_lags_behind_is_pruned_once_and_for_all() {
         schedule("nightly", "rate(1 day)"),
         schedule("hourly", "rate(1 hour)")
     ]));
-    let world = ready(&two).await;
+    let world = delivered(&two).await;
     world
         .sandbox
         .update_settings(|settings| settings.read_delay = seconds(20));
@@ -491,7 +483,7 @@ async fn capacity_providers_and_launch_types_replace_each_other() {
 
 #[tokio::test(start_paused = true)]
 async fn two_releases_do_not_share_a_rule() {
-    let world = ready(&nightly(&json!({"ruleName": "shared"}))).await;
+    let world = delivered(&nightly(&json!({"ruleName": "shared"}))).await;
     let second = ReleaseKey::new("shop", "second");
     let mut object = nightly(&json!({"ruleName": "shared", "adopt": true}));
     object["metadata"]["name"] = json!("second");

@@ -12,19 +12,10 @@ use serde_json::{Value, json};
 
 use crate::shop::{
     Breaker, CLUSTER, Stands, arn, crash, create_service, definition, digest, key, merge, minutes,
-    pass, pinned, push, register, release, repository, rules, schedule, seconds, service, shop,
-    stalled, web,
+    pass, pinned, push, ready, register, release, repository, rules, schedule, seconds, service,
+    shop, stalled, web,
 };
 use crate::world::World;
-
-/// The shop with the release Ready on v2, and the log emptied.
-async fn ready(breaker: Breaker) -> World {
-    let world = shop(breaker).await;
-    world.put(&web("v2")).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    world.sandbox.reset_calls();
-    world
-}
 
 async fn outcome(world: &World, number: u64) -> RevisionOutcome {
     world.ledger(&key()).await.revisions[&number].outcome

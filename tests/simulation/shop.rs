@@ -75,6 +75,23 @@ pub async fn shop(breaker: Breaker) -> World {
     world
 }
 
+/// The shop with the release Ready on v2, and the log emptied.
+pub async fn ready(breaker: Breaker) -> World {
+    brought(shop(breaker).await, &web("v2")).await
+}
+
+/// The shop with this release Ready, and the log emptied.
+pub async fn delivered(object: &Value) -> World {
+    brought(shop(Breaker::Rollback).await, object).await
+}
+
+async fn brought(world: World, object: &Value) -> World {
+    world.put(object).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    world.sandbox.reset_calls();
+    world
+}
+
 /// Pushes an image under a tag; the content decides the digest.
 pub fn push(world: &World, tag: &str, content: &str) {
     let kind = "application/vnd.docker.distribution.manifest.v2+json";
