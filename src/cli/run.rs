@@ -63,6 +63,7 @@ pub async fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError> 
         namespace: settings.namespace.clone(),
         resync: args.resync.length(),
         observer: Some(observer(metrics, decisions)),
+        ..ControllerOptions::default()
     };
     let controller = Controller::new(connection.reconciler(), options);
     if !args.once {

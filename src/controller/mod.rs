@@ -1,7 +1,10 @@
 //! Which Release is looked at when: the loop around [`crate::reconcile`].
 
 mod backoff;
+pub mod health;
+pub mod leadership;
 mod list;
+pub mod metrics;
 mod queue;
 
 use std::collections::BTreeMap;
@@ -16,7 +19,10 @@ use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::ReleaseStatus;
+use health::Health;
+use leadership::LeaseOptions;
 use list::List;
+use metrics::LoopMetrics;
 use queue::Queue;
 
 /// How often the table is asked for what changed.
@@ -32,8 +38,31 @@ pub struct ControllerOptions {
     pub namespace: Option<String>,
     /// How long after a Release settled it is looked at again.
     pub resync: SignedDuration,
+    /// How many Releases of one Environment are worked on at once, so that a slow account keeps no
+    /// other waiting.
+    pub workers: usize,
+    /// How leases are held.
+    pub leases: LeaseOptions,
+    /// Told how the loop fares.
+    pub health: Health,
+    /// Counts what the loop does.
+    pub metrics: LoopMetrics,
     /// Told of everything that happens, for narration; logs are written anyway.
     pub observer: Option<Observer>,
+}
+
+impl Default for ControllerOptions {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            resync: SignedDuration::from_mins(5),
+            workers: 16,
+            leases: LeaseOptions::default(),
+            health: Health::new(Duration::from_secs(600)),
+            metrics: LoopMetrics::default(),
+            observer: None,
+        }
+    }
 }
 
 /// Told of everything that happens.

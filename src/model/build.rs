@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::desired::{
-    Allow, Binding, Deletion, Desired, Environment, Image, Migration, Schedule, Service, Source,
-    Wanted,
+    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Schedule, Service,
+    Source, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
@@ -116,6 +116,7 @@ fn place(environment: &meta::Environment) -> Environment {
         cluster: cluster_name(&spec.cluster).to_owned(),
         region: spec.region.clone(),
         account: spec.account.clone().or_else(of_cluster),
+        access: Access::default(),
         recorded: environment.status.as_ref().and_then(recorded),
         allow: allow(spec),
     }

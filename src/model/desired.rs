@@ -77,10 +77,21 @@ pub struct Environment {
     pub region: String,
     /// Account, if it is to be checked.
     pub account: Option<String>,
+    /// Whose credentials reach it.
+    pub access: Access,
     /// Account, Region and cluster recorded at first use.
     pub recorded: Option<Binding>,
     /// What may be touched.
     pub allow: Allow,
+}
+
+/// Whose credentials are used in an Environment: evenkeel's own, or those of a role that it assumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Access {
+    /// ARN of the role to assume; none for evenkeel's own credentials.
+    pub role_arn: Option<String>,
+    /// External id that the role's trust policy asks for.
+    pub external_id: Option<String>,
 }
 
 /// Where an Environment's Releases went at its first use.
@@ -133,7 +144,7 @@ impl Image {
 }
 
 /// A tag or a digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Wanted {
     /// A tag, which may move.
     Tag(String),

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::aws::error::ErrorClass;
 use crate::aws::{Aws, AwsError};
 use crate::model::build::{self, Provenance};
 use crate::model::desired::{Binding, Desired};
+use crate::model::interest::Interest;
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan};
 use crate::plan;
@@ -94,6 +96,10 @@ pub struct Pass {
     pub failed: Option<(Action, StepError)>,
     /// The Release does not exist any more.
     pub gone: bool,
+    /// What it looked at; none where it could not get so far.
+    pub interest: Option<Interest>,
+    /// When the spec was written that it followed.
+    pub applied_at: Option<Timestamp>,
 }
 
 /// Everything that a decision needs.
@@ -111,6 +117,8 @@ impl Pass {
             plan,
             failed: None,
             gone: true,
+            interest: None,
+            applied_at: None,
         }
     }
 
@@ -131,6 +139,8 @@ pub struct Reconciler {
     store: Store,
     writer: ControllerStore,
     clock: Clock,
+    #[expect(dead_code, reason = "until reads are shared")]
+    since: Option<Instant>,
     account: Arc<OnceCell<String>>,
     installation: Arc<OnceCell<String>>,
 }
@@ -143,10 +153,32 @@ impl Reconciler {
             writer: ControllerStore::new(store.clone()),
             store,
             clock,
+            since: None,
             account: Arc::default(),
             installation: Arc::default(),
         }
     }
+
+    /// The same, writing with this proof.
+    pub fn writing(&self, writer: ControllerStore) -> Self {
+        Self {
+            writer,
+            ..self.clone()
+        }
+    }
+
+    /// The same, content with what was read of AWS since then; otherwise it looks afresh. Whatever
+    /// would lead to a write is looked at afresh anyway.
+    pub fn content_with(&self, since: Instant) -> Self {
+        Self {
+            since: Some(since),
+            ..self.clone()
+        }
+    }
+
+    /// Reads for all of these at once what their next passes look at, so that those that are
+    /// content with it make no call of their own. What cannot be read is left to them.
+    pub async fn read_ahead(&self, _interests: &[Interest]) {}
 
     /// The table.
     pub fn store(&self) -> &Store {

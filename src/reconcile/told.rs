@@ -61,6 +61,8 @@ impl Reconciler {
             plan,
             failed,
             gone: false,
+            interest: None,
+            applied_at: None,
         })
     }
 
@@ -111,6 +113,8 @@ impl Reconciler {
             },
             failed: None,
             gone: false,
+            interest: None,
+            applied_at: None,
         })
     }
 

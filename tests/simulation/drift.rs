@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use evenkeel::controller::{Controller, ControllerOptions, Happening, What};
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::resource::status::{Difference, DifferenceAction};
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::shop::{
@@ -60,14 +59,13 @@ async fn told(world: &World) -> (Stands, Vec<Difference>) {
     let seen: Arc<Mutex<Vec<Difference>>> = Arc::default();
     let into = seen.clone();
     let options = ControllerOptions {
-        namespace: None,
-        resync: SignedDuration::from_mins(5),
         observer: Some(Arc::new(move |happening: &Happening| {
             if let What::Passed { plan, .. } = &happening.what {
                 let found = plan.status.drift.differences.clone();
                 into.lock().expect("not poisoned").extend(found);
             }
         })),
+        ..ControllerOptions::default()
     };
     let controller = Controller::new(world.reconciler(), options);
     controller.run_once().await.expect("runs");

@@ -13,7 +13,7 @@ use evenkeel::resource::meta::ReleaseKey;
 use evenkeel::resource::status::ReleaseStatus;
 use evenkeel::sandbox::{AccountCall, Sandbox, SandboxOptions, parse_account};
 use evenkeel::store::{ApplyOptions, Store};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Region of every example.
@@ -65,9 +65,8 @@ impl World {
     /// A controller of its own, as a freshly started process has it.
     pub fn controller(&self) -> Controller {
         let options = ControllerOptions {
-            namespace: None,
-            resync: SignedDuration::from_mins(5),
             observer: Some(self.restless()),
+            ..ControllerOptions::default()
         };
         Controller::new(self.reconciler(), options)
     }

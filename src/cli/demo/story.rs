@@ -71,9 +71,8 @@ pub async fn tell(stage: &Stage, settings: &Settings) -> Result<Exit, CliError> 
 
 fn options_of(stage: &Stage) -> ControllerOptions {
     ControllerOptions {
-        namespace: None,
-        resync: jiff::SignedDuration::from_mins(5),
         observer: Some(stage.observer()),
+        ..ControllerOptions::default()
     }
 }
 

@@ -1,0 +1,26 @@
+//! What a Release looks at: which of its passes an event concerns, and what can be read for many
+//! Releases at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::desired::{Access, Wanted};
+use crate::resource::image_ref::EcrRepository;
+
+/// What the last pass over a Release looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Credentials of its Environment.
+    pub access: Access,
+    /// Region of its Environment.
+    pub region: String,
+    /// Name or ARN of its cluster.
+    pub cluster: String,
+    /// Names of ECS services.
+    pub services: BTreeSet<String>,
+    /// Tags and digests by repository.
+    pub images: BTreeMap<EcrRepository, BTreeSet<Wanted>>,
+    /// Names of EventBridge rules.
+    pub rules: BTreeSet<String>,
+    /// `startedBy` of the tasks of migrations that may be going on.
+    pub tasks: BTreeSet<String>,
+}
