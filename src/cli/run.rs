@@ -137,6 +137,7 @@ impl Decisions {
             What::NotDone(message) | What::Failed(message) => {
                 self.line(&format!("{release}  failed: {message}"))
             }
+            What::Gone => self.line(&format!("{release}  gone")),
         }
     }
 

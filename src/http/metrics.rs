@@ -106,7 +106,7 @@ impl Metrics {
         match &happening.what {
             What::Acted(action) => self.outcome(&happening.release, &action.step),
             What::NotDone(_) => {}
-            What::Passed { plan, failed } => {
+            What::Passed { plan, failed, .. } => {
                 self.result(match (failed, plan.requeue) {
                     (true, _) => "error",
                     (false, Requeue::Resync) => "success",
@@ -115,6 +115,7 @@ impl Metrics {
                 self.stands(&happening.release, plan);
             }
             What::Failed(_) => self.result("error"),
+            What::Gone => {}
         }
     }
 

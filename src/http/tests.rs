@@ -24,6 +24,7 @@ fn passes_are_counted_by_result() {
     let passed = |failed| What::Passed {
         plan: Box::default(),
         failed,
+        applied_at: None,
     };
     metrics.observe(&happening(passed(false)));
     metrics.observe(&happening(What::NotDone("the table is away".to_owned())));

@@ -240,6 +240,7 @@ impl Reconciler {
             }
             Err(error) => return Err(error.into()),
         };
+        tracing::Span::current().record("generation", stored.generation());
         let told = Told::of(&stored);
         let stalled = async |reason: &str, message: String| {
             let pass = self.stalled(&told, reason, message).await;

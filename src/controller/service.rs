@@ -1,0 +1,264 @@
+//! `run`: works for ever. Notices what changes, sweeps over everything now and then, and hands
+//! keys to the workers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::engine::{Ended, Engine};
+use super::list::{List, Listed};
+use super::queue::Look;
+use super::{Controller, due};
+use crate::model::interest::Interest;
+use crate::reconcile::ReconcileError;
+use crate::resource::meta::ReleaseKey;
+use crate::store::StoreError;
+
+/// How often the table is asked for what changed.
+const POLL: Duration = Duration::from_secs(5);
+
+/// What the loop is told.
+enum Message {
+    /// The table was listed, for a sweep or not.
+    Listed {
+        result: Result<Listed, StoreError>,
+        sweep: bool,
+    },
+    /// What these keys look at has been read since then.
+    Swept {
+        keys: Vec<ReleaseKey>,
+        since: Instant,
+    },
+}
+
+/// The state of the loop.
+pub struct Service<'a> {
+    controller: &'a Controller,
+    engine: Engine,
+    /// Every Release that was listed, with what changes whenever it does.
+    known: BTreeMap<ReleaseKey, String>,
+    interests: HashMap<ReleaseKey, Interest>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    sender: mpsc::UnboundedSender<Message>,
+    /// Lists and sweeps that go on.
+    tasks: JoinSet<()>,
+    listing: bool,
+    sweeping: usize,
+    next_sweep: Instant,
+    listed: bool,
+}
+
+impl<'a> Service<'a> {
+    /// The loop of this controller; nothing is called yet.
+    pub fn new(controller: &'a Controller) -> Self {
+        let (sender, messages) = mpsc::unbounded_channel();
+        Self {
+            engine: controller.engine(),
+            controller,
+            known: BTreeMap::new(),
+            interests: HashMap::new(),
+            messages,
+            sender,
+            tasks: JoinSet::new(),
+            listing: false,
+            sweeping: 0,
+            next_sweep: Instant::now(),
+            listed: false,
+        }
+    }
+
+    /// Works until `shutdown` resolves, and lets the passes that are under way then end.
+    ///
+    /// # Errors
+    /// When at the start there are no credentials, or the table cannot be read.
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
+        tokio::pin!(shutdown);
+        let mut leases = self.controller.leadership.changes();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.next_sweep = Instant::now() + self.pause();
+        loop {
+            for key in self.engine.start() {
+                self.known.remove(&key);
+            }
+            let next = self.engine.queue.next_due();
+            let due = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                ended = self.engine.ended() => self.ended(ended)?,
+                Some(message) = self.messages.recv() => self.told(message)?,
+                Ok(()) = leases.changed() => self.leases_changed(),
+                _ = second.tick() => self.engine.measure(),
+                _ = poll.tick() => self.list(false),
+                () = tokio::time::sleep_until(self.next_sweep) => self.sweep(),
+                () = due => {}
+            }
+        }
+        self.tasks.abort_all();
+        self.engine.wind_down(self.controller.options.grace).await;
+        Ok(())
+    }
+
+    fn told(&mut self, message: Message) -> Result<(), ReconcileError> {
+        match message {
+            Message::Listed { result, sweep } => {
+                self.listing = false;
+                let told = result.as_ref().map(|_| ()).map_err(ToString::to_string);
+                self.controller.options.health.listed(told);
+                match result.map_err(ReconcileError::from) {
+                    Ok(listed) => self.listed(listed, sweep),
+                    // What ails the very first look is told by ending; later it may pass.
+                    Err(error) if error.is_final() && !self.listed => return Err(error),
+                    Err(error) => tracing::warn!(%error, "the list of releases could not be read"),
+                }
+            }
+            Message::Swept { keys, since } => {
+                self.sweeping = self.sweeping.saturating_sub(1);
+                let now = Instant::now();
+                for key in keys {
+                    self.engine.add(key, now, Look::Since(since));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what changed in the table since the last look.
+    fn listed(&mut self, listed: Listed, sweep: bool) {
+        self.listed = true;
+        let now = Instant::now();
+        for (key, version) in &listed {
+            if self.known.get(key) != Some(version) {
+                self.engine.add(key.clone(), now, Look::Afresh);
+            }
+        }
+        let gone: Vec<ReleaseKey> = self
+            .known
+            .keys()
+            .filter(|key| !listed.contains_key(key))
+            .cloned()
+            .collect();
+        for key in gone {
+            // Its last pass finds it gone, and everybody is told.
+            self.engine.add(key, now, Look::Afresh);
+        }
+        self.known = listed;
+        if sweep {
+            self.read_ahead();
+        }
+    }
+
+    /// Lists the table, beside the loop.
+    fn list(&mut self, sweep: bool) {
+        if self.listing || !self.controller.leadership.leads() {
+            return;
+        }
+        self.listing = true;
+        let (list, sender) = (self.controller.list.clone(), self.sender.clone());
+        let store = self.controller.worker.reconciler().store().clone();
+        self.tasks.spawn(async move {
+            let result = List::read(&list, &store, sweep).await;
+            // Nobody listens any more when the loop has ended.
+            let _ = sender.send(Message::Listed { result, sweep });
+        });
+    }
+
+    /// Looks at everything again, whether anything was heard of it or not.
+    fn sweep(&mut self) {
+        self.next_sweep = Instant::now() + self.pause();
+        if self.sweeping == 0 {
+            self.list(true);
+        }
+    }
+
+    /// Reads what all Releases look at, account by account, and adds their keys as it is there.
+    fn read_ahead(&mut self) {
+        let mut groups: HashMap<(&_, &str), (Vec<ReleaseKey>, Vec<Interest>)> = HashMap::new();
+        let mut unread = Vec::new();
+        for key in self.known.keys() {
+            match self.interests.get(key) {
+                Some(interest) => {
+                    let place = (&interest.access, interest.region.as_str());
+                    let (keys, interests) = groups.entry(place).or_default();
+                    keys.push(key.clone());
+                    interests.push(interest.clone());
+                }
+                None => unread.push(key.clone()),
+            }
+        }
+        let since = Instant::now();
+        for (keys, interests) in groups.into_values() {
+            self.sweeping += 1;
+            let sender = self.sender.clone();
+            let reconciler = self.controller.worker.reconciler().clone();
+            self.tasks.spawn(async move {
+                reconciler.read_ahead(&interests).await;
+                let _ = sender.send(Message::Swept { keys, since });
+            });
+        }
+        for key in unread {
+            self.engine.add(key, since, Look::Afresh);
+        }
+    }
+
+    /// Other keys are ours now: those that are new are looked at at once.
+    fn leases_changed(&mut self) {
+        self.known
+            .retain(|key, _| self.controller.leadership.writer(key).is_some());
+        self.list(false);
+    }
+
+    fn ended(&mut self, ended: Ended) -> Result<(), ReconcileError> {
+        let Ended { key, pass } = ended;
+        match pass {
+            None => self.engine.retry(key),
+            Some(Err(ReconcileError::Store(StoreError::LostLease { .. }))) => {
+                // Whoever has the lease now works on it.
+                self.engine.queue.remove(&key);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(release = %key, %error, "the pass could not be made");
+                self.engine.retry(key);
+            }
+            Some(Ok(pass)) if pass.gone => {
+                self.engine.queue.settle(&key);
+                self.known.remove(&key);
+                self.interests.remove(&key);
+            }
+            Some(Ok(mut pass)) => {
+                if let Some(interest) = pass.interest.take() {
+                    self.interests.insert(key.clone(), interest);
+                }
+                if pass.is_retryable() {
+                    self.engine.retry(key);
+                    return Ok(());
+                }
+                self.engine.queue.settle(&key);
+                // What is settled waits for the next sweep.
+                if let Some(due) = due(&pass.plan) {
+                    self.engine.add(key, due, Look::Afresh);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Until the next sweep, with jitter, so that replicas and installations do not sweep at the
+    /// same moment for ever.
+    fn pause(&self) -> Duration {
+        let resync = super::std_duration(self.controller.options.resync);
+        let jitter = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0;
+        resync.mul_f64(0.9 + 0.2 * jitter)
+    }
+}
