@@ -19,8 +19,9 @@ use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::ReleaseStatus;
+use crate::store::ControllerStore;
 use health::Health;
-use leadership::LeaseOptions;
+use leadership::{Leadership, LeaseOptions};
 use list::List;
 use metrics::LoopMetrics;
 use queue::Queue;
@@ -30,6 +31,13 @@ const POLL: Duration = Duration::from_secs(5);
 
 /// `run --once` gives up on a Release that failed, or could not be observed, so often in a row.
 const PATIENCE: u32 = 15;
+
+/// How long `run --once` waits for the leases: longer than one takes to run out that a replica held
+/// which died.
+const LEASES: Duration = Duration::from_secs(30);
+
+/// How soon it is looked again whether a key's lease is held.
+const STANDBY: Duration = Duration::from_secs(1);
 
 /// How the loop runs.
 #[derive(Clone)]
@@ -111,6 +119,7 @@ pub struct Summary {
 /// The loop.
 pub struct Controller {
     reconciler: Reconciler,
+    leadership: Leadership,
     options: ControllerOptions,
     /// How each Release stood when that was logged last.
     standing: Mutex<BTreeMap<ReleaseKey, String>>,
@@ -131,6 +140,7 @@ impl Controller {
     /// A loop over what `reconciler` reaches.
     pub fn new(reconciler: Reconciler, options: ControllerOptions) -> Self {
         Self {
+            leadership: Leadership::new(reconciler.store().clone(), options.leases.clone()),
             reconciler,
             options,
             standing: Mutex::default(),
@@ -140,9 +150,23 @@ impl Controller {
     /// Works until every Release is Ready, Stalled or suspended.
     ///
     /// # Errors
-    /// When the table cannot be read or written, credentials are missing, or a Release could not
-    /// be observed for a long time.
+    /// When the table cannot be read or written, credentials are missing, a Release could not be
+    /// observed for a long time, or another controller holds or takes over a lease.
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
+        let ended = async {
+            self.leadership.hold_all(LEASES).await?;
+            tokio::select! {
+                biased;
+                summary = self.work_once() => summary,
+                ended = self.leadership.run() => ended.map(|()| Summary::default()).map_err(Into::into),
+            }
+        };
+        let ended = ended.await;
+        self.leadership.release().await;
+        ended
+    }
+
+    async fn work_once(&self) -> Result<Summary, ReconcileError> {
         let mut queue = Queue::default();
         let mut list = List::new(self.options.namespace.clone(), self.resync());
         let keys = list.read(self.reconciler.store()).await?;
@@ -164,7 +188,10 @@ impl Controller {
                 *count += 1;
                 *count < PATIENCE
             };
-            match self.pass(&key).await {
+            let Some(writer) = self.leadership.writer(&key) else {
+                return Err(ReconcileError::NoLease);
+            };
+            match self.pass(&key, writer).await {
                 Ok(pass) => match standing(&pass) {
                     _ if pass.is_retryable() => {
                         if patient(&mut failures) {
@@ -193,7 +220,7 @@ impl Controller {
                         }
                     }
                 },
-                Err(error) if error.is_final() => return Err(error),
+                Err(error) if error.is_final() || error.is_lost_lease() => return Err(error),
                 Err(error) => {
                     self.tell(&key, What::Failed(error.to_string()));
                     if patient(&mut failures) {
@@ -210,8 +237,18 @@ impl Controller {
     /// Works until `shutdown` resolves; the pass that is under way then is finished.
     ///
     /// # Errors
-    /// When another controller took over, or there are no credentials.
+    /// When the table does not let the controller in, or there are no credentials.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
+        let ended = tokio::select! {
+            biased;
+            ended = self.work_on(shutdown) => ended,
+            ended = self.leadership.run() => ended.map_err(Into::into),
+        };
+        self.leadership.release().await;
+        ended
+    }
+
+    async fn work_on(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
         tokio::pin!(shutdown);
         let mut queue = Queue::default();
         let mut list = List::new(self.options.namespace.clone(), self.resync());
@@ -260,7 +297,11 @@ impl Controller {
         known: &mut BTreeMap<ReleaseKey, String>,
         key: ReleaseKey,
     ) -> Result<(), ReconcileError> {
-        match self.pass(&key).await {
+        let Some(writer) = self.leadership.writer(&key) else {
+            queue.add(key, Instant::now() + STANDBY);
+            return Ok(());
+        };
+        match self.pass(&key, writer).await {
             Ok(pass) if pass.is_retryable() => queue.retry(key),
             Ok(pass) if pass.gone => {
                 queue.settle(&key);
@@ -284,7 +325,11 @@ impl Controller {
         Duration::try_from(self.options.resync).unwrap_or(Duration::from_secs(300))
     }
 
-    async fn pass(&self, key: &ReleaseKey) -> Result<Pass, ReconcileError> {
+    async fn pass(
+        &self,
+        key: &ReleaseKey,
+        writer: ControllerStore,
+    ) -> Result<Pass, ReconcileError> {
         let on_step = |action: &Action, took: Option<Duration>| {
             let Some(took) = took else { return };
             tracing::info!(
@@ -297,7 +342,8 @@ impl Controller {
             );
             self.tell(key, What::Acted(Box::new(action.clone())));
         };
-        let pass = self.reconciler.reconcile(key, &on_step).await?;
+        let reconciler = self.reconciler.writing(writer);
+        let pass = reconciler.reconcile(key, &on_step).await?;
         if let Some((action, error)) = &pass.failed {
             let step = action.step.kind();
             tracing::warn!(release = %key, resource = action.resource, action = step, %error, "not done");
