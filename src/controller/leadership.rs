@@ -119,7 +119,8 @@ impl Leadership {
         self.state().open = true;
         let mut driver = self.inner.driver.lock().await;
         loop {
-            let next = driver.turn(self).await?;
+            // On the heap: whoever runs this among much else does not carry the depth of its calls.
+            let next = Box::pin(driver.turn(self)).await?;
             tokio::time::sleep_until(next).await;
         }
     }
@@ -142,7 +143,7 @@ impl Leadership {
             biased;
             () = all => Ok(()),
             ended = self.run() => ended,
-            () = tokio::time::sleep(patience) => Err(self.kept_by().await),
+            () = tokio::time::sleep(patience) => Err(Box::pin(self.kept_by()).await),
         }
     }
 
@@ -163,7 +164,7 @@ impl Leadership {
         self.tell();
         if self.inner.options.shards > 1 {
             let store = &self.inner.store;
-            let gone = store.delete_replica(&self.inner.options.identity, None);
+            let gone = Box::pin(store.delete_replica(&self.inner.options.identity, None));
             if let Ok(Err(error)) = tokio::time::timeout(self.inner.options.patience(), gone).await
             {
                 tracing::warn!(%error, "this replica could not be signed off");

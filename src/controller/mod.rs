@@ -157,7 +157,7 @@ impl Controller {
             self.leadership.hold_all(LEASES).await?;
             tokio::select! {
                 biased;
-                summary = self.work_once() => summary,
+                summary = Box::pin(self.work_once()) => summary,
                 ended = self.leadership.run() => ended.map(|()| Summary::default()).map_err(Into::into),
             }
         };
@@ -241,7 +241,7 @@ impl Controller {
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
         let ended = tokio::select! {
             biased;
-            ended = self.work_on(shutdown) => ended,
+            ended = Box::pin(self.work_on(shutdown)) => ended,
             ended = self.leadership.run() => ended.map_err(Into::into),
         };
         self.leadership.release().await;

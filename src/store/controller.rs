@@ -77,10 +77,7 @@ impl ControllerStore {
         self.hold.check().map_err(Refusal::Error)?;
         match self.store.table.write(writes).await {
             Ok(()) => Ok(()),
-            Err(WriteError::ConditionFailed { index: 0 }) => {
-                self.hold.end();
-                Err(Refusal::Error(self.hold.lost()))
-            }
+            Err(WriteError::ConditionFailed { index: 0 }) => Err(Refusal::Error(self.hold.lost())),
             Err(WriteError::ConditionFailed { index }) => Err(Refusal::Condition(index - 1)),
             Err(WriteError::Table(error)) => Err(Refusal::Error(error.into())),
         }

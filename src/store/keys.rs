@@ -37,6 +37,8 @@ pub const ENVIRONMENTS: &str = "environment";
 pub const BINDINGS: &str = "binding";
 /// Partition of the leases.
 pub const LEASES: &str = "lease";
+/// Partition of the shards' epochs.
+pub const EPOCHS: &str = "epoch";
 /// Sort key prefix of replicas within the leases' partition.
 pub const REPLICA_PREFIX: &str = "replica#";
 const SHARD_PREFIX: &str = "shard#";
@@ -82,7 +84,12 @@ pub fn replica(id: &str) -> Key {
 
 /// A shard's epoch.
 pub fn epoch(shard: u32) -> Key {
-    Key::new("epoch", self::shard(shard))
+    Key::new(EPOCHS, self::shard(shard))
+}
+
+/// Whether a partition holds who works on what, and nothing about objects.
+pub fn is_leadership(pk: &str) -> bool {
+    [LEASES, EPOCHS].contains(&pk)
 }
 
 fn shard(number: u32) -> String {

@@ -1,1 +1,2 @@
-
+use super::*;
+use crate::aws::dynamodb::local::Local;
