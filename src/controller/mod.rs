@@ -32,8 +32,9 @@ use worker::Worker;
 pub use happening::{Happening, Observer, What};
 pub use once::Summary;
 
-/// How long `run --once` waits for another controller to give its lease back.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long `run --once` waits for the leases: longer than one takes to run out that a replica held
+/// which died.
+const LEASES: Duration = Duration::from_secs(30);
 
 /// How the loop runs.
 #[derive(Clone)]
@@ -97,20 +98,17 @@ impl Controller {
     /// When the table cannot be read or written, credentials are missing, another controller keeps
     /// its lease, or a Release could not be observed for a long time.
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
-        let leading = self.leadership.run();
-        let work = async {
-            self.leadership.hold_all(PATIENCE).await?;
-            self.converge().await
+        let ended = async {
+            self.leadership.hold_all(LEASES).await?;
+            tokio::select! {
+                biased;
+                summary = self.converge() => summary,
+                led = self.leadership.run() => Err(led.map_or_else(ReconcileError::from, |()| ReconcileError::NoLease)),
+            }
         };
-        let result = tokio::select! {
-            biased;
-            result = work => result,
-            led = leading => Err(led.map_or_else(ReconcileError::from, |()| {
-                ReconcileError::Invalid("the leases are not kept any more".to_owned())
-            })),
-        };
+        let ended = ended.await;
         self.leadership.release().await;
-        result
+        ended
     }
 
     async fn converge(&self) -> Result<Summary, ReconcileError> {

@@ -66,9 +66,8 @@ pub async fn work(
     }
     let mut tally = Tally::default();
     loop {
-        if let Some(key) = engine.start().first() {
-            let why = format!("release {key}: another controller has taken the lease over");
-            return Err(ReconcileError::Invalid(why));
+        if !engine.start().is_empty() {
+            return Err(ReconcileError::NoLease);
         }
         if engine.queue.is_empty() {
             break;
@@ -107,7 +106,7 @@ impl Tally {
         };
         let pass = match pass {
             Ok(pass) => pass,
-            Err(error) if error.is_final() => return Err(error),
+            Err(error) if error.is_final() || error.is_lost_lease() => return Err(error),
             Err(error) => {
                 self.fail(engine, key, error);
                 return Ok(());

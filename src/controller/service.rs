@@ -223,7 +223,7 @@ impl<'a> Service<'a> {
         let Ended { key, pass } = ended;
         match pass {
             None => self.engine.retry(key),
-            Some(Err(ReconcileError::Store(StoreError::LostLease { .. }))) => {
+            Some(Err(error)) if error.is_lost_lease() => {
                 // Whoever has the lease now works on it.
                 self.engine.queue.remove(&key);
             }

@@ -128,11 +128,7 @@ impl Executor<'_> {
     /// A controller that lost its lease makes no AWS call that changes something. The call that
     /// slips through between this look and the loss is harmless when repeated.
     async fn may_write(&self) -> Result<(), StepError> {
-        let held = self.writer.take_lease().await?;
-        if self.writer.holds_lease().await? {
-            return Ok(());
-        }
-        Err(StoreError::LostLease { held }.into())
+        Ok(self.writer.may_write().await?)
     }
 
     async fn record_revision(

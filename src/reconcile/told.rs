@@ -100,7 +100,7 @@ impl Reconciler {
         message: String,
     ) -> Result<Pass, ReconcileError> {
         if told.deleting.is_some_and(|deletion| deletion.orphan) {
-            self.writer.finish_deletion(&told.key, &told.uid).await?;
+            self.writer()?.finish_deletion(&told.key, &told.uid).await?;
             return Ok(Pass::gone(Plan::default()));
         }
         let why = Explanation {
@@ -129,7 +129,7 @@ impl Reconciler {
             return Ok(());
         }
         let version = told.status_version;
-        self.writer
+        self.writer()?
             .put_status(&told.key, &told.uid, status, version)
             .await?;
         Ok(())

@@ -33,6 +33,32 @@ pub struct CallRecord {
     pub client: bool,
 }
 
+impl CallRecord {
+    /// The attribute `key` of each item that a call of DynamoDB writes: none for any other call.
+    /// What is only checked by a transaction does not count.
+    pub fn writes_to(&self, key: &str) -> Vec<&str> {
+        let items = match self.input.get("TransactItems").and_then(Value::as_array) {
+            Some(writes) => writes
+                .iter()
+                .filter_map(|write| {
+                    ["Put", "Update", "Delete"]
+                        .iter()
+                        .find_map(|kind| write.get(kind))
+                })
+                .collect(),
+            None if is_write(&self.service, &self.operation) => vec![&self.input],
+            None => Vec::new(),
+        };
+        items
+            .into_iter()
+            .filter_map(|item| {
+                let place = item.get("Item").or_else(|| item.get("Key"))?;
+                place.get(key)?.get("S")?.as_str()
+            })
+            .collect()
+    }
+}
+
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]

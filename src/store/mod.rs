@@ -11,6 +11,7 @@ mod delete;
 mod edit;
 mod error;
 pub mod keys;
+pub mod lease;
 mod ledger;
 pub mod merge;
 mod objects;

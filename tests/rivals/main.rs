@@ -41,7 +41,11 @@ async fn whatever_happens_to_the_leader_everything_is_done_once() {
         println!("{round}");
         moved[round.blow as usize].push(round.moved.as_secs_f64());
     }
-    for (blow, limit) in [(Blow::Kill, 17.0), (Blow::Stop, 17.0), (Blow::Terminate, 3.0)] {
+    for (blow, limit) in [
+        (Blow::Kill, 17.0),
+        (Blow::Stop, 17.0),
+        (Blow::Terminate, 3.0),
+    ] {
         let times = &moved[blow as usize];
         let slowest = times.iter().copied().fold(0.0, f64::max);
         println!(

@@ -144,7 +144,10 @@ impl Scene {
     /// The replica that leads.
     async fn leader(&self) -> Option<String> {
         let leases = self.store.leases().await.unwrap();
-        leases.shards.values().find_map(|lease| lease.holder.clone())
+        leases
+            .shards
+            .values()
+            .find_map(|lease| lease.holder.clone())
     }
 
     async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -153,7 +156,11 @@ impl Scene {
             if let Some(found) = look().await {
                 return found;
             }
-            assert!(begin.elapsed() < LIMIT, "{what}: {:?}", self.sandbox.calls());
+            assert!(
+                begin.elapsed() < LIMIT,
+                "{what}: {:?}",
+                self.sandbox.calls()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -161,7 +168,10 @@ impl Scene {
     async fn is_ready(&self) -> bool {
         let stored = self.store.release(&key()).await.unwrap().unwrap();
         let status = stored.release.status.unwrap_or_default();
-        assert!(!is_true(&status.conditions, ConditionType::Stalled), "{status:?}");
+        assert!(
+            !is_true(&status.conditions, ConditionType::Stalled),
+            "{status:?}"
+        );
         is_true(&status.conditions, ConditionType::Ready)
     }
 }
@@ -176,7 +186,9 @@ impl Round {
             .iter()
             .map(|name| Replica::start(name, &endpoint, REGION))
             .collect();
-        let leader = scene.until("nobody leads", async || scene.leader().await).await;
+        let leader = scene
+            .until("nobody leads", async || scene.leader().await)
+            .await;
         scene.apply().await;
         // The blow falls at another place of the release in each round.
         let after_writes = number % 8;
