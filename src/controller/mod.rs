@@ -6,6 +6,7 @@ pub mod leadership;
 mod list;
 pub mod metrics;
 mod queue;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -32,6 +32,12 @@ use super::ObjectRef;
 pub const ENVIRONMENTS: &str = "environment";
 /// Partition of the Environments' bindings.
 pub const BINDINGS: &str = "binding";
+/// Partition of what replicas of the controller tell each other about Releases.
+pub const HINTS: &str = "hint";
+/// Partition of the leases.
+pub const LEASES: &str = "lease";
+/// What the partitions of requests begin with; the namespace follows.
+pub const REQUESTS_PREFIX: &str = "request#";
 /// What the partitions of Releases begin with; the namespace follows.
 pub const SPECS_PREFIX: &str = "spec#";
 /// Sort key prefix of Environments within their partition.
@@ -69,7 +75,7 @@ pub fn statuses(namespace: &str) -> String {
 
 /// Partition of a namespace's requests.
 pub fn requests(namespace: &str) -> String {
-    format!("request#{namespace}")
+    format!("{REQUESTS_PREFIX}{namespace}")
 }
 
 /// Partition of a Release's ledger.
