@@ -14,9 +14,9 @@ use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
 use aws_sdk_dynamodbstreams::types::{self, AttributeValue, ShardIteratorType, StreamStatus};
 
+use super::Aws;
 use super::dynamodb::{Key, Table, TableError};
 use super::error::{AwsError, Call, ErrorClass};
-use super::Aws;
 
 /// Most records of one answer.
 const MAX_RECORDS: usize = 1000;
@@ -150,11 +150,19 @@ impl Stream {
                 let message = "the answer describes no stream; is this endpoint AWS?";
                 return Err(call.unexpected(ErrorClass::Refused, message));
             };
-            shards.extend(found.shards.unwrap_or_default().into_iter().filter_map(shard));
+            shards.extend(
+                found
+                    .shards
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(shard),
+            );
             after = call.next_page(after.as_ref(), found.last_evaluated_shard_id)?;
             if after.is_none() {
                 let off = [StreamStatus::Disabling, StreamStatus::Disabled];
-                let enabled = !found.stream_status.is_some_and(|status| off.contains(&status));
+                let enabled = !found
+                    .stream_status
+                    .is_some_and(|status| off.contains(&status));
                 return Ok(Shards { enabled, shards });
             }
         }

@@ -62,6 +62,10 @@ impl Tables {
             self.database
                 .sweep_ttl()
                 .map_err(|error| fault(operation, &error))?;
+            self.streams.changed();
+        }
+        if !is_read(operation) {
+            self.streams.changed();
         }
         let ours = format!("arn:aws:dynamodb:{}:{}:", cx.region, cx.account);
         let input = localized(input, &ours);
@@ -85,7 +89,8 @@ impl Tables {
         let engine = engine(&self.database);
         let described = engine("DescribeTable", json!({ "TableName": table }))?;
         let arn = described["Table"]["LatestStreamArn"].as_str();
-        self.streams.roll(now, &engine, arn.unwrap_or_default(), children)
+        self.streams
+            .roll(now, &engine, arn.unwrap_or_default(), children)
     }
 }
 
@@ -154,6 +159,12 @@ fn describe_continuous_backups(db: &Database, input: Object) -> Result<Value, Fa
         "ContinuousBackupsStatus": "DISABLED",
         "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
     }}))
+}
+
+/// Whether an operation surely changes nothing.
+fn is_read(operation: &str) -> bool {
+    let verbs = ["Describe", "List", "Get", "BatchGet", "Query", "Scan"];
+    verbs.iter().any(|verb| operation.starts_with(verb))
 }
 
 /// Whether an answer describes tables or streams, rather than hold what users store.

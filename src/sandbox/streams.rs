@@ -33,6 +33,9 @@ pub(super) type Engine<'a> = &'a dyn Fn(&str, Value) -> Result<Value, Fault>;
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     shards: BTreeMap<String, Vec<Shard>>,
+    /// The position of each stream's newest record, for as long as nothing is written: the engine
+    /// looks through all records to tell it, and an idle stream is read five times a second.
+    newest: BTreeMap<String, u128>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,6 +94,11 @@ fn position(sequence: &str) -> Option<u128> {
 }
 
 impl Streams {
+    /// Something may have been written.
+    pub fn changed(&mut self) {
+        self.newest.clear();
+    }
+
     /// DescribeStream.
     pub fn describe(
         &mut self,
@@ -100,11 +108,13 @@ impl Streams {
     ) -> Result<Value, Fault> {
         let mut answer = engine("DescribeStream", Value::Object(input.clone()))?;
         let arn = text(input, "StreamArn").unwrap_or_default();
-        let shards = self.of(now, engine, arn)?;
+        let (shards, _) = self.of(now, engine, arn)?;
         let table = table_of(arn);
         let start = text(input, "ExclusiveStartShardId");
         let limit = input.get("Limit").and_then(Value::as_u64);
-        let limit = limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(PAGE).clamp(1, PAGE));
+        let limit = limit.map_or(PAGE, |limit| {
+            usize::try_from(limit).unwrap_or(PAGE).clamp(1, PAGE)
+        });
         let rest = shards
             .iter()
             .filter(|shard| start.is_none_or(|start| id(shard.number, table).as_str() > start));
@@ -128,7 +138,7 @@ impl Streams {
         let arn = text(input, "StreamArn").unwrap_or_default();
         let table = table_of(arn);
         let named = text(input, "ShardId").unwrap_or_default();
-        let shards = self.of(now, engine, arn)?;
+        let (shards, newest) = self.of(now, engine, arn)?;
         let shard = shards.iter().find(|shard| id(shard.number, table) == named);
         let shard = shard.cloned().ok_or_else(|| {
             let message = format!("Requested resource not found: Shard: {named}");
@@ -141,7 +151,7 @@ impl Streams {
         let from = match text(input, "ShardIteratorType") {
             Some("LATEST") => match shard.until {
                 Some(until) => until,
-                None => newest(engine, arn)?.max(shard.after),
+                None => newest.max(shard.after),
             },
             Some("TRIM_HORIZON") => shard.after.max(horizon(now)),
             kind => {
@@ -171,9 +181,13 @@ impl Streams {
             let message = "Iterator expired. The iterator was created more than 15 minutes ago.";
             return Err(Fault::client("ExpiredIteratorException", message));
         }
-        let shards = self.of(now, engine, arn)?;
+        let (shards, newest) = self.of(now, engine, arn)?;
         let shard = shards.iter().find(|shard| shard.number == number);
         let shard = shard.ok_or_else(trimmed)?;
+        if from >= newest && shard.until.is_none() {
+            let next = iterator(arn, now, number, from);
+            return Ok(json!({"Records": [], "NextShardIterator": next}));
+        }
 
         let limit = input.get("Limit").and_then(Value::as_u64).unwrap_or(1000);
         let asked = json!({"StreamArn": arn, "ShardId": engines_shard(table_of(arn)),
@@ -188,7 +202,10 @@ impl Streams {
             let sequence = record["dynamodb"]["SequenceNumber"].as_str();
             sequence.and_then(position).unwrap_or_default()
         };
-        if records.first().is_some_and(|first| of(first) < horizon(now)) {
+        if records
+            .first()
+            .is_some_and(|first| of(first) < horizon(now))
+        {
             return Err(trimmed());
         }
         let more = records.len() as u64 >= limit;
@@ -213,26 +230,26 @@ impl Streams {
         arn: &str,
         children: u16,
     ) -> Result<(), Fault> {
-        let newest = newest(engine, arn)?;
-        let shards = self.of(now, engine, arn)?;
+        let (shards, newest) = self.of(now, engine, arn)?;
         split(shards, position_at(now), newest, children);
         Ok(())
     }
 
-    /// The shards of a stream as they are now.
+    /// The shards of a stream as they are now, and the position of its newest record.
     fn of(
         &mut self,
         now: Timestamp,
         engine: Engine<'_>,
         arn: &str,
-    ) -> Result<&mut Vec<Shard>, Fault> {
-        let described = engine("DescribeStream", json!({ "StreamArn": arn }))?;
-        let label = described["StreamDescription"]["StreamLabel"].as_str();
-        // The engine knows tables only, and would read a stream that was turned off and on again.
-        if label.is_none_or(|label| !arn.ends_with(&format!("/stream/{label}"))) {
-            let message = format!("Requested resource not found: Stream: {arn} not found");
-            return Err(Fault::client("ResourceNotFoundException", message));
-        }
+    ) -> Result<(&mut Vec<Shard>, u128), Fault> {
+        let newest = match self.newest.get(arn) {
+            Some(newest) => *newest,
+            None => {
+                let newest = newest(engine, arn)?;
+                self.newest.insert(arn.to_owned(), newest);
+                newest
+            }
+        };
         let first = Shard {
             number: 1,
             parent: None,
@@ -246,10 +263,25 @@ impl Streams {
         shards.retain(|shard| shard.until.is_none_or(|until| until >= horizon(now)));
         let old = |shard: &Shard| shard.until.is_none() && shard.opened + OPEN <= position_at(now);
         if shards.iter().any(old) {
-            split(shards, position_at(now), newest(engine, arn)?, 1);
+            split(shards, position_at(now), newest, 1);
         }
-        Ok(shards)
+        Ok((shards, newest))
     }
+}
+
+/// The position of a stream's newest record.
+fn newest(engine: Engine<'_>, arn: &str) -> Result<u128, Fault> {
+    let described = engine("DescribeStream", json!({ "StreamArn": arn }))?;
+    let described = &described["StreamDescription"];
+    let label = described["StreamLabel"].as_str();
+    // The engine knows tables only, and would read a stream that was turned off and on again.
+    if label.is_none_or(|label| !arn.ends_with(&format!("/stream/{label}"))) {
+        let message = format!("Requested resource not found: Stream: {arn} not found");
+        return Err(Fault::client("ResourceNotFoundException", message));
+    }
+    // It calls its one shard's newest record its end, open as the shard is.
+    let newest = described["Shards"][0]["SequenceNumberRange"]["EndingSequenceNumber"].as_str();
+    Ok(newest.and_then(position).unwrap_or_default())
 }
 
 /// Ends every open shard, each with so many children.
@@ -277,15 +309,6 @@ fn split(shards: &mut Vec<Shard>, now: u128, newest: u128, children: u16) {
     shards.extend(born);
 }
 
-/// The position of a stream's newest record.
-fn newest(engine: Engine<'_>, arn: &str) -> Result<u128, Fault> {
-    let described = engine("DescribeStream", json!({ "StreamArn": arn }))?;
-    // The engine calls its one shard's newest record its end, open as it is.
-    let range = &described["StreamDescription"]["Shards"][0]["SequenceNumberRange"];
-    let newest = range["EndingSequenceNumber"].as_str();
-    Ok(newest.and_then(position).unwrap_or_default())
-}
-
 fn describe(shard: &Shard, table: &str) -> Value {
     let mut told = json!({
         "ShardId": id(shard.number, table),
@@ -310,7 +333,10 @@ fn parse(iterator: &str) -> Option<(&str, u128, u64, u128)> {
     let issued = parts.next()?.parse().ok()?;
     let shard = parts.next()?.parse().ok()?;
     let position = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((arn, issued, shard, position))
+    parts
+        .next()
+        .is_none()
+        .then_some((arn, issued, shard, position))
 }
 
 fn trimmed() -> Fault {

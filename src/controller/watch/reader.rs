@@ -41,7 +41,9 @@ pub(super) enum Outcome {
 /// What came of one step.
 enum Step {
     /// Records came, or none.
-    Read { full: bool },
+    Read {
+        full: bool,
+    },
     /// There is an iterator.
     Located,
     /// The iterator is of no use any more.
@@ -87,7 +89,11 @@ impl Reader {
                 Ok(Step::Read { full }) => {
                     self.succeeded();
                     // What waits already is fetched at once.
-                    if full { Duration::ZERO } else { self.pace.period }
+                    if full {
+                        Duration::ZERO
+                    } else {
+                        self.pace.period
+                    }
                 }
                 Err(error) if error.is_not_found() => break Outcome::Gone,
                 Err(error) => self.failed(&error),
