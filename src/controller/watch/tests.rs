@@ -219,34 +219,25 @@ async fn what_the_controller_writes_wakes_nobody() {
     assert_eq!(scene.during(seconds(60)).await, []);
 }
 
-/// Writes an item right after the places in the stream were taken.
-struct Between {
-    sandbox: Sandbox,
-    done: AtomicBool,
-}
-
-impl Tap for Between {
-    fn after(&self, call: &CallInfo<'_>) -> Verdict {
-        if call.operation == "GetShardIterator" && !self.done.swap(true, Ordering::SeqCst) {
-            put(&self.sandbox, &spec("between"));
-        }
-        Verdict::Proceed
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn nothing_falls_between_the_list_and_the_watch() {
     let sandbox = sandbox();
-    store(&sandbox).init().await.unwrap();
+    let store = store(&sandbox);
+    store.init().await.unwrap();
     put(&sandbox, &spec("before"));
-    sandbox.set_tap(Some(Arc::new(Between {
-        sandbox: sandbox.clone(),
-        done: AtomicBool::new(false),
-    })));
-    let mut scene = Scene::of(sandbox);
+    // Nobody can be told to list yet: there is room for one notice, and it is taken.
+    let (sender, mut notices) = mpsc::channel(1);
+    let taken = Notice::Changed(Changed::Lease);
+    sender.send(taken.clone()).await.unwrap();
+    tokio::spawn(Watch::new(store, WatchOptions::default()).run(sender));
+    tokio::time::sleep(PATIENCE / 2).await;
+    put(&sandbox, &spec("between"));
     // Whoever lists when told to sees both, and is told of the one that came later again.
-    let notices = scene.during(seconds(10)).await;
-    assert_eq!(notices, [Notice::List, told("between")]);
+    for expected in [taken, Notice::List, told("between")] {
+        assert_eq!(notices.recv().await, Some(expected));
+    }
+    let more = tokio::time::timeout(seconds(10), notices.recv()).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test(start_paused = true)]
