@@ -164,6 +164,13 @@ impl AwsError {
         self
     }
 
+    /// The same of another class, where a service says something in its own way.
+    #[must_use]
+    pub(super) fn with_class(mut self, class: ErrorClass) -> Self {
+        self.0.class = class;
+        self
+    }
+
     /// Whether what it was about is not there.
     pub fn is_not_found(&self) -> bool {
         self.class == ErrorClass::NotFound

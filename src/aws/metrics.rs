@@ -91,7 +91,7 @@ impl Intercept for AwsMetrics {
         let Some(metadata) = config.load::<Metadata>() else {
             return Ok(());
         };
-        let service = metadata.service().to_ascii_lowercase();
+        let service = metadata.service().to_ascii_lowercase().replace(' ', "");
         let took = config.load::<Began>().map(|began| began.0.elapsed());
         let code = match context.response() {
             None => "NoAnswer".to_owned(),

@@ -10,6 +10,7 @@ pub mod metrics;
 mod once;
 mod queue;
 mod service;
+pub mod watch;
 mod worker;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use leadership::{Leadership, LeaseOptions};
 use list::List;
 use metrics::LoopMetrics;
 use service::Service;
+use watch::WatchOptions;
 use worker::Worker;
 
 pub use happening::{Happening, Observer, What};
@@ -50,6 +52,8 @@ pub struct ControllerOptions {
     pub grace: Duration,
     /// How leases are held.
     pub leases: LeaseOptions,
+    /// How the table is watched.
+    pub watch: WatchOptions,
     /// Told how the loop fares.
     pub health: Health,
     /// Counts what the loop does.
@@ -66,6 +70,7 @@ impl Default for ControllerOptions {
             workers: 16,
             grace: Duration::from_secs(2),
             leases: LeaseOptions::default(),
+            watch: WatchOptions::default(),
             health: Health::new(Duration::from_secs(600)),
             metrics: LoopMetrics::default(),
             observer: None,

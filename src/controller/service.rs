@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::engine::{Ended, Engine};
 use super::list::{List, Listed};
 use super::queue::Look;
+use super::watch::{Notice, Watch};
 use super::{Controller, due};
 use crate::model::interest::Interest;
 use crate::reconcile::ReconcileError;
 use crate::resource::meta::ReleaseKey;
-use crate::store::StoreError;
+use crate::store::{Changed, StoreError};
 
-/// How often the table is asked for what changed.
-const POLL: Duration = Duration::from_secs(5);
+/// How many notices of the watch wait for the loop.
+const NOTICES: usize = 1024;
 
 /// What the loop is told.
 enum Message {
@@ -34,6 +35,16 @@ enum Message {
     },
 }
 
+/// Whether the table is being listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Listing {
+    #[default]
+    No,
+    Yes,
+    /// Something changed since it began, so it is listed once more.
+    Again,
+}
+
 /// The state of the loop.
 pub struct Service<'a> {
     controller: &'a Controller,
@@ -43,9 +54,13 @@ pub struct Service<'a> {
     interests: HashMap<ReleaseKey, Interest>,
     messages: mpsc::UnboundedReceiver<Message>,
     sender: mpsc::UnboundedSender<Message>,
+    notices: mpsc::Receiver<Notice>,
+    /// Runs as long as this replica has any lease: others need not know what changes, and few may
+    /// read a stream at once.
+    watch: Option<AbortHandle>,
     /// Lists and sweeps that go on.
     tasks: JoinSet<()>,
-    listing: bool,
+    listing: Listing,
     sweeping: usize,
     next_sweep: Instant,
     listed: bool,
@@ -62,8 +77,10 @@ impl<'a> Service<'a> {
             interests: HashMap::new(),
             messages,
             sender,
+            notices: mpsc::channel(1).1,
+            watch: None,
             tasks: JoinSet::new(),
-            listing: false,
+            listing: Listing::default(),
             sweeping: 0,
             next_sweep: Instant::now(),
             listed: false,
@@ -79,9 +96,10 @@ impl<'a> Service<'a> {
         let mut leases = self.controller.leadership.changes();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut poll = tokio::time::interval(POLL);
-        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.next_sweep = Instant::now() + self.pause();
+        self.watch_or_not();
+        // One that stands by knows from it, too, that the table lets it in.
+        self.list(false);
         loop {
             for key in self.engine.start() {
                 self.known.remove(&key);
@@ -99,8 +117,8 @@ impl<'a> Service<'a> {
                 ended = self.engine.ended() => self.ended(ended)?,
                 Some(message) = self.messages.recv() => self.told(message)?,
                 Ok(()) = leases.changed() => self.leases_changed(),
-                _ = second.tick() => self.engine.measure(),
-                _ = poll.tick() => self.list(false),
+                _ = second.tick() => self.tidy(),
+                Some(notice) = self.notices.recv() => self.noticed(notice),
                 () = tokio::time::sleep_until(self.next_sweep) => self.sweep(),
                 () = due => {}
             }
@@ -110,10 +128,28 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
+    /// Once a second.
+    fn tidy(&mut self) {
+        self.engine.measure();
+        while let Some(ended) = self.tasks.try_join_next() {
+            if ended.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a list, a sweep or the watch panicked; it is done again");
+                (self.listing, self.sweeping) = (Listing::No, 0);
+                self.list(false);
+            }
+        }
+        if self.watch.as_ref().is_some_and(AbortHandle::is_finished) {
+            self.watch = None;
+            self.watch_or_not();
+        }
+    }
+
     fn told(&mut self, message: Message) -> Result<(), ReconcileError> {
         match message {
             Message::Listed { result, sweep } => {
-                self.listing = false;
+                if std::mem::take(&mut self.listing) == Listing::Again {
+                    self.list(false);
+                }
                 let told = result.as_ref().map(|_| ()).map_err(ToString::to_string);
                 self.controller.options.health.listed(told);
                 match result.map_err(ReconcileError::from) {
@@ -138,6 +174,11 @@ impl<'a> Service<'a> {
     fn listed(&mut self, listed: Listed, sweep: bool) {
         self.listed = true;
         let now = Instant::now();
+        let leadership = &self.controller.leadership;
+        let listed: Listed = listed
+            .into_iter()
+            .filter(|(key, _)| leadership.writer(key).is_some())
+            .collect();
         for (key, version) in &listed {
             if self.known.get(key) != Some(version) {
                 self.engine.add(key.clone(), now, Look::Afresh);
@@ -161,10 +202,11 @@ impl<'a> Service<'a> {
 
     /// Lists the table, beside the loop.
     fn list(&mut self, sweep: bool) {
-        if self.listing || !self.controller.leadership.leads() {
+        if self.listing != Listing::No {
+            self.listing = Listing::Again;
             return;
         }
-        self.listing = true;
+        self.listing = Listing::Yes;
         let (list, sender) = (self.controller.list.clone(), self.sender.clone());
         let store = self.controller.worker.reconciler().store().clone();
         self.tasks.spawn(async move {
@@ -212,11 +254,69 @@ impl<'a> Service<'a> {
         }
     }
 
+    /// Something changed in the table.
+    fn noticed(&mut self, notice: Notice) {
+        let now = Instant::now();
+        let metrics = &self.controller.options.metrics;
+        match notice {
+            Notice::List => {
+                metrics.event("poll");
+                self.list(false);
+            }
+            Notice::Changed(Changed::Release(key) | Changed::Request(key)) => {
+                metrics.event("table");
+                if self.is_ours(&key) {
+                    // Not yet listed as it is now; whatever the next list says is news.
+                    self.known.entry(key.clone()).or_default();
+                    self.engine.add(key, now, Look::Afresh);
+                }
+            }
+            Notice::Changed(Changed::Hint(key)) => {
+                metrics.event("hint");
+                if self.is_ours(&key) {
+                    self.engine.add(key, now, Look::Afresh);
+                }
+            }
+            Notice::Changed(Changed::Namespace(name)) => {
+                metrics.event("table");
+                let keys = self.known.keys().filter(|key| key.namespace == name);
+                for key in keys.cloned().collect::<Vec<_>>() {
+                    self.engine.add(key, now, Look::Afresh);
+                }
+                // It may be the first that is heard of its Releases.
+                self.list(false);
+            }
+            Notice::Changed(Changed::Lease | Changed::Other) => {}
+        }
+    }
+
+    fn is_ours(&self, key: &ReleaseKey) -> bool {
+        let namespace = self.controller.options.namespace.as_ref();
+        namespace.is_none_or(|only| *only == key.namespace)
+            && self.controller.leadership.writer(key).is_some()
+    }
+
     /// Other keys are ours now: those that are new are looked at at once.
     fn leases_changed(&mut self) {
         self.known
             .retain(|key, _| self.controller.leadership.writer(key).is_some());
+        self.watch_or_not();
         self.list(false);
+    }
+
+    /// Watches the table while any lease is held.
+    fn watch_or_not(&mut self) {
+        if !self.controller.leadership.leads() {
+            if let Some(watch) = self.watch.take() {
+                watch.abort();
+            }
+        } else if self.watch.is_none() {
+            let (sender, notices) = mpsc::channel(NOTICES);
+            let store = self.controller.worker.reconciler().store().clone();
+            let watch = Watch::new(store, self.controller.options.watch.clone());
+            self.notices = notices;
+            self.watch = Some(self.tasks.spawn(watch.run(sender)));
+        }
     }
 
     fn ended(&mut self, ended: Ended) -> Result<(), ReconcileError> {

@@ -31,6 +31,7 @@ mod log;
 mod rules;
 mod settings;
 mod span;
+mod streams;
 mod sts;
 mod throttle;
 mod wire;
@@ -250,6 +251,15 @@ impl Sandbox {
     /// Makes a rule that an AWS service owns (`ManagedBy`), which no API call can.
     pub fn put_managed_rule(&self, region: &str, name: &str, owner: &str, schedule: &str) {
         self.world().put_managed_rule(region, name, owner, schedule);
+    }
+
+    /// Ends the open shards of a table's stream as AWS does when it likes to, each with so many
+    /// children, among which its items are divided.
+    ///
+    /// # Errors
+    /// When there is no such table, or its stream is off.
+    pub fn roll_stream(&self, region: &str, table: &str, children: u16) -> Result<(), CallError> {
+        Ok(self.world().roll_stream(region, table, children)?)
     }
 
     /// An HTTP client for the SDK that ends here instead of in a network.

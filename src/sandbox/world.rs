@@ -130,6 +130,13 @@ impl World {
             .put_managed_rule(&cx, name, owner, schedule);
     }
 
+    /// Ends the open shards of a table's stream.
+    pub fn roll_stream(&mut self, region: &str, table: &str, children: u16) -> Result<(), Fault> {
+        let missing = || Fault::client("ResourceNotFoundException", "no tables in this Region");
+        let tables = self.tables.get_mut(region).ok_or_else(missing)?;
+        tables.roll_stream(self.clock.now(), table, children)
+    }
+
     fn answer(&mut self, now: Timestamp, call: &Call, client: bool) -> Result<Value, Fault> {
         let Call {
             service,

@@ -42,6 +42,10 @@ pub const EPOCHS: &str = "epoch";
 /// Sort key prefix of replicas within the leases' partition.
 pub const REPLICA_PREFIX: &str = "replica#";
 const SHARD_PREFIX: &str = "shard#";
+/// Partition of what replicas of the controller tell each other about Releases.
+pub const HINTS: &str = "hint";
+/// What the partitions of requests begin with; the namespace follows.
+pub const REQUESTS_PREFIX: &str = "request#";
 /// What the partitions of Releases begin with; the namespace follows.
 pub const SPECS_PREFIX: &str = "spec#";
 /// Sort key prefix of Environments within their partition.
@@ -108,7 +112,7 @@ pub fn statuses(namespace: &str) -> String {
 
 /// Partition of a namespace's requests.
 pub fn requests(namespace: &str) -> String {
-    format!("request#{namespace}")
+    format!("{REQUESTS_PREFIX}{namespace}")
 }
 
 /// Partition of a Release's ledger.

@@ -18,6 +18,7 @@ mod objects;
 mod record;
 mod requests;
 mod setup;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub use delete::{Left, Pruned};
 pub use edit::{EditOptions, NewTag};
 pub use error::StoreError;
 pub use setup::InitReport;
+pub use watch::Changed;
 
 /// Reads, and the writes of people and CI. Cheap to clone.
 #[derive(Clone, Debug)]
