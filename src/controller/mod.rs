@@ -92,9 +92,15 @@ pub enum What {
         plan: Box<Plan>,
         /// Whether a step was not carried out.
         failed: bool,
+        /// The generation that it followed.
+        generation: Option<u64>,
+        /// When that generation's spec was written.
+        applied_at: Option<Timestamp>,
     },
     /// A pass could not be made.
     Failed(String),
+    /// The Release is no more, or another replica looks after it now.
+    Gone,
 }
 
 /// How every Release stood when `run --once` ended.
@@ -309,7 +315,17 @@ impl Controller {
         self.log_standing(key, &pass.plan.status);
         let plan = Box::new(pass.plan.clone());
         let failed = pass.failed.is_some();
-        self.tell(key, What::Passed { plan, failed });
+        let generation = plan.status.observed_generation;
+        let passed = What::Passed {
+            plan,
+            failed,
+            generation,
+            applied_at: pass.applied_at,
+        };
+        self.tell(key, passed);
+        if pass.gone {
+            self.tell(key, What::Gone);
+        }
         Ok(pass)
     }
 

@@ -1,5 +1,7 @@
 //! What is said of a Release: its status, where a pass led to one and where none could be made.
 
+use jiff::Timestamp;
+
 use super::execute::StepError;
 use super::{Pass, ReconcileError, Reconciler};
 use crate::aws::error::ErrorClass;
@@ -17,6 +19,7 @@ pub(super) struct Told {
     uid: String,
     generation: u64,
     deleting: Option<Deletion>,
+    applied_at: Option<Timestamp>,
     pub(super) status: ReleaseStatus,
     status_version: u64,
 }
@@ -28,6 +31,7 @@ impl Told {
             uid: stored.uid().to_owned(),
             generation: stored.generation(),
             deleting: stored.deleting,
+            applied_at: Some(stored.applied_at),
             status: stored.release.status.clone().unwrap_or_default(),
             status_version: stored.status_version,
         }
@@ -62,7 +66,7 @@ impl Reconciler {
             failed,
             gone: false,
             interest: None,
-            applied_at: None,
+            applied_at: told.applied_at,
         })
     }
 
@@ -80,6 +84,7 @@ impl Reconciler {
             uid: found.uid,
             generation: found.generation,
             deleting: found.deleting,
+            applied_at: None,
             status: found.status.unwrap_or_default(),
             status_version: found.status_version,
         };
@@ -114,7 +119,7 @@ impl Reconciler {
             failed: None,
             gone: false,
             interest: None,
-            applied_at: None,
+            applied_at: told.applied_at,
         })
     }
 
