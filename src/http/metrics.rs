@@ -480,3 +480,6 @@ fn seconds(at: Timestamp) -> f64 {
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
+
+#[cfg(test)]
+mod tests;

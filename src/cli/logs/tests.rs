@@ -76,7 +76,7 @@ fn a_decision_is_one_flat_line() {
     };
     assert_eq!(
         members(&told[0]),
-        "timestamp level message release generation resource action millis"
+        "timestamp level message generation release resource action millis"
     );
     let time = told[0]["timestamp"].as_str().unwrap();
     assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
