@@ -10,6 +10,7 @@ pub mod ecr;
 pub mod ecs;
 pub mod error;
 pub mod events;
+pub mod https;
 pub mod metrics;
 pub mod raw;
 mod retry;

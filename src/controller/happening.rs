@@ -34,11 +34,13 @@ pub enum What {
         plan: Box<Plan>,
         /// Whether a step was not carried out.
         failed: bool,
-        /// When the spec was written that it followed; none where it could not be read.
+        /// The generation that it followed.
+        generation: Option<u64>,
+        /// When that generation's spec was written; none where it could not be read.
         applied_at: Option<Timestamp>,
     },
     /// A pass could not be made.
     Failed(String),
-    /// The Release does not exist any more.
+    /// The Release is no more, or another replica looks after it now.
     Gone,
 }

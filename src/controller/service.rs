@@ -102,7 +102,7 @@ impl<'a> Service<'a> {
         self.list(false);
         loop {
             for key in self.engine.start() {
-                self.known.remove(&key);
+                self.give_up(&key);
             }
             let next = self.engine.queue.next_due();
             let due = async {
@@ -298,10 +298,24 @@ impl<'a> Service<'a> {
 
     /// Other keys are ours now: those that are new are looked at at once.
     fn leases_changed(&mut self) {
-        self.known
-            .retain(|key, _| self.controller.leadership.writer(key).is_some());
+        let leadership = &self.controller.leadership;
+        let lost = self
+            .known
+            .keys()
+            .filter(|key| leadership.writer(key).is_none());
+        for key in lost.cloned().collect::<Vec<_>>() {
+            self.give_up(&key);
+        }
         self.watch_or_not();
         self.list(false);
+    }
+
+    /// Another replica looks after this Release now.
+    fn give_up(&mut self, key: &ReleaseKey) {
+        self.known.remove(key);
+        self.interests.remove(key);
+        self.engine.queue.remove(key);
+        self.controller.worker.forget(key);
     }
 
     /// Watches the table while any lease is held.
@@ -325,7 +339,7 @@ impl<'a> Service<'a> {
             None => self.engine.retry(key),
             Some(Err(error)) if error.is_lost_lease() => {
                 // Whoever has the lease now works on it.
-                self.engine.queue.remove(&key);
+                self.give_up(&key);
             }
             Some(Err(error)) => {
                 tracing::warn!(release = %key, %error, "the pass could not be made");

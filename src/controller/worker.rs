@@ -88,7 +88,6 @@ impl Worker {
         }
         if pass.gone {
             self.forget(key);
-            self.tell(key, What::Gone);
             return Ok(pass);
         }
         self.log_standing(key, &pass.plan.status);
@@ -97,6 +96,7 @@ impl Worker {
             What::Passed {
                 plan: Box::new(pass.plan.clone()),
                 failed: pass.failed.is_some(),
+                generation: pass.plan.status.observed_generation,
                 applied_at: pass.applied_at,
             },
         );
@@ -124,10 +124,12 @@ impl Worker {
         standing.insert(key.clone(), line);
     }
 
-    /// Nothing is known of a Release any more.
+    /// The Release is no more, or another replica looks after it now.
     pub fn forget(&self, key: &ReleaseKey) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing.remove(key);
+        drop(standing);
+        self.tell(key, What::Gone);
     }
 
     fn tell(&self, key: &ReleaseKey, what: What) {
