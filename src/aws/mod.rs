@@ -13,6 +13,7 @@ pub mod events;
 pub mod metrics;
 pub mod raw;
 mod retry;
+pub mod sqs;
 pub mod sts;
 mod time;
 

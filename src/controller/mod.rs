@@ -1,7 +1,10 @@
 //! Which Release is looked at when: the loop around [`crate::reconcile`].
 
 mod backoff;
+pub mod events;
 pub mod health;
+pub mod inbox;
+pub mod index;
 pub mod leadership;
 mod list;
 pub mod metrics;

@@ -22,6 +22,7 @@
 //! | `definition#<hash>` | `definition` | a task definition's content | the controller |
 //! | `claim#<arn>` | `claim` | who holds a service or rule | the controller |
 //! | `epoch` | `epoch` | the newest controller's epoch | the controller |
+//! | `hint` | `<ns>/<name>` | when an event concerned a Release of another replica's | the controller |
 
 use crate::aws::dynamodb::Key;
 use crate::resource::meta::{Kind, ReleaseKey};
@@ -32,6 +33,8 @@ use super::ObjectRef;
 pub const ENVIRONMENTS: &str = "environment";
 /// Partition of the Environments' bindings.
 pub const BINDINGS: &str = "binding";
+/// Partition of the hints that replicas give each other.
+pub const HINTS: &str = "hint";
 /// What the partitions of Releases begin with; the namespace follows.
 pub const SPECS_PREFIX: &str = "spec#";
 /// Sort key prefix of Environments within their partition.
@@ -55,6 +58,11 @@ pub fn installation() -> Key {
 /// The newest controller's epoch.
 pub fn epoch() -> Key {
     Key::new("epoch", "epoch")
+}
+
+/// A hint that something happened to what a Release looks at.
+pub fn hint(key: &ReleaseKey) -> Key {
+    Key::new(HINTS, key.to_string())
 }
 
 /// Partition of a namespace's Releases.
