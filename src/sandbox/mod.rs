@@ -261,10 +261,9 @@ impl Sandbox {
         self.world().put_managed_rule(region, name, owner, schedule);
     }
 
-    /// Puts an event on the bus as an AWS service does, which PutEvents cannot: sources that begin
-    /// with `aws.` are AWS's own. Account, Region and time are the sandbox's.
-    pub fn put_event(&self, region: &str, source: &str, detail_type: &str, detail: Value) {
-        self.world().put_event(region, source, detail_type, detail);
+    /// Puts an event on the bus as it is, also one of AWS's own, which PutEvents refuses.
+    pub fn put_event(&self, region: &str, event: &Value) {
+        self.world().put_event(region, event);
         self.inner.polls.wake();
     }
 

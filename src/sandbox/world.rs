@@ -130,18 +130,19 @@ impl World {
             collect(region, std::mem::take(&mut events.put));
         }
         for (region, notice) in told {
-            self.send_event(now, &region, notice);
+            let at = notice.at;
+            let event = notice.event(&self.ids.uuid(), &self.settings.account, &region);
+            self.send_event(now, at, &region, &event);
         }
     }
 
-    fn send_event(&mut self, now: Timestamp, region: &str, notice: Notice) {
+    /// Sends an event that happened `at` a time to the queues of those rules that it matches.
+    fn send_event(&mut self, now: Timestamp, at: Timestamp, region: &str, event: &Value) {
         let Some(events) = self.events.get(region) else {
             return;
         };
-        let at = notice.at;
-        let event = notice.event(&self.ids.uuid(), &self.settings.account, region);
         let delivery = &self.settings.delivery;
-        for (arn, body) in events.route(&event) {
+        for (arn, body) in events.route(event) {
             if self.ids.happens(delivery.drop) {
                 continue;
             }
@@ -179,18 +180,11 @@ impl World {
         }
     }
 
-    /// Puts an event of an AWS service on the bus.
-    pub fn put_event(&mut self, region: &str, source: &str, detail_type: &str, detail: Value) {
+    /// Puts an event on the bus.
+    pub fn put_event(&mut self, region: &str, event: &Value) {
         let now = self.clock.now();
         self.advance(now);
-        let notice = Notice {
-            at: now,
-            source: source.to_owned(),
-            kind: detail_type.to_owned(),
-            resources: Vec::new(),
-            detail,
-        };
-        self.send_event(now, region, notice);
+        self.send_event(now, now, region, event);
     }
 
     /// Until when a call waits for messages; `None` for calls that do not.

@@ -13,6 +13,7 @@ mod ecr;
 mod events;
 mod http;
 mod settings;
+mod sqs;
 mod sts;
 mod tap;
 
