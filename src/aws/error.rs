@@ -229,6 +229,9 @@ impl AwsError {
                 "Check the cluster and the region of the Environment, and which account the \
                  credentials belong to."
             }
+            Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist") => {
+                "Check the queue's URL: account, Region and name are in it."
+            }
             Some("RepositoryNotFoundException") => {
                 "Check the image's repository: account and Region are taken from its host name."
             }
@@ -243,9 +246,14 @@ impl AwsError {
                     evenkeel runs as."
                 .to_owned();
         }
+        // SQS's batches are no actions of their own to IAM.
+        let action = match self.service {
+            "sqs" => self.operation.trim_end_matches("Batch"),
+            _ => self.operation,
+        };
         format!(
-            "Allow {}:{} on it in a policy of the principal that evenkeel runs as.",
-            self.service, self.operation
+            "Allow {}:{action} on it in a policy of the principal that evenkeel runs as.",
+            self.service
         )
     }
 

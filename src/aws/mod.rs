@@ -14,6 +14,7 @@ pub mod https;
 pub mod metrics;
 pub mod raw;
 mod retry;
+pub mod sqs;
 pub mod streams;
 pub mod sts;
 mod time;

@@ -19,6 +19,7 @@ use super::logs::{self, Usual};
 use super::out::{Format, Out};
 use super::settings::Settings;
 use super::traces::Traces;
+use crate::aws::sqs::Queue;
 use crate::controller::health::Health;
 use crate::controller::leadership::LeaseOptions;
 use crate::controller::{Controller, ControllerOptions, Happening, Observer, Summary, What};
@@ -98,9 +99,13 @@ async fn work(config: &RunConfig, settings: &Settings, stop: &Stop) -> Result<Ex
         health,
         metrics: metrics.controller(),
         observer: Some(observer(metrics, decisions)),
+        events: config
+            .events_queue_url
+            .as_ref()
+            .map(|url| Queue::new(&connection.aws, url.as_str())),
         ..ControllerOptions::default()
     };
-    // To be wired: config.events_queue_url, config.budget.
+    // To be wired: config.budget.
     let controller = Controller::new(connection.reconciler(), options);
     let ended = if config.once {
         tokio::select! {

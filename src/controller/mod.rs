@@ -2,8 +2,11 @@
 
 mod backoff;
 mod engine;
+pub mod events;
 mod happening;
 pub mod health;
+pub mod inbox;
+pub mod index;
 pub mod leadership;
 mod list;
 pub mod metrics;
@@ -20,6 +23,7 @@ use jiff::SignedDuration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::aws::sqs::Queue;
 use crate::model::plan::{Plan, Requeue};
 use crate::reconcile::{ReconcileError, Reconciler};
 use engine::Engine;
@@ -54,6 +58,8 @@ pub struct ControllerOptions {
     pub leases: LeaseOptions,
     /// How the table is watched.
     pub watch: WatchOptions,
+    /// Where AWS's events come; without it changes in AWS are found by the sweeps alone.
+    pub events: Option<Queue>,
     /// Told how the loop fares.
     pub health: Health,
     /// Counts what the loop does.
@@ -71,6 +77,7 @@ impl Default for ControllerOptions {
             grace: Duration::from_secs(2),
             leases: LeaseOptions::default(),
             watch: WatchOptions::default(),
+            events: None,
             health: Health::new(Duration::from_secs(600)),
             metrics: LoopMetrics::default(),
             observer: None,

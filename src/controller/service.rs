@@ -9,6 +9,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::engine::{Ended, Engine};
+use super::events::Concern;
+use super::inbox::Inbox;
+use super::index::Index;
 use super::list::{List, Listed};
 use super::queue::Look;
 use super::watch::{Notice, Watch};
@@ -17,6 +20,10 @@ use crate::model::interest::Interest;
 use crate::reconcile::ReconcileError;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Changed, StoreError};
+
+/// How long it is waited for more events of the same kind: they come in bursts, and one look does
+/// for all of them.
+const EVENTS: Duration = Duration::from_secs(1);
 
 /// How many notices of the watch wait for the loop.
 const NOTICES: usize = 1024;
@@ -51,13 +58,18 @@ pub struct Service<'a> {
     engine: Engine,
     /// Every Release that was listed, with what changes whenever it does.
     known: BTreeMap<ReleaseKey, String>,
-    interests: HashMap<ReleaseKey, Interest>,
+    index: Index,
+    /// What the other replicas were told of just now.
+    hinted: HashMap<Concern, Instant>,
     messages: mpsc::UnboundedReceiver<Message>,
     sender: mpsc::UnboundedSender<Message>,
     notices: mpsc::Receiver<Notice>,
     /// Runs as long as this replica has any lease: others need not know what changes, and few may
     /// read a stream at once.
     watch: Option<AbortHandle>,
+    concerns: mpsc::Receiver<Concern>,
+    /// Runs as long as this replica has any lease.
+    inbox: Option<AbortHandle>,
     /// Lists and sweeps that go on.
     tasks: JoinSet<()>,
     listing: Listing,
@@ -74,11 +86,14 @@ impl<'a> Service<'a> {
             engine: controller.engine(),
             controller,
             known: BTreeMap::new(),
-            interests: HashMap::new(),
+            index: Index::default(),
+            hinted: HashMap::new(),
             messages,
             sender,
             notices: mpsc::channel(1).1,
             watch: None,
+            concerns: mpsc::channel(1).1,
+            inbox: None,
             tasks: JoinSet::new(),
             listing: Listing::default(),
             sweeping: 0,
@@ -119,6 +134,7 @@ impl<'a> Service<'a> {
                 Ok(()) = leases.changed() => self.leases_changed(),
                 _ = second.tick() => self.tidy(),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
+                Some(concern) = self.concerns.recv() => self.concerned(concern),
                 () = tokio::time::sleep_until(self.next_sweep) => self.sweep(),
                 () = due => {}
             }
@@ -138,10 +154,10 @@ impl<'a> Service<'a> {
                 self.list(false);
             }
         }
-        if self.watch.as_ref().is_some_and(AbortHandle::is_finished) {
-            self.watch = None;
-            self.watch_or_not();
+        for reader in [&mut self.watch, &mut self.inbox] {
+            reader.take_if(|reader| reader.is_finished());
         }
+        self.watch_or_not();
     }
 
     fn told(&mut self, message: Message) -> Result<(), ReconcileError> {
@@ -229,7 +245,7 @@ impl<'a> Service<'a> {
         let mut groups: HashMap<(&_, &str), (Vec<ReleaseKey>, Vec<Interest>)> = HashMap::new();
         let mut unread = Vec::new();
         for key in self.known.keys() {
-            match self.interests.get(key) {
+            match self.index.interest(key) {
                 Some(interest) => {
                     let place = (&interest.access, interest.region.as_str());
                     let (keys, interests) = groups.entry(place).or_default();
@@ -271,10 +287,11 @@ impl<'a> Service<'a> {
                     self.engine.add(key, now, Look::Afresh);
                 }
             }
-            Notice::Changed(Changed::Hint(key)) => {
+            Notice::Changed(Changed::Hint(what)) => {
                 metrics.event("hint");
-                if self.is_ours(&key) {
-                    self.engine.add(key, now, Look::Afresh);
+                // Another version may say it in other words; the sweep finds what it meant.
+                if let Ok(concern) = serde_json::from_str(&what) {
+                    self.look_at(&concern);
                 }
             }
             Notice::Changed(Changed::Namespace(name)) => {
@@ -287,6 +304,41 @@ impl<'a> Service<'a> {
                 self.list(false);
             }
             Notice::Changed(Changed::Lease | Changed::Other) => {}
+        }
+    }
+
+    /// Something happened in AWS.
+    fn concerned(&mut self, concern: Concern) {
+        self.look_at(&concern);
+        // Each event reaches one replica only, whoever works on what it concerns.
+        if self.controller.leadership.replicas() < 2 || !self.is_news(&concern) {
+            return;
+        }
+        let Ok(what) = serde_json::to_string(&concern) else {
+            return;
+        };
+        let reconciler = self.controller.worker.reconciler().clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = reconciler.store().hint(&what, reconciler.now()).await {
+                tracing::debug!(%error, "the other replicas are not told of an event");
+            }
+        });
+    }
+
+    /// Whether the others have not been told of it just now: events come in bursts.
+    fn is_news(&mut self, concern: &Concern) -> bool {
+        self.hinted.retain(|_, at| at.elapsed() < EVENTS);
+        let first = !self.hinted.contains_key(concern);
+        if first {
+            self.hinted.insert(concern.clone(), Instant::now());
+        }
+        first
+    }
+
+    fn look_at(&mut self, concern: &Concern) {
+        let due = Instant::now() + EVENTS;
+        for key in self.index.concerned(concern) {
+            self.engine.add(key, due, Look::Afresh);
         }
     }
 
@@ -313,23 +365,32 @@ impl<'a> Service<'a> {
     /// Another replica looks after this Release now.
     fn give_up(&mut self, key: &ReleaseKey) {
         self.known.remove(key);
-        self.interests.remove(key);
+        self.index.remove(key);
         self.engine.queue.remove(key);
         self.controller.worker.forget(key);
     }
 
-    /// Watches the table while any lease is held.
+    /// Watches the table and reads the queue of events while any lease is held.
     fn watch_or_not(&mut self) {
         if !self.controller.leadership.leads() {
-            if let Some(watch) = self.watch.take() {
-                watch.abort();
+            for reader in [self.watch.take(), self.inbox.take()].into_iter().flatten() {
+                reader.abort();
             }
-        } else if self.watch.is_none() {
+            return;
+        }
+        let options = &self.controller.options;
+        if self.watch.is_none() {
             let (sender, notices) = mpsc::channel(NOTICES);
             let store = self.controller.worker.reconciler().store().clone();
-            let watch = Watch::new(store, self.controller.options.watch.clone());
+            let watch = Watch::new(store, options.watch.clone());
             self.notices = notices;
             self.watch = Some(self.tasks.spawn(watch.run(sender)));
+        }
+        if let (None, Some(queue)) = (&self.inbox, &options.events) {
+            let (sender, concerns) = mpsc::channel(NOTICES);
+            let inbox = Inbox::new(queue.clone());
+            self.concerns = concerns;
+            self.inbox = Some(self.tasks.spawn(inbox.run(sender, options.metrics.clone())));
         }
     }
 
@@ -348,11 +409,11 @@ impl<'a> Service<'a> {
             Some(Ok(pass)) if pass.gone => {
                 self.engine.queue.settle(&key);
                 self.known.remove(&key);
-                self.interests.remove(&key);
+                self.index.remove(&key);
             }
             Some(Ok(mut pass)) => {
                 if let Some(interest) = pass.interest.take() {
-                    self.interests.insert(key.clone(), interest);
+                    self.index.set(key.clone(), interest);
                 }
                 if pass.is_retryable() {
                     self.engine.retry(key);

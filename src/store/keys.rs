@@ -25,6 +25,7 @@
 //! | `lease` | `shard#<number>` | who works on a shard's keys | the controller |
 //! | `lease` | `replica#<id>` | a replica's heartbeat, with several shards | the controller |
 //! | `epoch` | `shard#<number>` | how often a shard's lease was taken | the controller |
+//! | `hint` | `<what>` | that something happened, for the other replicas | the controller |
 
 use crate::aws::dynamodb::Key;
 use crate::resource::meta::{Kind, ReleaseKey};
@@ -42,7 +43,7 @@ pub const EPOCHS: &str = "epoch";
 /// Sort key prefix of replicas within the leases' partition.
 pub const REPLICA_PREFIX: &str = "replica#";
 const SHARD_PREFIX: &str = "shard#";
-/// Partition of what replicas of the controller tell each other about Releases.
+/// Partition of what replicas of the controller tell each other about AWS.
 pub const HINTS: &str = "hint";
 /// What the partitions of requests begin with; the namespace follows.
 pub const REQUESTS_PREFIX: &str = "request#";
@@ -98,6 +99,11 @@ pub fn is_leadership(pk: &str) -> bool {
 
 fn shard(number: u32) -> String {
     format!("{SHARD_PREFIX}{number:04}")
+}
+
+/// A hint that something happened to `what`.
+pub fn hint(what: &str) -> Key {
+    Key::new(HINTS, what)
 }
 
 /// Partition of a namespace's Releases.

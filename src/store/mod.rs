@@ -10,6 +10,7 @@ mod controller;
 mod delete;
 mod edit;
 mod error;
+mod hints;
 pub mod keys;
 pub mod lease;
 mod ledger;

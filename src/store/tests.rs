@@ -3,6 +3,7 @@ mod controller;
 mod deletion;
 mod edit;
 mod foresee;
+mod hints;
 mod lease;
 mod objects;
 mod setup;

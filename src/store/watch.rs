@@ -14,8 +14,8 @@ pub enum Changed {
     Namespace(String),
     /// Something is asked about a Release.
     Request(ReleaseKey),
-    /// A replica that does not hold its lease was told of something about a Release.
-    Hint(ReleaseKey),
+    /// A replica was told of something that may concern the Releases of others: what, in its words.
+    Hint(String),
     /// A lease was taken, renewed or given back.
     Lease,
     /// Nothing that the controller waits for: above all what it wrote itself, such as statuses.
@@ -34,8 +34,7 @@ impl Changed {
         } else if pk == keys::LEASES {
             Some(Self::Lease)
         } else if pk == keys::HINTS && asks {
-            sk.split_once('/')
-                .map(|(namespace, name)| Self::Hint(ReleaseKey::new(namespace, name)))
+            Some(Self::Hint(sk.to_owned()))
         } else if let Some(namespace) = pk.strip_prefix(keys::SPECS_PREFIX) {
             let name = sk.strip_prefix(keys::RELEASE_PREFIX);
             name.map(|name| Self::Release(ReleaseKey::new(namespace, name)))
@@ -85,8 +84,9 @@ mod tests {
         let request = keys::request(&shop, "4711");
         assert_eq!(written(request.clone()), Changed::Request(shop.clone()));
         assert_eq!(removed(request), Changed::Other);
-        let hint = Key::new(keys::HINTS, "production/shop");
-        assert_eq!(written(hint.clone()), Changed::Hint(shop));
+        let hint = keys::hint("service shop");
+        let what = Changed::Hint("service shop".to_owned());
+        assert_eq!(written(hint.clone()), what);
         assert_eq!(removed(hint), Changed::Other);
         assert_eq!(written(Key::new("lease", "shard#0000")), Changed::Lease);
     }
@@ -111,7 +111,6 @@ mod tests {
             keys::epoch(0),
             // Not evenkeel's.
             Key::new("", ""),
-            Key::new("hint", "shop"),
             Key::new("request#production", "shop"),
         ] {
             assert_eq!(written(key.clone()), Changed::Other, "{key}");
