@@ -18,6 +18,7 @@ mod migrations;
 mod rails;
 mod refusals;
 mod rejections;
+mod running;
 mod scene;
 mod schedules;
 mod services;
