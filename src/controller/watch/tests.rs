@@ -240,9 +240,36 @@ async fn nothing_falls_between_the_list_and_the_watch() {
     assert_eq!(all, [taken, Notice::List, told("between")]);
 }
 
+/// The number that the id of a shard begins with, from one of the sandbox's iterators.
+fn shard_of(iterator: &Value) -> Option<u64> {
+    iterator.as_str()?.split('|').nth(2)?.parse().ok()
+}
+
+/// Loses the first two reads of the first shards' children.
+#[derive(Default)]
+struct SlowChildren(Mutex<Vec<u64>>);
+
+impl Tap for SlowChildren {
+    fn before(&self, call: &CallInfo<'_>) -> Verdict {
+        let shard = call.input.get("ShardIterator").and_then(shard_of);
+        let Some(shard @ 2..=3) = shard else {
+            return Verdict::Proceed;
+        };
+        let mut seen = self.0.lock().unwrap();
+        seen.push(shard);
+        match seen.iter().filter(|it| **it == shard).count() {
+            1..=2 => Verdict::ConnectionError,
+            _ => Verdict::Proceed,
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn shards_end_and_split_and_nothing_is_lost() {
     let mut scene = Scene::new().await;
+    scene
+        .sandbox
+        .set_tap(Some(Arc::new(SlowChildren::default())));
     let mut expected = BTreeSet::new();
     let mut notices = Vec::new();
     for generation in 0..4 {
@@ -282,16 +309,11 @@ fn parents_are_read_before_their_children(sandbox: &Sandbox) {
     let input = json!({ "StreamArn": arn });
     let described = sandbox.call("dynamodbstreams", REGION, "DescribeStream", input);
     let described = described.unwrap();
-    // An iterator of the sandbox's holds the shard's number, which its id begins with.
     let reads: Vec<String> = sandbox
         .log()
         .iter()
-        .filter(|call| call.operation == "GetRecords")
-        .map(|call| {
-            let iterator = call.input["ShardIterator"].as_str().unwrap();
-            let number: u64 = iterator.split('|').nth(2).unwrap().parse().unwrap();
-            format!("shardId-{number:020}-evenkeel")
-        })
+        .filter_map(|call| shard_of(call.input.get("ShardIterator")?))
+        .map(|number| format!("shardId-{number:020}-evenkeel"))
         .collect();
     let mut children = 0;
     for shard in described["StreamDescription"]["Shards"].as_array().unwrap() {
