@@ -16,7 +16,8 @@ async fn a_hint_is_seen_by_those_who_looked_before_it() {
     // Two replicas may hint at the same moment; neither is refused, and the newest is kept.
     let (one, two) = (Store::new(local.table()), Store::new(local.table()));
     let (one, two) = tokio::join!(one.hint(&shop, at(30)), two.hint(&shop, at(30)));
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     assert_eq!(store.hints(at(20)).await.unwrap(), [(shop, at(30))]);
 }
 
