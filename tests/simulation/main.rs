@@ -14,6 +14,7 @@ mod doubts;
 mod drift;
 mod environments;
 mod images;
+mod leases;
 mod migrations;
 mod rails;
 mod refusals;
