@@ -13,7 +13,8 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use tasks::{Failure, RunTaskAnswer};
+pub use services::{MAX_SERVICES, services_in};
+pub use tasks::{Failure, MAX_TASKS, RunTaskAnswer};
 
 const SERVICE: &str = "ecs";
 

@@ -67,8 +67,6 @@ pub struct Service {
     pub circuit_breaker: (bool, bool),
     /// `deployments[]`, PRIMARY first.
     pub deployments: Vec<Deployment>,
-    /// Newest events first, a few.
-    pub events: Vec<ServiceEvent>,
     /// ECS's service deployments, newest first; looked at only when `deployments` leave doubt.
     pub records: Option<Known<Vec<DeploymentRecord>>>,
 }
@@ -105,15 +103,6 @@ pub struct Deployment {
     pub rollout_state_reason: Option<String>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
-}
-
-/// One event of a service.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServiceEvent {
-    /// When.
-    pub at: Option<Timestamp>,
-    /// ECS's sentence.
-    pub message: String,
 }
 
 /// ECS's own record of a deployment (DescribeServiceDeployments).
