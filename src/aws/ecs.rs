@@ -13,6 +13,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use deployments::MAX_RECORDS;
 pub use services::{MAX_SERVICES, services_in};
 pub use tasks::{Failure, MAX_TASKS, RunTaskAnswer};
 

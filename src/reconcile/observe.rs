@@ -293,8 +293,7 @@ impl Look<'_> {
 
     async fn records(&mut self, service: &str) -> Result<Known<Vec<DeploymentRecord>>, LookError> {
         let cluster = &self.desired.environment.cluster;
-        let ecs = self.view.clients().ecs;
-        match ecs.deployment_records(cluster, service, RECORDS).await {
+        match self.view.records(cluster, service, RECORDS).await {
             Ok(records) => Ok(Known::Present(records)),
             Err(error) => Ok(Known::Unknown(self.failed(error)?)),
         }

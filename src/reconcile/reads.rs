@@ -6,6 +6,7 @@
 
 mod kept;
 mod kinds;
+mod records;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::store::{Store, StoreError};
 
 use kept::Kept;
 use kinds::{Families, Images, RuleList, Rules, Services, Tags, Targets, Tasks};
+use records::{Deployments, Revisions};
 use shared::{Asker, Fresh, KEPT, Order, Shared};
 
 /// How old tags of a rule may be that a sweep is content with. They say whose a rule is, which
@@ -80,6 +82,8 @@ pub(super) struct Reads {
     targets: Shared<Targets>,
     tags: Shared<Tags>,
     families: Shared<Families>,
+    deployments: Shared<Deployments>,
+    revisions: Shared<Revisions>,
     environments: Arc<Mutex<BTreeMap<String, (Instant, Environment)>>>,
     kept: Kept,
 }
@@ -95,6 +99,8 @@ impl Reads {
             targets: Shared::new(Targets(accounts.clone()), &order),
             tags: Shared::new(Tags(accounts.clone()), &order),
             families: Shared::new(Families(accounts.clone()), &order),
+            deployments: Shared::new(Deployments(accounts.clone()), &order),
+            revisions: Shared::new(Revisions(accounts.clone()), &order),
             environments: Arc::default(),
             kept: Kept::new(),
             looks: Arc::default(),
@@ -255,6 +261,8 @@ impl Reads {
         self.targets.forget_older(KEPT);
         self.tags.forget_older(TAGS_KEPT);
         self.families.forget_older(KEPT);
+        self.deployments.forget_older(KEPT);
+        self.revisions.forget_older(KEPT);
         self.environments()
             .retain(|_, (began, _)| began.elapsed() <= KEPT);
     }

@@ -1,21 +1,22 @@
 //! What a sweep over many Releases costs, and that it never acts on what was read for another.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use evenkeel::model::interest::Interest;
+use evenkeel::model::ledger::RolloutState;
 use evenkeel::reconcile::{Pass, Reconciler};
 use evenkeel::resource::conditions::{ConditionType, is_true};
 use evenkeel::resource::meta::ReleaseKey;
+use evenkeel::resource::status::PartState;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::shop::{
-    Breaker, CLUSTER, create_service, delivered, environment, minutes, pass, push, register,
-    release, schedule, seconds, service,
+    self, Breaker, CLUSTER, create_service, delivered, environment, minutes, pass, push, register,
+    release, schedule, service, web,
 };
-use crate::world::{REGION, World};
+use crate::world::World;
 
 const RELEASES: usize = 25;
 const SERVICES: usize = 4;
@@ -150,7 +151,7 @@ async fn scheduled() -> (World, Reconciler, ReleaseKey, Vec<Interest>) {
         json!({"services": [service("web")], "schedules": [schedule("nightly", "0 3 * * *")]});
     let world = delivered(&release("web", "v2", &spec)).await;
     let reconciler = world.reconciler();
-    let key = crate::shop::key();
+    let key = shop::key();
     let interest = look(&reconciler, &key).await.interest;
     (world, reconciler, key, interest.into_iter().collect())
 }
@@ -193,16 +194,62 @@ async fn drift_that_a_shared_reading_shows_is_looked_at_afresh_and_put_right() {
     let content = reconciler.content_with(since);
     look(&content, &key).await;
     assert_eq!(world.aws_writes(), ["events.PutRule"]);
-    // The same sweep does not take what it read before for what it wrote.
+    // The same sweep does not use what it read before its own write.
     world.sandbox.reset_calls();
     look(&content, &key).await;
+    let whole_bus = |input: &Value| input.get("NamePrefix").is_none();
+    assert!(world.sent("ListRules").iter().any(whole_bus));
+    assert_eq!(world.called("events.ListTargetsByRule"), 1 + 1);
     assert_eq!(world.aws_writes(), [] as [String; 0]);
-    look(&reconciler, &key).await;
-    world.sandbox.reset_calls();
-    pass(seconds(1)).await;
-    reconciler.read_ahead(&interests).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_a_sweep_moved_is_not_told_of_by_what_it_read_before() {
+    let world = delivered(&web("v2")).await;
+    let (reconciler, key) = (world.reconciler(), shop::key());
+    let interest = look(&reconciler, &key).await.interest;
+    world.by_hand("web", "web:1");
+    pass(minutes(2)).await;
+    let since = Instant::now();
+    reconciler.read_ahead(&[interest.expect("it looked")]).await;
+    let content = reconciler.content_with(since);
     look(&content, &key).await;
-    assert_eq!(world.writes(), [] as [String; 0]);
+    assert_eq!(world.moves().len(), 1);
+    world.sandbox.reset_calls();
+    look(&content, &key).await;
+    // Once for the sweep, and once afresh, since it is on its way.
+    assert_eq!(world.called("ecs.DescribeServices"), 2);
+    assert_eq!(world.moves(), [] as [String; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_a_rollout_are_not_read_while_ecs_says_that_it_goes_on() {
+    let world = delivered(&web("v2")).await;
+    let (reconciler, key) = (world.reconciler(), shop::key());
+    world.put(&web("v3")).await;
+    // Until the deployment that came of it is noted.
+    while !is_noted(&world, &key).await {
+        look(&reconciler, &key).await;
+    }
+    world.sandbox.reset_calls();
+    for _ in 0..3 {
+        look(&reconciler, &key).await;
+        let told = &world.status(&key).await.services[0];
+        assert_eq!(told.state, PartState::Progressing);
+    }
+    assert_eq!(world.called("ecs.DescribeServices"), 3);
+    assert_eq!(world.called("ecs.ListServiceDeployments"), 0);
+    assert_eq!(world.called("ecs.DescribeServiceDeployments"), 0);
+    // How it ended is ECS's to say.
+    pass(minutes(2)).await;
+    look(&reconciler, &key).await;
+    assert_eq!(world.called("ecs.ListServiceDeployments"), 1);
+}
+
+async fn is_noted(world: &World, key: &ReleaseKey) -> bool {
+    let rollouts = world.ledger(key).await.rollouts;
+    let rollout = rollouts.get("web");
+    rollout.is_some_and(|it| it.state == RolloutState::Requested && it.deployment_id.is_some())
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,7 +265,7 @@ async fn a_pass_of_an_event_looks_afresh_whatever_a_sweep_has_read() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_cluster_is_not_asked_by_each_of_its_releases() {
     let world = fleet().await;
-    let reconciler = Arc::new(world.reconciler());
+    let reconciler = world.reconciler();
     let interests = interests(&reconciler).await;
     world.deny(&["ecs:DescribeServices"]);
     for key in keys() {
@@ -253,5 +300,4 @@ async fn a_refused_cluster_is_not_asked_by_each_of_its_releases() {
         let pass = look(&reconciler.content_with(since), &key).await;
         assert!(is_true(&pass.plan.status.conditions, ConditionType::Ready));
     }
-    assert_eq!(REGION, interests[0].region);
 }

@@ -9,10 +9,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Place;
-use crate::model::observed::Definition;
+use crate::model::observed::{Definition, DeploymentRecord};
 
 /// Room for described task definitions and for recorded contents, each, in bytes.
 const ROOM: u64 = 16 * 1024 * 1024;
+
+/// How many records of deployments that ended are kept; each takes about a kilobyte.
+const RECORDS: u64 = 10_000;
 
 /// How long a described definition is used: its tags can be changed, everything else cannot.
 const TAGS_KEPT: Duration = Duration::from_secs(3600);
@@ -22,6 +25,7 @@ const TAGS_KEPT: Duration = Duration::from_secs(3600);
 pub(super) struct Kept {
     definitions: Cache<(Place, String), (Instant, Definition)>,
     contents: Cache<String, Arc<Value>>,
+    records: Cache<(Place, String), DeploymentRecord>,
 }
 
 impl Kept {
@@ -40,6 +44,10 @@ impl Kept {
                 .max_capacity(ROOM)
                 .eviction_policy(EvictionPolicy::lru())
                 .weigher(|hash: &String, content: &Arc<Value>| weight(hash.len() + size(content)))
+                .build(),
+            records: Cache::builder()
+                .max_capacity(RECORDS)
+                .eviction_policy(EvictionPolicy::lru())
                 .build(),
         }
     }
@@ -60,6 +68,17 @@ impl Kept {
         self.definitions
             .insert(key, (read, definition.clone()))
             .await;
+    }
+
+    /// What became of a deployment that ended.
+    pub(super) async fn record_of(&self, place: &Place, arn: &str) -> Option<DeploymentRecord> {
+        self.records.get(&(place.clone(), arn.to_owned())).await
+    }
+
+    /// A deployment ended, and nothing of its record changes any more.
+    pub(super) async fn ended(&self, place: &Place, record: &DeploymentRecord) {
+        let key = (place.clone(), record.arn.clone());
+        self.records.insert(key, record.clone()).await;
     }
 
     pub(super) async fn content(&self, hash: &str) -> Option<Arc<Value>> {
