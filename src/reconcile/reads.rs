@@ -8,33 +8,32 @@ mod kept;
 mod kinds;
 mod records;
 mod shared;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::aws::ecr::images_of;
-use crate::aws::ecs::services_in;
-use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::{Aws, Clients};
 use crate::model::desired::{Access, Wanted};
 use crate::model::interest::Interest;
-use crate::model::known::Known;
-use crate::model::observed::{Definition, Service, Task};
 use crate::model::plan::Step;
 use crate::resource::image_ref::EcrRepository;
 use crate::resource::meta::Environment;
 use crate::store::{Store, StoreError};
 
 use kept::Kept;
-use kinds::{Families, Images, RuleList, Rules, Services, Tags, Targets, Tasks};
+use kinds::{Families, Images, Rules, Services, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
 use shared::{Asker, Fresh, KEPT, Order, Shared};
+
+pub(super) use view::{Activity, View};
 
 /// How old tags of a rule may be that a sweep is content with. They say whose a rule is, which
 /// hardly ever changes, and there is no call that reads those of several rules.
@@ -176,15 +175,19 @@ impl Reads {
         );
     }
 
-    /// An Environment, read from the table since then.
+    /// An Environment, read from the table since then, or now.
     pub(super) async fn environment(
         &self,
         store: &Store,
         name: &str,
         since: Option<Instant>,
     ) -> Result<Option<Environment>, StoreError> {
-        if let Some(since) = since
-            && let Some((began, known)) = self.environments().get(name)
+        let Some(since) = since else {
+            return store.environment(name).await;
+        };
+        // Whoever comes meanwhile waits for the first one's answer.
+        let mut environments = self.environments.lock().await;
+        if let Some((began, known)) = environments.get(name)
             && *began >= since
         {
             return Ok(Some(known.clone()));
@@ -192,20 +195,14 @@ impl Reads {
         let began = Instant::now();
         let found = store.environment(name).await?;
         if let Some(found) = &found {
-            let reading = (began, found.clone());
-            self.environments().insert(name.to_owned(), reading);
+            environments.insert(name.to_owned(), (began, found.clone()));
         }
         Ok(found)
     }
 
-    fn environments(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Instant, Environment)>> {
-        let locked = self.environments.lock();
-        locked.unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Its binding was recorded.
-    pub(super) fn bound(&self, environment: &str) {
-        self.environments().remove(environment);
+    pub(super) async fn bound(&self, environment: &str) {
+        self.environments.lock().await.remove(environment);
     }
 
     /// A step was carried out, or may have been: what was read before does not show it.
@@ -263,8 +260,9 @@ impl Reads {
         self.families.forget_older(KEPT);
         self.deployments.forget_older(KEPT);
         self.revisions.forget_older(KEPT);
-        self.environments()
-            .retain(|_, (began, _)| began.elapsed() <= KEPT);
+        if let Ok(mut environments) = self.environments.try_lock() {
+            environments.retain(|_, (began, _)| began.elapsed() <= KEPT);
+        }
     }
 }
 
@@ -316,210 +314,4 @@ impl Wants {
             asked.extend(interest.rules.iter().cloned());
         }
     }
-}
-
-/// The reads of one look at one account and Region.
-pub(super) struct View {
-    reads: Reads,
-    place: Place,
-    fresh: Fresh,
-    since: Option<Instant>,
-    asker: Asker,
-}
-
-impl View {
-    /// The account's services, for what is not shared.
-    pub(super) fn clients(&self) -> Clients {
-        self.reads.accounts.of(&self.place)
-    }
-
-    /// Whether what was read before will do.
-    pub(super) fn is_content(&self) -> bool {
-        self.since.is_some()
-    }
-
-    /// Services of a cluster: each has an answer. Those of a call that failed are told of together.
-    pub(super) async fn services(
-        &self,
-        cluster: &str,
-        names: BTreeSet<String>,
-    ) -> BTreeMap<String, Result<Known<Service>, AwsError>> {
-        let group = (self.place.clone(), cluster.to_owned());
-        let shared = &self.reads.services;
-        let mut found = shared
-            .ask(&group, names.clone(), self.fresh, self.asker)
-            .await;
-        let is_read = |name: &&String| found.get(*name).is_some_and(Result::is_ok);
-        let failed: Vec<String> = names.iter().filter(|it| !is_read(it)).cloned().collect();
-        let what = services_in(cluster, &failed);
-        // One sentence, as of one call: which calls they were in is no matter of the Release.
-        let error = failed
-            .iter()
-            .find_map(|name| found.get(name)?.clone().err());
-        let error = error.map_or_else(
-            || lost(Call::read("ecs", "DescribeServices", &what)),
-            |error| error.about(&what),
-        );
-        found.extend(failed.into_iter().map(|name| (name, Err(error.clone()))));
-        found
-    }
-
-    /// A task of a cluster.
-    pub(super) async fn task(&self, cluster: &str, arn: &str) -> Result<Known<Task>, AwsError> {
-        let group = (self.place.clone(), cluster.to_owned());
-        let names = [arn.to_owned()].into();
-        let shared = &self.reads.tasks;
-        let mut found = shared.ask(&group, names, self.fresh, self.asker).await;
-        let what = format!("task {arn} in cluster {cluster}");
-        match found.remove(arn) {
-            Some(read) => read.map_err(|error| error.about(what)),
-            None => Err(lost(Call::read("ecs", "DescribeTasks", what))),
-        }
-    }
-
-    /// Digests of a repository's images.
-    pub(super) async fn images(
-        &self,
-        repository: &EcrRepository,
-        wanted: BTreeSet<Wanted>,
-    ) -> Result<BTreeMap<Wanted, Known<String>>, AwsError> {
-        let EcrRepository {
-            registry_id,
-            region,
-            name,
-        } = repository;
-        let group = (self.place.access.clone(), repository.clone());
-        let one = wanted.first().filter(|_| wanted.len() == 1).cloned();
-        let what = images_of(registry_id, region, name, one.as_ref());
-        let shared = &self.reads.images;
-        let read = shared
-            .ask(&group, wanted.clone(), self.fresh, self.asker)
-            .await;
-        let mut found = BTreeMap::new();
-        for (image, read) in read {
-            found.insert(image, read.map_err(|error| error.about(&what))?);
-        }
-        if found.len() < wanted.len() {
-            return Err(lost(Call::read("ecr", "DescribeImages", what)));
-        }
-        Ok(found)
-    }
-
-    /// Every rule of the default bus; `what` is told of an error.
-    pub(super) async fn rules(&self, what: &str) -> Result<RuleList, AwsError> {
-        let shared = &self.reads.rules;
-        let names = [()].into();
-        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
-        match read.into_values().next() {
-            Some(read) => read.map_err(|error| error.about(what)),
-            None => Err(lost(Call::read("events", "ListRules", what))),
-        }
-    }
-
-    /// Targets of a rule.
-    pub(super) async fn targets(&self, rule: &str) -> Result<Vec<Map<String, Value>>, AwsError> {
-        let shared = &self.reads.targets;
-        let names = [rule.to_owned()].into();
-        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
-        let read = read.into_values().next();
-        let what = || Call::read("events", "ListTargetsByRule", format!("rule {rule}"));
-        let targets = read.unwrap_or_else(|| Err(lost(what())))?;
-        Ok(Arc::unwrap_or_clone(targets))
-    }
-
-    /// Tags of a rule; see [`TAGS_KEPT`].
-    pub(super) async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
-        let fresh = self.since.map_or(self.fresh, older_tags);
-        let shared = &self.reads.tags;
-        let names = [arn.to_owned()].into();
-        let read = shared.ask(&self.place, names, fresh, self.asker).await;
-        let read = read.into_values().next();
-        let what = || Call::read("events", "ListTagsForResource", format!("rule {arn}"));
-        let tags = read.unwrap_or_else(|| Err(lost(what())))?;
-        Ok(Arc::unwrap_or_clone(tags))
-    }
-
-    /// ACTIVE revisions of a family, newest first; `enough` may say that no more are needed.
-    pub(super) async fn family(
-        &self,
-        family: &str,
-        enough: impl Fn(&[String]) -> bool,
-    ) -> Result<Vec<String>, AwsError> {
-        if self.is_content() {
-            let newest = self.newest(family.to_owned()).await?;
-            if newest.whole || enough(&newest.arns) {
-                return Ok(newest.arns.to_vec());
-            }
-        }
-        self.clients().ecs.active_revisions(family, enough).await
-    }
-
-    async fn newest(&self, family: String) -> Result<kinds::Newest, AwsError> {
-        let what = format!("family {family}");
-        let shared = &self.reads.families;
-        let names = [family].into();
-        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
-        let read = read.into_values().next();
-        read.unwrap_or_else(|| Err(lost(Call::read("ecs", "ListTaskDefinitions", what))))
-    }
-
-    /// A task definition. What is known to be ACTIVE `now` need not be looked at twice: nothing of
-    /// it changes but its status and its tags.
-    pub(super) async fn definition(
-        &self,
-        arn: &str,
-        now: Activity,
-    ) -> Result<Known<Definition>, AwsError> {
-        if now == Activity::Listed
-            && let Some(known) = self.reads.kept.active(&self.place, arn).await
-        {
-            return Ok(Known::Present(known));
-        }
-        let began = Instant::now();
-        let read = self.clients().ecs.describe_task_definition(arn).await?;
-        if let Known::Present(definition) = &read {
-            let kept = &self.reads.kept;
-            kept.describe(&self.place, began, definition).await;
-        }
-        Ok(read)
-    }
-
-    /// Those of the recorded contents that are there, by hash.
-    pub(super) async fn contents(
-        &self,
-        store: &Store,
-        hashes: impl IntoIterator<Item = String>,
-    ) -> Result<BTreeMap<String, Arc<Value>>, StoreError> {
-        let kept = &self.reads.kept;
-        let mut found = BTreeMap::new();
-        let mut open = Vec::new();
-        for hash in hashes {
-            match kept.content(&hash).await {
-                Some(content) => drop(found.insert(hash, content)),
-                None => open.push(hash),
-            }
-        }
-        if open.is_empty() {
-            return Ok(found);
-        }
-        for (hash, content) in store.definitions(&open).await? {
-            kept.record(&hash, &content).await;
-            found.insert(hash, content);
-        }
-        Ok(found)
-    }
-}
-
-/// What this look knows of a definition's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activity {
-    /// It is among the ACTIVE revisions of its family.
-    Listed,
-    /// It has to be read.
-    Unknown,
-}
-
-/// A call that ended without an answer, since its process ends.
-fn lost(call: Call) -> AwsError {
-    call.unexpected(ErrorClass::Retry, "the call was not finished")
 }

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::shared::Kind;
-use super::{Accounts, Place, View, lost};
+use super::view::{View, lost};
+use super::{Accounts, Place};
 use crate::aws::ecs::MAX_RECORDS;
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::model::observed::DeploymentRecord;

@@ -1,6 +1,8 @@
 //! One kind of read, shared by all who ask at about the same time: names gather, calls take as many
 //! as AWS allows, and everybody gets the answer that is fresh enough for them.
 
+mod group;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::aws::error::{AwsError, ErrorClass};
+use crate::aws::error::AwsError;
+use group::{Flight, Group, Landed, Waiter};
 
 /// Calls of one group under way at once. While they wait, for AWS or for their budget, names
 /// gather: the busier it is, the fuller are the calls.
@@ -108,56 +111,6 @@ struct Inner<K: Kind> {
     kind: K,
     order: Order,
     groups: Mutex<BTreeMap<K::Group, Group<K>>>,
-}
-
-struct Group<K: Kind> {
-    /// The newest reading of each name.
-    readings: BTreeMap<K::Name, Reading<K>>,
-    /// Not asked for yet; whoever waits here gets a reading that begins later.
-    waiting: BTreeMap<K::Name, Vec<Waiter<K>>>,
-    /// Calls under way, by the order in which they began.
-    flights: BTreeMap<u64, Flight<K>>,
-    /// Whether a timer runs that ends the gathering.
-    gathering: bool,
-    /// When everybody who asked in one call was refused, unless anybody was answered since.
-    refused: Option<Instant>,
-}
-
-impl<K: Kind> Default for Group<K> {
-    fn default() -> Self {
-        Self {
-            readings: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            flights: BTreeMap::new(),
-            gathering: false,
-            refused: None,
-        }
-    }
-}
-
-struct Reading<K: Kind> {
-    began: Moment,
-    answer: Answered<K>,
-}
-
-struct Waiter<K: Kind> {
-    asker: Asker,
-    fresh: Fresh,
-    answer: oneshot::Sender<Answered<K>>,
-}
-
-struct Flight<K: Kind> {
-    began: Moment,
-    names: BTreeMap<K::Name, Vec<Waiter<K>>>,
-    /// Names that we wrote to meanwhile.
-    outdated: BTreeSet<K::Name>,
-}
-
-/// What came of one call.
-struct Landed<K: Kind> {
-    answers: BTreeMap<K::Name, Answered<K>>,
-    /// Everybody who asked was refused.
-    refused: bool,
 }
 
 impl<K: Kind> Shared<K> {
@@ -331,103 +284,6 @@ impl<K: Kind> Shared<K> {
     }
 }
 
-impl<K: Kind> Group<K> {
-    fn known(&self, name: &K::Name, fresh: Fresh) -> Option<Answered<K>> {
-        let reading = self.readings.get(name)?;
-        let still = || {
-            // Where everybody is refused anyway, a refusal of before needs no call to be repeated.
-            reading.answer.is_err()
-                && matches!(fresh, Fresh::Since(at) if self.refused.is_some_and(|refused| refused >= at))
-                && reading.began.at.elapsed() <= KEPT
-        };
-        (fresh.admits(reading.began) || still()).then(|| reading.answer.clone())
-    }
-
-    /// Waits for a call under way that is fresh enough, or for the next.
-    fn join(&mut self, name: K::Name, waiter: Waiter<K>) {
-        let mut flights = self.flights.values_mut().rev();
-        let joined = flights.find_map(|flight| {
-            let fresh = waiter.fresh.admits(flight.began) && !flight.outdated.contains(&name);
-            flight.names.get_mut(&name).filter(|_| fresh)
-        });
-        match joined {
-            Some(waiters) => waiters.push(waiter),
-            None => self.waiting.entry(name).or_default().push(waiter),
-        }
-    }
-
-    /// The next names to ask for, without those that nobody wants any more.
-    fn take(&mut self) -> BTreeMap<K::Name, Vec<Waiter<K>>> {
-        let mut names = BTreeMap::new();
-        while names.len() < K::BATCH
-            && let Some((name, mut waiters)) = self.waiting.pop_first()
-        {
-            waiters.retain(|waiter| !waiter.answer.is_closed());
-            if !waiters.is_empty() {
-                names.insert(name, waiters);
-            }
-        }
-        names
-    }
-
-    fn land(&mut self, flight: u64, mut landed: Landed<K>) {
-        let Some(flight) = self.flights.remove(&flight) else {
-            return;
-        };
-        let began = flight.began;
-        let answered = landed.answers.values().any(Result::is_ok);
-        for (name, waiters) in flight.names {
-            if flight.outdated.contains(&name) {
-                self.waiting.entry(name).or_default().extend(waiters);
-                continue;
-            }
-            // Those whose name has no answer learn it by the end of their channel.
-            let Some(answer) = landed.answers.remove(&name) else {
-                continue;
-            };
-            tell(waiters, &answer);
-            let newest = self.readings.get(&name);
-            let newer = newest.is_some_and(|known| known.began.order > began.order);
-            if !newer && is_lasting(&answer) {
-                self.readings.insert(name, Reading { began, answer });
-            }
-        }
-        if landed.refused {
-            self.refused = Some(began.at);
-            self.answer_refused();
-        } else if answered {
-            self.refused = None;
-        }
-    }
-
-    /// Where everybody is refused, those who were refused before need not ask again.
-    fn answer_refused(&mut self) {
-        for (name, waiters) in std::mem::take(&mut self.waiting) {
-            let mut left = Vec::new();
-            for waiter in waiters {
-                match self.known(&name, waiter.fresh) {
-                    Some(answer) => tell(vec![waiter], &answer),
-                    None => left.push(waiter),
-                }
-            }
-            if !left.is_empty() {
-                self.waiting.insert(name, left);
-            }
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.readings.is_empty() && self.waiting.is_empty() && self.flights.is_empty()
-    }
-}
-
-fn tell<K: Kind>(waiters: Vec<Waiter<K>>, answer: &Answered<K>) {
-    for waiter in waiters {
-        // Somebody who does not wait any more needs no answer.
-        let _gone = waiter.answer.send(answer.clone());
-    }
-}
-
 /// What is to be set off.
 struct Begun<K: Kind> {
     calls: Vec<(UnderWay<K>, Vec<BTreeSet<K::Name>>)>,
@@ -510,22 +366,6 @@ fn each<N: Ord + Clone, A: Clone>(
             .map(|name| (name.clone(), Err(error.clone())))
             .collect(),
     }
-}
-
-/// Whether asking again at once would end in the same way.
-fn is_lasting<A>(answer: &Result<A, AwsError>) -> bool {
-    answer.as_ref().map_or_else(
-        |error| {
-            matches!(
-                error.class,
-                ErrorClass::Denied
-                    | ErrorClass::Credentials
-                    | ErrorClass::NotFound
-                    | ErrorClass::Refused
-            )
-        },
-        |_| true,
-    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::aws::error::Call;
+use crate::aws::error::{Call, ErrorClass};
 
 /// What a server answers to whom: a call takes 10 ms, or a second; names that begin
 /// with `denied` fail.
