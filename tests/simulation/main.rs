@@ -24,5 +24,6 @@ mod scene;
 mod schedules;
 mod services;
 mod shop;
+mod sweep;
 mod table;
 mod world;
