@@ -245,7 +245,12 @@ impl Aws {
     /// What sends requests: the client that was given, or one HTTPS client for all.
     fn http_client(&self) -> SharedHttpClient {
         let given = self.config.http_client();
-        given.unwrap_or_else(|| self.made().https.get_or_insert_with(connector::https).clone())
+        given.unwrap_or_else(|| {
+            self.made()
+                .https
+                .get_or_insert_with(connector::https)
+                .clone()
+        })
     }
 
     /// The Region of the environment or profile.

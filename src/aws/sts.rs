@@ -71,7 +71,10 @@ impl Sts {
             ));
         };
         let ends = SystemTime::try_from(given.expiration).map_err(|_| {
-            call.unexpected(ErrorClass::Refused, "the credentials end at no moment in time")
+            call.unexpected(
+                ErrorClass::Refused,
+                "the credentials end at no moment in time",
+            )
         })?;
         Ok(Credentials::new(
             given.access_key_id,

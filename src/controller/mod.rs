@@ -182,11 +182,11 @@ impl Controller {
                     Standing::Moving => {
                         failures.remove(&key);
                         queue.settle(&key);
-                        queue.add(key, due(&pass.plan, POLL));
+                        queue.add(key, due(&pass, POLL));
                     }
                     Standing::Unknown(why) => {
                         if patient(&mut failures) {
-                            queue.add(key, due(&pass.plan, POLL));
+                            queue.add(key, due(&pass, POLL));
                         } else {
                             let why = format!("release {key} could not be observed: {why}");
                             given_up.get_or_insert(ReconcileError::Invalid(why));
@@ -268,7 +268,7 @@ impl Controller {
             }
             Ok(pass) => {
                 queue.settle(&key);
-                queue.add(key, due(&pass.plan, self.resync()));
+                queue.add(key, due(&pass, self.resync()));
             }
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
@@ -346,8 +346,11 @@ impl Controller {
 }
 
 /// When a Release is looked at again.
-fn due(plan: &Plan, otherwise: Duration) -> Instant {
-    let pause = match plan.requeue {
+fn due(pass: &Pass, otherwise: Duration) -> Instant {
+    if let Some(after) = pass.over_budget {
+        return Instant::now() + after;
+    }
+    let pause = match pass.plan.requeue {
         Requeue::Resync => otherwise,
         Requeue::After(delay) => Duration::try_from(delay)
             .unwrap_or(Duration::ZERO)

@@ -4,8 +4,9 @@ mod execute;
 mod observe;
 mod told;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use crate::aws::error::ErrorClass;
 use crate::aws::{Aws, AwsError};
 use crate::model::build::{self, Provenance};
-use crate::model::desired::{Binding, Desired};
+use crate::model::desired::{self, Access, Binding, Desired};
 use crate::model::interest::Interest;
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan};
@@ -94,6 +95,8 @@ pub struct Pass {
     pub plan: Plan,
     /// The step that was not carried out, and why.
     pub failed: Option<(Action, StepError)>,
+    /// When to come back, where a step was not begun because too many requests were before it.
+    pub over_budget: Option<Duration>,
     /// The Release does not exist any more.
     pub gone: bool,
     /// What it looked at; none where it could not get so far.
@@ -116,6 +119,7 @@ impl Pass {
         Self {
             plan,
             failed: None,
+            over_budget: None,
             gone: true,
             interest: None,
             applied_at: None,
@@ -128,6 +132,8 @@ impl Pass {
             None => false,
             Some((_, StepError::Aws(error))) => !execute::is_refusal(error),
             Some((_, StepError::Store(_) | StepError::NotStarted(_))) => true,
+            // It has a time of its own.
+            Some((_, StepError::OverBudget(_))) => false,
         }
     }
 }
@@ -141,7 +147,7 @@ pub struct Reconciler {
     clock: Clock,
     #[expect(dead_code, reason = "until reads are shared")]
     since: Option<Instant>,
-    account: Arc<OnceCell<String>>,
+    accounts: Arc<Mutex<BTreeMap<Access, Arc<OnceCell<String>>>>>,
     installation: Arc<OnceCell<String>>,
 }
 
@@ -154,7 +160,7 @@ impl Reconciler {
             store,
             clock,
             since: None,
-            account: Arc::default(),
+            accounts: Arc::default(),
             installation: Arc::default(),
         }
     }
@@ -260,7 +266,7 @@ impl Reconciler {
         // 2. Look.
         let observed = match self.look(&desired).await {
             Ok(observed) => observed,
-            Err(ReconcileError::Aws(error)) if error.class == ErrorClass::Denied => {
+            Err(ReconcileError::Aws(error)) if is_for_a_person(&error) => {
                 return stalled("AccessDenied", error.lasting()).await;
             }
             Err(error) => return Err(error),
@@ -349,15 +355,30 @@ impl Reconciler {
         let account = if orphaned {
             String::new()
         } else {
-            self.account().await?
+            self.account(&desired.environment).await?
         };
         let installation = self.installation().await?;
         Ok(observe(&self.aws, &self.store, desired, &account, &installation).await?)
     }
 
-    async fn account(&self) -> Result<String, ReconcileError> {
-        let account = self.account.get_or_try_init(|| async {
-            Ok::<_, ReconcileError>(self.aws.identity().await?.account)
+    /// The account that an Environment's credentials belong to, asked once for each role.
+    async fn account(&self, environment: &desired::Environment) -> Result<String, ReconcileError> {
+        let access = &environment.access;
+        let cell = {
+            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            accounts.entry(access.clone()).or_default().clone()
+        };
+        let account = cell.get_or_try_init(|| async {
+            let asked = match access.role_arn {
+                None => self.aws.identity().await,
+                Some(_) => {
+                    let clients = self.aws.at(access, &environment.region);
+                    clients.sts.identity().await
+                }
+            };
+            asked
+                .map(|identity| identity.account)
+                .map_err(|error| observe::spare(error, access))
         });
         Ok(account.await?.clone())
     }
@@ -388,7 +409,7 @@ impl Reconciler {
             return Ok(());
         }
         let binding = Binding {
-            account: self.account().await?,
+            account: self.account(&desired.environment).await?,
             region: desired.environment.region.clone(),
             cluster: desired.environment.cluster.clone(),
         };
@@ -405,7 +426,11 @@ impl Reconciler {
         on_step: OnStep<'_>,
     ) -> Result<Option<(Action, StepError)>, ReconcileError> {
         let executor = Executor {
-            clients: self.aws.region(&desired.environment.region),
+            clients: {
+                let place = &desired.environment;
+                let aws = &self.aws;
+                aws.for_release(&place.access, &place.region, &desired.key)
+            },
             writer: &self.writer,
             key: &desired.key,
             uid: &desired.uid,
@@ -426,6 +451,12 @@ impl Reconciler {
         }
         Ok(None)
     }
+}
+
+/// Whether a person has to let evenkeel in: into the account, or into the Environment's role.
+fn is_for_a_person(error: &AwsError) -> bool {
+    let of_role = error.is_of_role() && error.class == ErrorClass::Refused;
+    of_role || error.class == ErrorClass::Denied
 }
 
 /// Whether it is the Environment that somebody has to put right: a word for programs.

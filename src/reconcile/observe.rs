@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::{Aws, Clients};
-use crate::model::desired::{Desired, Part, Source, Wanted};
+use crate::model::desired::{Access, Desired, Part, Source, Wanted};
 use crate::model::known::Known;
 use crate::model::ledger::{
     Explanation, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
@@ -25,6 +25,17 @@ const CANDIDATES: usize = 100;
 
 /// Most service deployments that are looked back at.
 const RECORDS: usize = 20;
+
+/// An error of a call with these credentials. Where those of a role are not accepted, evenkeel's own
+/// may be as good as ever: that is for the Releases of one Environment to wait for, and final for
+/// none.
+pub(super) fn spare(error: AwsError, access: &Access) -> AwsError {
+    let own = access.role_arn.is_none() || error.is_of_role();
+    if own || error.class != ErrorClass::Credentials {
+        return error;
+    }
+    error.with_class(ErrorClass::Retry)
+}
 
 /// A look in the making.
 pub struct Look<'a> {
@@ -60,7 +71,7 @@ pub async fn observe(
     let mut look = Look {
         desired,
         aws,
-        clients: aws.region(&desired.environment.region),
+        clients: aws.at(&desired.environment.access, &desired.environment.region),
         store,
         observed: Observed {
             account: Some(account.to_owned()),
@@ -112,6 +123,7 @@ impl Look<'_> {
 
     /// What a failed read means: a sentence, and a problem where a person must solve it.
     fn failed(&mut self, error: AwsError) -> Result<String, LookError> {
+        let error = spare(error, &self.desired.environment.access);
         let reason = match (error.class, error.operation) {
             (ErrorClass::Credentials, _) => return Err(error.into()),
             (ErrorClass::Denied, _) => Some("AccessDenied"),
@@ -157,7 +169,8 @@ impl Look<'_> {
             }
         }
         for (ecr, wanted) in repositories {
-            let client = self.aws.region(&ecr.region).ecr;
+            let access = &self.desired.environment.access;
+            let client = self.aws.at(access, &ecr.region).ecr;
             let ids: Vec<Wanted> = wanted.iter().map(|(_, wanted, _)| wanted.clone()).collect();
             let found = match client.digests(&ecr.registry_id, &ecr.name, &ids).await {
                 Ok(found) => found,

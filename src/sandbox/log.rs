@@ -24,6 +24,8 @@ pub struct CallRecord {
     pub operation: String,
     /// The Region.
     pub region: String,
+    /// ARN of the caller.
+    pub principal: String,
     /// What was sent.
     pub input: Value,
     /// What became of it.
@@ -59,6 +61,7 @@ impl Log {
         &mut self,
         at: Timestamp,
         call: &Call,
+        principal: String,
         client: bool,
         outcome: &Result<Value, Fault>,
     ) {
@@ -74,6 +77,7 @@ impl Log {
             service: call.service.clone(),
             operation: call.operation.clone(),
             region: call.region.clone(),
+            principal,
             input: Value::Object(call.input.clone()),
             outcome: match outcome {
                 Ok(_) => Outcome::Answered,

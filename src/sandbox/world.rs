@@ -76,6 +76,8 @@ impl World {
     pub fn handle(&mut self, call: &Call, client: bool) -> Result<Value, Fault> {
         let now = self.clock.now();
         self.advance(now);
+        let account = &self.settings.account;
+        let principal = self.sts.principal(account, call.access_key.as_deref());
         let outcome = self.answer(now, call, client);
         if let Err(fault) = &outcome
             && matches!(fault.code, "UnknownOperationException" | "InvalidAction")
@@ -86,7 +88,7 @@ impl World {
                 "the sandbox does not know this operation"
             );
         }
-        self.log.add(now, call, client, &outcome);
+        self.log.add(now, call, principal, client, &outcome);
         outcome
     }
 

@@ -102,6 +102,7 @@ async fn its_own_pages_change_rules_settings_and_time() {
         json!({
             "readDelay": "2s", "hideStopped": false, "throttle": true, "account": ACCOUNT,
             "deny": ["ecs:*"], "denyKeys": [], "failTargets": [],
+            "externalIds": {},
         })
     );
     let before = server.sandbox.now();
