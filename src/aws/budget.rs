@@ -107,13 +107,15 @@ pub struct Budget {
 struct Inner {
     /// Which part of AWS's limits is evenkeel's; none for all that is asked for.
     share: Option<f64>,
-    replicas: u32,
+    replicas: usize,
     places: BTreeMap<(Option<String>, String), Arc<Lines>>,
 }
 
 impl Inner {
     fn own(&self) -> Option<f64> {
-        Some(self.share? / f64::from(self.replicas.max(1)))
+        #[expect(clippy::cast_precision_loss, reason = "replicas are few")]
+        let replicas = self.replicas as f64;
+        Some(self.share? / replicas)
     }
 }
 
@@ -186,10 +188,13 @@ impl Budget {
     }
 
     /// How many replicas share the budget from now on; 0 counts as 1.
-    pub fn set_replicas(&self, replicas: u32) {
+    pub fn set_replicas(&self, replicas: usize) {
         let now = Instant::now();
         let mut inner = lock(&self.inner);
-        inner.replicas = replicas;
+        if inner.replicas == replicas.max(1) {
+            return;
+        }
+        inner.replicas = replicas.max(1);
         let Some(share) = inner.own() else { return };
         for line in inner.places.values().flat_map(|lines| lines.values()) {
             line.bucket().set_share(share, now);
@@ -287,7 +292,8 @@ impl RegionBudget {
 
     /// Takes the token of a write that is about to be made, waiting a few seconds at most.
     /// `service` is the IAM prefix, or `fargate` for the further bucket that RunTask on Fargate
-    /// takes from. What has no bucket is let through.
+    /// takes from. `who` is the one name of the caller, whose turn is kept when it asks again too
+    /// early. What has no bucket is let through.
     ///
     /// # Errors
     /// When it would have to wait longer: it is told when to come back, each caller later than the
@@ -296,6 +302,7 @@ impl RegionBudget {
         &self,
         service: &'static str,
         operation: &'static str,
+        who: &str,
     ) -> Result<(), OverBudget> {
         let Some(line) = self.line(service, operation) else {
             return Ok(());
@@ -309,12 +316,12 @@ impl RegionBudget {
         {
             let mut bucket = line.bucket();
             if bucket.ahead(began) > PATIENCE {
-                return Err(over(bucket.book(began)));
+                return Err(over(bucket.book(who, began)));
             }
         }
         let taken = tokio::time::timeout(PATIENCE + GRACE, line.take()).await;
         self.waited(line, operation, began);
-        taken.map_err(|_| over(line.bucket().book(Instant::now())))
+        taken.map_err(|_| over(line.bucket().book(who, Instant::now())))
     }
 
     /// Waits for the token of a read.

@@ -179,6 +179,11 @@ impl Aws {
         }
     }
 
+    /// How much may be asked of AWS.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// The clients of a Region with evenkeel's own credentials.
     pub fn region(&self, region: &str) -> Clients {
         self.at(&Access::default(), region)

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde_json::{Map, Value};
 
-use super::{Aws, ErrorClass};
+use super::{Aws, ErrorClass, streams};
 
 pub use admin::{Description, Repair};
 pub use condition::Condition;
@@ -77,6 +77,7 @@ impl std::fmt::Display for Key {
 #[derive(Clone, Debug)]
 pub struct Table {
     client: Client,
+    pub(super) streams: aws_sdk_dynamodbstreams::Client,
     name: String,
 }
 
@@ -89,6 +90,7 @@ impl Table {
         }
         Self {
             client: Client::from_conf(config.build()),
+            streams: streams::client(aws),
             name: name.into(),
         }
     }

@@ -164,7 +164,7 @@ impl AwsError {
         self
     }
 
-    /// The same as a failure of another class.
+    /// The same of another class, where a service says something in its own way, or it means less.
     #[must_use]
     pub fn with_class(mut self, class: ErrorClass) -> Self {
         self.0.class = class;
@@ -234,6 +234,9 @@ impl AwsError {
                 "Check the cluster and the region of the Environment, and which account the \
                  credentials belong to."
             }
+            Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist") => {
+                "Check the queue's URL: account, Region and name are in it."
+            }
             Some("RepositoryNotFoundException") => {
                 "Check the image's repository: account and Region are taken from its host name."
             }
@@ -254,9 +257,14 @@ impl AwsError {
                     externalId."
                 .to_owned();
         }
+        // SQS's batches are no actions of their own to IAM.
+        let action = match self.service {
+            "sqs" => self.operation.trim_end_matches("Batch"),
+            _ => self.operation,
+        };
         format!(
-            "Allow {}:{} on it in a policy of the principal that evenkeel runs as.",
-            self.service, self.operation
+            "Allow {}:{action} on it in a policy of the principal that evenkeel runs as.",
+            self.service
         )
     }
 

@@ -135,7 +135,7 @@ impl Intercept for AwsMetrics {
         {
             return Ok(());
         }
-        let service = metadata.service().to_ascii_lowercase();
+        let service = metadata.service().to_ascii_lowercase().replace(' ', "");
         let took = config.load::<Began>().map(|began| began.0.elapsed());
         let code = match context.response() {
             None => "NoAnswer".to_owned(),

@@ -12,10 +12,13 @@ pub mod ecr;
 pub mod ecs;
 pub mod error;
 pub mod events;
+pub mod https;
 pub mod metrics;
 pub mod raw;
 mod retry;
 mod role;
+pub mod sqs;
+pub mod streams;
 pub mod sts;
 mod time;
 

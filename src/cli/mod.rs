@@ -29,6 +29,7 @@ mod set;
 pub mod settings;
 mod suspend;
 mod target;
+mod traces;
 mod validate;
 mod version;
 mod wait;
@@ -36,16 +37,17 @@ mod wait;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Verb};
 use error::{CliError, Exit};
+use logs::Usual;
 use out::Format;
 use settings::Settings;
 
 /// Reads the arguments, does what they say, prints the error if there is one.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
@@ -69,6 +71,16 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => fail(&error),
     }
+}
+
+/// The arguments, with where those of `run` came from.
+fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let (Verb::Run(args), Some(matches)) = (&mut cli.verb, matches.subcommand_matches("run")) {
+        args.came_from(matches);
+    }
+    Ok(cli)
 }
 
 fn fail(error: &CliError) -> ExitCode {
@@ -99,13 +111,16 @@ fn dispatch(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {
 
 /// The verbs that talk to AWS or to the network.
 async fn online(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {
-    logs::init(settings, usual_logs(&verb));
+    // The controller makes its logs itself: where they go besides is among its arguments.
+    if let Verb::Run(args) = verb {
+        return run::run(&args, settings).await;
+    }
+    logs::init(settings, usual_logs(&verb), None);
     match verb {
         Verb::Init(args) => init::run(&args, settings).await,
         Verb::Apply(args) => apply::run(&args, settings).await,
         Verb::Get(args) => get::run(&args, settings).await,
         Verb::Plan(args) => plan::run(&args, settings).await,
-        Verb::Run(args) => run::run(&args, settings).await,
         Verb::Wait(args) => wait::run(&args, settings).await,
         Verb::Drift(args) => drift::run(&args, settings).await,
         Verb::Set(args) => set::run(&args, settings).await,
@@ -122,11 +137,10 @@ async fn online(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {
 }
 
 /// What is logged without `-v`: the long-running verbs tell what they do, the others keep quiet.
-fn usual_logs(verb: &Verb) -> &'static str {
+fn usual_logs(verb: &Verb) -> Usual {
     match verb {
-        Verb::Run(args) if !args.once => "warn,evenkeel=info",
         #[cfg(feature = "sandbox")]
-        Verb::Sandbox(_) => "warn,evenkeel=info",
-        _ => "error,evenkeel=warn",
+        Verb::Sandbox(_) => Usual::of_people(logs::TELLING),
+        _ => Usual::of_people(logs::QUIET),
     }
 }

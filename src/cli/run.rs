@@ -1,95 +1,173 @@
 //! `run`: the controller.
 
+mod config;
+mod stop;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use clap::Args;
-use clap::builder::BoolishValueParser;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::connect::Connection;
 use super::error::{CliError, Exit};
+use super::logs::{self, Usual};
 use super::out::{Format, Out};
 use super::settings::Settings;
+use super::traces::Traces;
+use crate::aws::sqs::Queue;
+use crate::aws::{AwsSettings, Budget};
+use crate::controller::health::Health;
+use crate::controller::leadership::LeaseOptions;
 use crate::controller::{Controller, ControllerOptions, Happening, Observer, Summary, What};
-use crate::http::{self, Metrics};
+use crate::http::{self, Metrics, Pages};
 use crate::report::paint::{Tone, brief};
 use crate::report::plan::without_name;
-use crate::resource::duration::Span;
+use config::RunConfig;
+use stop::Stop;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Run one controller for each table. SIGTERM and Ctrl-C end it between two steps; whatever was under
-way is found again at the next start.
+pub use config::RunArgs;
+pub use stop::signal as stop_signal;
 
-Exit code with --once: 0 everything is Ready, 1 something is Stalled, 2 an error.
+/// How long passes may go on at the end, so that another replica leads within three seconds. Most
+/// take less; what does not is found where it was by the next one.
+const PASSES_END: Duration = Duration::from_secs(2);
 
-Examples:
-  evenkeel run --http 127.0.0.1:8080         serve /metrics and /healthz beside it
-  evenkeel run --once                        work until everything is Ready or Stalled
-  evenkeel run -n production --resync 1m     one environment, looked at every minute")]
-pub struct RunArgs {
-    /// Work until every release is Ready, Stalled or suspended, then end
-    #[arg(long, env = "EVENKEEL_RUN_ONCE", hide_env_values = true,
-          value_parser = BoolishValueParser::new())]
-    pub once: bool,
-    /// How long after a release settled it is looked at again
-    #[arg(long, env = "EVENKEEL_RUN_RESYNC", hide_env_values = true, default_value = "5m",
-          value_parser = Span::parse, value_name = "TIME")]
-    resync: Span,
-    /// Serve /metrics and /healthz on this address
-    #[arg(
-        long,
-        env = "EVENKEEL_RUN_HTTP",
-        hide_env_values = true,
-        value_name = "ADDRESS"
-    )]
-    http: Option<SocketAddr>,
-}
+/// How long requests under way may take to be answered at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 pub async fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError> {
-    let metrics = Metrics::new().map_err(|error| CliError::from_error(&error))?;
-    let connection = Connection::open_with(settings, Some(metrics.aws())).await?;
-    // A table that is not there is told before anything is served.
-    connection.store.installation().await?;
-    if let Some(address) = args.http {
-        serve(address, &metrics).await?;
+    let config = RunConfig::new(args, settings)?;
+    if args.print_config {
+        return config.print(args, settings).map(|()| Exit::Done);
     }
+    let traces = match &config.otlp_endpoint {
+        Some(endpoint) => Some(Traces::open(endpoint).await?),
+        None => None,
+    };
+    let usual = match config.once {
+        true => Usual::of_people(logs::QUIET),
+        false => Usual {
+            filter: logs::TELLING,
+            service: true,
+        },
+    };
+    logs::init(settings, usual, traces.as_ref());
+    let stop = Stop::listen();
+    let work = work(&config, settings, &stop);
+    let ended = stop
+        .bound(work, config::length(&config.shutdown_grace))
+        .await;
+    if let Some(traces) = traces {
+        traces.flush().await;
+    }
+    ended
+}
+
+async fn work(config: &RunConfig, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
+    let metrics = Metrics::new().map_err(|error| CliError::from_error(&error))?;
+    let health = Health::new(config::length(&config.stuck_after));
+    let budget = Budget::new(config.budget);
+    let registered = budget.register(&metrics.registry());
+    registered.map_err(|error| CliError::from_error(&error))?;
+    let aws = AwsSettings {
+        metrics: Some(metrics.aws()),
+        budget: Some(budget),
+        ..AwsSettings::default()
+    };
+    let connection = Connection::open_with(settings, aws).await?;
+    // A table that is not there is told before anything is served.
+    tokio::select! {
+        found = connection.store.installation() => found?,
+        () = stop.asked(1) => return Ok(Exit::Done),
+    };
+    let pages = Pages {
+        registry: metrics.registry(),
+        health: health.clone(),
+    };
+    let server = match config.http {
+        Some(address) => Some(Server::start(address, pages).await?),
+        None => None,
+    };
     let decisions =
-        (args.once && settings.out.format == Format::Table).then(|| Decisions::new(settings.out));
+        (config.once && settings.out.format == Format::Table).then(|| Decisions::new(settings.out));
     let options = ControllerOptions {
         namespace: settings.namespace.clone(),
-        resync: args.resync.length(),
+        resync: config.resync.length(),
+        workers: config.workers,
+        grace: PASSES_END.min(config::length(&config.shutdown_grace)),
+        leases: LeaseOptions {
+            shards: config.shards,
+            identity: config.identity.clone(),
+            ..LeaseOptions::default()
+        },
+        health,
+        metrics: metrics.controller(),
         observer: Some(observer(metrics, decisions)),
+        events: config
+            .events_queue_url
+            .as_ref()
+            .map(|url| Queue::new(&connection.aws, url.as_str())),
         ..ControllerOptions::default()
     };
     let controller = Controller::new(connection.reconciler(), options);
-    if !args.once {
-        controller.run(stop_signal()).await?;
-        return Ok(Exit::Done);
+    let ended = if config.once {
+        tokio::select! {
+            summary = controller.run_once() => conclude(&summary?, settings),
+            () = stop.asked(1) => {
+                controller.release().await;
+                Err(CliError::new("stopped before everything was Ready or Stalled"))
+            }
+        }
+    } else {
+        controller.run(stop.asked(1)).await?;
+        Ok(Exit::Done)
+    };
+    // Scraped to the end: the last of what was counted is seen.
+    if let Some(server) = server {
+        server.stop().await;
     }
-    tokio::select! {
-        summary = controller.run_once() => conclude(&summary?, settings),
-        () = stop_signal() => Err(CliError::new("stopped before everything was Ready or Stalled")),
-    }
+    ended
 }
 
-async fn serve(address: SocketAddr, metrics: &Metrics) -> Result<(), CliError> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| CliError::new(format!("{address} cannot be listened on: {error}")))?;
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!("serving http://{address}/metrics and /healthz");
-    }
-    let registry = metrics.registry();
-    tokio::spawn(async move {
-        if let Err(error) = http::serve(listener, registry, std::future::pending()).await {
-            tracing::error!("serving metrics ended: {error}");
+/// What serves metrics and health, beside the loop.
+struct Server {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(address: SocketAddr, pages: Pages) -> Result<Self, CliError> {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            CliError::new(format!("--http: {address} cannot be listened on: {error}"))
+        })?;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!("serving http://{address}/metrics, /healthz and /readyz");
         }
-    });
-    Ok(())
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            // Where the sender is gone, so is the loop.
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(async move {
+            if let Err(error) = http::serve(listener, pages, stopped).await {
+                tracing::error!("serving metrics ended: {error}");
+            }
+        });
+        Ok(Self { stop, task })
+    }
+
+    /// Takes no connection any more, and answers what was asked.
+    async fn stop(self) {
+        let Self { stop, task } = self;
+        drop(stop);
+        // Whoever holds a connection open does not keep the process.
+        let _ = tokio::time::timeout(LAST_ANSWERS, task).await;
+    }
 }
 
 fn observer(metrics: Metrics, decisions: Option<Decisions>) -> Observer {
@@ -137,6 +215,7 @@ impl Decisions {
             What::NotDone(message) | What::Failed(message) => {
                 self.line(&format!("{release}  failed: {message}"))
             }
+            What::Gone => {}
         }
     }
 
@@ -182,25 +261,4 @@ fn conclude(summary: &Summary, settings: &Settings) -> Result<Exit, CliError> {
     } else {
         Exit::Found
     })
-}
-
-/// Resolves when the process is asked to end.
-pub async fn stop_signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupt.await;
 }

@@ -40,17 +40,17 @@ pub struct GlobalArgs {
           value_parser = NonEmptyStringValueParser::new())]
     pub applier: Option<String>,
 
-    /// How logs are written on standard error: text or json. By default text
+    /// How logs are written on standard error: text or json. By default text, but json for `run`
+    /// where standard error is no terminal
     #[arg(
         long,
         global = true,
         env = "EVENKEEL_LOG_FORMAT",
-        default_value = "text",
         hide_env_values = true,
         hide_possible_values = true,
         value_name = "FORMAT"
     )]
-    pub log_format: LogFormat,
+    pub log_format: Option<LogFormat>,
 
     /// More logs: -v for decisions, -vv for calls, -vvv for everything
     #[arg(short, long, global = true, env = "EVENKEEL_VERBOSE", hide_env_values = true,
@@ -59,13 +59,22 @@ pub struct GlobalArgs {
 }
 
 /// How logs are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
-    #[default]
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl LogFormat {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
 }
 
 /// What a verb works with.
@@ -79,14 +88,18 @@ pub struct Settings {
     pub applier: Option<String>,
     /// The local user, as the environment names them.
     pub user: Option<String>,
+    /// This machine's name, as the environment says it.
+    pub host: Option<String>,
     /// Where results go.
     pub out: Out,
     /// Whether a live view may be drawn on standard error.
     pub live: bool,
     /// Whether logs may be coloured.
     pub log_colour: bool,
-    /// How logs are written.
-    pub log_format: LogFormat,
+    /// How logs are written, if that was said.
+    pub log_format: Option<LogFormat>,
+    /// Whether standard error is a terminal.
+    pub stderr_terminal: bool,
     /// How much is logged.
     pub verbose: u8,
     /// What `RUST_LOG` says, which goes before `verbose`.
@@ -104,10 +117,12 @@ impl Settings {
             namespace: args.namespace,
             applier: args.applier,
             user: env("USER").or_else(|| env("LOGNAME")),
+            host: env("HOSTNAME"),
             out: Out::new(args.output, colour),
             live: terminal && args.output == Format::Table,
             log_colour: terminal && colour,
             log_format: args.log_format,
+            stderr_terminal: terminal,
             verbose: args.verbose,
             log_filter: env("RUST_LOG"),
         }

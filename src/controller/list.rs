@@ -1,51 +1,52 @@
 //! Which Releases there are, and whether something about them changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Mutex;
 
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Store, StoreError};
 
+/// Every Release with what changes whenever it does: its version, its Environment's, and whether
+/// somebody asks something.
+pub type Listed = BTreeMap<ReleaseKey, String>;
+
 /// Lists the Releases of one namespace or all.
 ///
 /// Namespaces come from the Environments. One without Environment is only found by reading the
-/// whole table, so that is done at the start and then once for each resync.
+/// whole table, so that is done at the start and then once for each sweep.
+#[derive(Debug)]
 pub struct List {
     only: Option<String>,
-    resync: Duration,
-    stray: BTreeSet<String>,
-    searched: Option<Instant>,
+    stray: Option<BTreeSet<String>>,
 }
 
 impl List {
     /// Of this namespace only, or of all.
-    pub fn new(only: Option<String>, resync: Duration) -> Self {
-        Self {
-            only,
-            resync,
-            stray: BTreeSet::new(),
-            searched: None,
-        }
+    pub fn new(only: Option<String>) -> Self {
+        Self { only, stray: None }
     }
 
-    /// Every Release with what changes whenever it does: its version, its Environment's, and
-    /// whether somebody asks something.
+    /// Lists them. With `whole` the whole table is searched for namespaces that no Environment
+    /// names, as it is at the first time anyway.
     ///
     /// # Errors
     /// When a call fails.
     pub async fn read(
-        &mut self,
+        this: &Mutex<Self>,
         store: &Store,
-    ) -> Result<BTreeMap<ReleaseKey, String>, StoreError> {
+        whole: bool,
+    ) -> Result<Listed, StoreError> {
+        let mut list = this.lock().await;
         let environments = store.environment_versions().await?;
-        self.search(store).await;
-        let mut namespaces: BTreeSet<&String> = match &self.only {
+        if list.only.is_none() && (whole || list.stray.is_none()) {
+            list.search(store).await;
+        }
+        let mut namespaces: BTreeSet<&String> = match &list.only {
             Some(only) => BTreeSet::from([only]),
             None => environments.keys().collect(),
         };
-        namespaces.extend(&self.stray);
+        namespaces.extend(list.stray.iter().flatten());
         let mut all = BTreeMap::new();
         for namespace in namespaces {
             let releases = store.release_versions(namespace).await?;
@@ -63,17 +64,12 @@ impl List {
         Ok(all)
     }
 
-    /// Looks for namespaces that no Environment names.
     async fn search(&mut self, store: &Store) {
-        let due = self.searched.is_none_or(|at| at.elapsed() >= self.resync);
-        if self.only.is_some() || !due {
-            return;
-        }
-        self.searched = Some(Instant::now());
         match store.namespaces().await {
-            Ok(found) => self.stray = found,
+            Ok(found) => self.stray = Some(found),
             // The others are not kept waiting for it.
             Err(error) => {
+                self.stray.get_or_insert_default();
                 tracing::warn!(%error, "namespaces without Environment could not be searched for");
             }
         }

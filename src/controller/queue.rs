@@ -1,30 +1,119 @@
-//! Keys that wait for their turn: each once, at its earliest moment.
+//! Keys that wait for their turn: each once, at its earliest moment, and one pass a key at a time.
+//!
+//! The queue knows keys only: an event carries no state. Keys stand in lanes, one for each
+//! namespace, and each lane has workers of its own, so that an account that is slow or refuses
+//! keeps only its own Releases waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
 use super::backoff::Pauses;
 use crate::resource::meta::ReleaseKey;
 
-/// The queue knows keys only: an event carries no state.
+/// How old the readings may be that a pass is content with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It looks for itself.
+    Afresh,
+    /// Whatever was read since then will do.
+    Since(Instant),
+}
+
+impl Look {
+    /// What satisfies both.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Look::Since(one), Look::Since(two)) => Look::Since(one.max(two)),
+            _ => Look::Afresh,
+        }
+    }
+}
+
+/// A key whose turn has come.
+#[derive(Debug)]
+pub struct Taken {
+    /// The key.
+    pub key: ReleaseKey,
+    /// What its pass is content with.
+    pub look: Look,
+    /// When it was due.
+    pub due: Instant,
+}
+
+/// When a key is due, and for what.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    due: Instant,
+    look: Look,
+}
+
+impl Turn {
+    fn and(self, other: Self) -> Self {
+        Self {
+            due: self.due.min(other.due),
+            look: self.look.and(other.look),
+        }
+    }
+}
+
+/// The keys of one namespace.
 #[derive(Debug, Default)]
+struct Lane {
+    waiting: BTreeSet<(Instant, ReleaseKey)>,
+    running: usize,
+}
+
+/// The queue. One owner; nothing in it waits.
+#[derive(Debug)]
 pub struct Queue {
-    due: BTreeMap<ReleaseKey, Instant>,
-    pauses: BTreeMap<ReleaseKey, Pauses>,
+    workers: usize,
+    lanes: BTreeMap<String, Lane>,
+    turns: HashMap<ReleaseKey, Turn>,
+    /// Keys that are worked on, and what was asked of them meanwhile.
+    running: HashMap<ReleaseKey, Option<Turn>>,
+    pauses: HashMap<ReleaseKey, Pauses>,
 }
 
 impl Queue {
-    /// Adds a key, or moves it forward; it is never put off.
-    pub fn add(&mut self, key: ReleaseKey, at: Instant) {
-        let due = self.due.entry(key).or_insert(at);
-        *due = (*due).min(at);
+    /// An empty one; in each lane so many keys are worked on at once.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers: workers.max(1),
+            lanes: BTreeMap::new(),
+            turns: HashMap::new(),
+            running: HashMap::new(),
+            pauses: HashMap::new(),
+        }
+    }
+
+    /// Adds a key, or moves it forward; it is never put off. One that is worked on comes again
+    /// afterwards.
+    pub fn add(&mut self, key: ReleaseKey, due: Instant, look: Look) {
+        let turn = Turn { due, look };
+        if let Some(again) = self.running.get_mut(&key) {
+            *again = Some(again.map_or(turn, |before| before.and(turn)));
+            return;
+        }
+        let merged = match self.turns.get(&key) {
+            Some(before) => before.and(turn),
+            None => turn,
+        };
+        self.place(key, merged);
+    }
+
+    fn place(&mut self, key: ReleaseKey, turn: Turn) {
+        let lane = self.lanes.entry(key.namespace.clone()).or_default();
+        if let Some(before) = self.turns.insert(key.clone(), turn) {
+            lane.waiting.remove(&(before.due, key.clone()));
+        }
+        lane.waiting.insert((turn.due, key));
     }
 
     /// Adds a key whose pass failed, later each time.
     pub fn retry(&mut self, key: ReleaseKey) {
         let pause = self.pauses.entry(key.clone()).or_default().next();
-        self.add(key, Instant::now() + pause);
+        self.add(key, Instant::now() + pause, Look::Afresh);
     }
 
     /// Its passes do not fail any more.
@@ -32,14 +121,76 @@ impl Queue {
         self.pauses.remove(key);
     }
 
-    /// Waits for the key that is due first and takes it out; `None` at once when empty. Dropping
-    /// the future loses no key.
-    pub async fn next(&mut self) -> Option<ReleaseKey> {
-        let (key, at) = self.due.iter().min_by_key(|(_, at)| **at)?;
-        let (key, at) = (key.clone(), *at);
-        tokio::time::sleep_until(at).await;
-        self.due.remove(&key);
-        Some(key)
+    /// Forgets a key that waits.
+    pub fn remove(&mut self, key: &ReleaseKey) {
+        self.pauses.remove(key);
+        if let Some(turn) = self.turns.remove(key)
+            && let Some(lane) = self.lanes.get_mut(&key.namespace)
+        {
+            lane.waiting.remove(&(turn.due, key.clone()));
+        }
+        if let Some(again) = self.running.get_mut(key) {
+            *again = None;
+        }
+    }
+
+    /// Takes out the key that has been due longest, of those whose lane has a worker free.
+    pub fn take(&mut self, now: Instant) -> Option<Taken> {
+        let lane = self
+            .first()
+            .filter(|(due, _)| *due <= now)
+            .map(|(_, lane)| lane.to_owned())?;
+        let lane = self.lanes.get_mut(&lane)?;
+        let (due, key) = lane.waiting.pop_first()?;
+        lane.running += 1;
+        let look = self.turns.remove(&key).map_or(Look::Afresh, |it| it.look);
+        self.running.insert(key.clone(), None);
+        Some(Taken { key, look, due })
+    }
+
+    /// When [`Queue::take`] will have something, as far as that is known.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.first().map(|(due, _)| due)
+    }
+
+    fn first(&self) -> Option<(Instant, &str)> {
+        let free = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.running < self.workers);
+        free.filter_map(|(name, lane)| Some((lane.waiting.first()?.0, name.as_str())))
+            .min()
+    }
+
+    /// A key is not worked on any more. Says whether it was added again meanwhile.
+    pub fn done(&mut self, key: &ReleaseKey) -> bool {
+        let again = self.running.remove(key).flatten();
+        if let Some(lane) = self.lanes.get_mut(&key.namespace) {
+            lane.running = lane.running.saturating_sub(1);
+            if lane.running == 0 && lane.waiting.is_empty() {
+                self.lanes.remove(&key.namespace);
+            }
+        }
+        if let Some(turn) = again {
+            self.place(key.clone(), turn);
+        }
+        again.is_some()
+    }
+
+    /// How many keys are due.
+    pub fn depth(&self, now: Instant) -> usize {
+        let due = |lane: &Lane| lane.waiting.iter().take_while(|(at, _)| *at <= now).count();
+        self.lanes.values().map(due).sum()
+    }
+
+    /// Whether nothing waits and nothing is worked on.
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty() && self.running.is_empty()
+    }
+
+    /// Most keys that can be worked on at once, over the lanes that there are.
+    pub fn capacity(&self) -> usize {
+        self.workers * self.lanes.len().max(1)
     }
 }
 
@@ -49,19 +200,118 @@ mod tests {
 
     use super::*;
 
+    fn key(name: &str) -> ReleaseKey {
+        ReleaseKey::new("ns", name)
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn taken(queue: &mut Queue, now: Instant) -> Option<String> {
+        queue.take(now).map(|taken| taken.key.name)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn keys_come_once_and_in_time() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(9);
         let start = Instant::now();
-        let key = |name: &str| ReleaseKey::new("ns", name);
-        queue.add(key("late"), start + Duration::from_secs(9));
-        queue.add(key("soon"), start + Duration::from_secs(5));
-        queue.add(key("late"), start + Duration::from_secs(2));
-        queue.add(key("late"), start + Duration::from_secs(7));
-        assert_eq!(queue.next().await, Some(key("late")));
-        assert_eq!(start.elapsed().as_secs(), 2);
-        assert_eq!(queue.next().await, Some(key("soon")));
-        assert_eq!(start.elapsed().as_secs(), 5);
-        assert_eq!(queue.next().await, None);
+        queue.add(key("late"), start + secs(9), Look::Afresh);
+        queue.add(key("soon"), start + secs(5), Look::Afresh);
+        queue.add(key("late"), start + secs(2), Look::Afresh);
+        queue.add(key("late"), start + secs(7), Look::Afresh);
+        assert_eq!(queue.next_due(), Some(start + secs(2)));
+        assert_eq!(taken(&mut queue, start + secs(1)), None);
+        let later = start + secs(60);
+        assert_eq!(taken(&mut queue, later).as_deref(), Some("late"));
+        assert_eq!(taken(&mut queue, later).as_deref(), Some("soon"));
+        assert_eq!(taken(&mut queue, later), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_worked_on_comes_again_afterwards_and_only_once() {
+        let mut queue = Queue::new(9);
+        let now = Instant::now();
+        queue.add(key("a"), now, Look::Afresh);
+        assert_eq!(taken(&mut queue, now).as_deref(), Some("a"));
+        queue.add(key("a"), now + secs(5), Look::Afresh);
+        queue.add(key("a"), now, Look::Afresh);
+        assert_eq!(taken(&mut queue, now), None);
+        assert!(queue.done(&key("a")));
+        assert_eq!(taken(&mut queue, now).as_deref(), Some("a"));
+        assert!(!queue.done(&key("a")));
+        assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_whose_workers_are_busy_keeps_no_other_waiting() {
+        let mut queue = Queue::new(2);
+        let now = Instant::now();
+        for name in ["a", "b", "c"] {
+            queue.add(ReleaseKey::new("slow", name), now, Look::Afresh);
+        }
+        queue.add(ReleaseKey::new("quick", "d"), now + secs(1), Look::Afresh);
+        let later = now + secs(2);
+        assert_eq!(taken(&mut queue, later).as_deref(), Some("a"));
+        assert_eq!(taken(&mut queue, later).as_deref(), Some("b"));
+        assert_eq!(taken(&mut queue, later).as_deref(), Some("d"));
+        assert_eq!(taken(&mut queue, later), None);
+        assert_eq!(queue.next_due(), None);
+        queue.done(&ReleaseKey::new("slow", "b"));
+        assert_eq!(taken(&mut queue, later).as_deref(), Some("c"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_always_fails_is_passed_by_the_others() {
+        let mut queue = Queue::new(1);
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        let start = Instant::now();
+        for name in ["fails", "b", "c"] {
+            queue.add(key(name), start, Look::Afresh);
+        }
+        for _ in 0..300 {
+            let Some(due) = queue.next_due() else { break };
+            let now = due.max(Instant::now());
+            tokio::time::sleep_until(now).await;
+            let Some(one) = queue.take(now) else { continue };
+            *seen.entry(one.key.name.clone()).or_default() += 1;
+            queue.done(&one.key);
+            if one.key.name == "fails" {
+                queue.retry(one.key);
+            } else {
+                queue.add(one.key, now + secs(1), Look::Afresh);
+            }
+        }
+        assert!(seen["b"] > 100 && seen["c"] > 100, "{seen:?}");
+        assert!(seen["fails"] < 15, "{seen:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_must_look_afresh_does_so_whatever_else_is_asked() {
+        let mut queue = Queue::new(1);
+        let now = Instant::now();
+        queue.add(key("a"), now, Look::Since(now));
+        queue.add(key("a"), now, Look::Since(now + secs(1)));
+        let look = queue.take(now).map(|taken| taken.look);
+        assert_eq!(look, Some(Look::Since(now + secs(1))));
+        queue.add(key("a"), now, Look::Since(now));
+        queue.add(key("a"), now, Look::Afresh);
+        queue.done(&key("a"));
+        assert_eq!(queue.take(now).map(|taken| taken.look), Some(Look::Afresh));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_was_removed_does_not_come() {
+        let mut queue = Queue::new(1);
+        let now = Instant::now();
+        queue.add(key("a"), now, Look::Afresh);
+        queue.remove(&key("a"));
+        assert!(queue.is_empty() && queue.take(now).is_none());
+        queue.add(key("a"), now, Look::Afresh);
+        queue.take(now).unwrap();
+        queue.add(key("a"), now, Look::Afresh);
+        queue.remove(&key("a"));
+        assert!(!queue.done(&key("a")));
+        assert!(queue.is_empty());
     }
 }

@@ -65,8 +65,9 @@ impl Executor<'_> {
     pub async fn carry_out(&self, step: &Step) -> Result<(), StepError> {
         // Before it is written down that it was begun, and before the lease is looked at: whoever
         // waits holds nothing and promises nothing.
+        let who = self.key.to_string();
         for (service, operation) in requests(step) {
-            self.clients.budget.admit(service, operation).await?;
+            self.clients.budget.admit(service, operation, &who).await?;
         }
         match step {
             Step::RecordRevision { revision, contents } => {
@@ -136,11 +137,7 @@ impl Executor<'_> {
     /// A controller that lost its lease makes no AWS call that changes something. The call that
     /// slips through between this look and the loss is harmless when repeated.
     async fn may_write(&self) -> Result<(), StepError> {
-        let held = self.writer.take_lease().await?;
-        if self.writer.holds_lease().await? {
-            return Ok(());
-        }
-        Err(StoreError::LostLease { held }.into())
+        Ok(self.writer.may_write().await?)
     }
 
     async fn record_revision(

@@ -58,6 +58,9 @@ pub enum ReconcileError {
     /// A manifest that was to be planned is not valid.
     #[error("{0}")]
     Invalid(String),
+    /// A pass was to be made without the proof that its writes carry.
+    #[error("nothing may be written: no lease is held for this pass")]
+    NoLease,
     /// The table.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,11 +79,15 @@ impl From<LookError> for ReconcileError {
 }
 
 impl ReconcileError {
-    /// Whether nothing at all can be done until a person does something: the controller was
-    /// replaced, or the table or AWS does not let it in. What ails one Release alone is not final.
+    /// Whether the pass ended because its lease is not held any more. Whoever holds it now goes on.
+    pub fn is_lost_lease(&self) -> bool {
+        matches!(self, ReconcileError::Store(StoreError::LostLease { .. }))
+    }
+
+    /// Whether nothing at all can be done until a person does something: the table or AWS does not
+    /// let the controller in. What ails one Release alone is not final.
     pub fn is_final(&self) -> bool {
         match self {
-            ReconcileError::Store(StoreError::LostLease { .. }) => true,
             ReconcileError::Store(error @ StoreError::Aws(_)) => !error.is_transient(),
             ReconcileError::Aws(error) => error.class == ErrorClass::Credentials,
             _ => false,
@@ -143,7 +150,8 @@ impl Pass {
 pub struct Reconciler {
     aws: Aws,
     store: Store,
-    writer: ControllerStore,
+    /// The proof that writes carry; previews need none.
+    writer: Option<ControllerStore>,
     clock: Clock,
     #[expect(dead_code, reason = "until reads are shared")]
     since: Option<Instant>,
@@ -152,11 +160,12 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Reconciles what is in `store` with what `aws` reaches, by the clock given.
+    /// Reconciles what is in `store` with what `aws` reaches, by the clock given. It can only
+    /// preview until it is [`Reconciler::writing`].
     pub fn new(aws: Aws, store: Store, clock: Clock) -> Self {
         Self {
             aws,
-            writer: ControllerStore::new(store.clone()),
+            writer: None,
             store,
             clock,
             since: None,
@@ -168,7 +177,7 @@ impl Reconciler {
     /// The same, writing with this proof.
     pub fn writing(&self, writer: ControllerStore) -> Self {
         Self {
-            writer,
+            writer: Some(writer),
             ..self.clone()
         }
     }
@@ -186,6 +195,15 @@ impl Reconciler {
     /// content with it make no call of their own. What cannot be read is left to them.
     pub async fn read_ahead(&self, _interests: &[Interest]) {}
 
+    fn writer(&self) -> Result<&ControllerStore, ReconcileError> {
+        self.writer.as_ref().ok_or(ReconcileError::NoLease)
+    }
+
+    /// How many replicas share the request budgets of AWS.
+    pub fn set_replicas(&self, replicas: usize) {
+        self.aws.budget().set_replicas(replicas);
+    }
+
     /// The table.
     pub fn store(&self) -> &Store {
         &self.store
@@ -199,13 +217,14 @@ impl Reconciler {
     /// One pass over one Release.
     ///
     /// # Errors
-    /// When the table cannot be read or written, or there are no credentials. A step that failed
-    /// is told in the [`Pass`].
+    /// When the table cannot be read or written, there are no credentials, or the lease is not held
+    /// (any more). A step that failed is told in the [`Pass`].
     pub async fn reconcile(
         &self,
         key: &ReleaseKey,
         on_step: OnStep<'_>,
     ) -> Result<Pass, ReconcileError> {
+        self.writer()?;
         let ready = match self.prepare(key).await? {
             ControlFlow::Continue(ready) => ready,
             ControlFlow::Break(pass) => return Ok(pass),
@@ -246,6 +265,7 @@ impl Reconciler {
             }
             Err(error) => return Err(error.into()),
         };
+        tracing::Span::current().record("generation", stored.generation());
         let told = Told::of(&stored);
         let stalled = async |reason: &str, message: String| {
             let pass = self.stalled(&told, reason, message).await;
@@ -414,7 +434,7 @@ impl Reconciler {
             cluster: desired.environment.cluster.clone(),
         };
         Ok(self
-            .writer
+            .writer()?
             .bind_environment(&environment.metadata.name, &binding)
             .await?)
     }
@@ -431,7 +451,7 @@ impl Reconciler {
                 let aws = &self.aws;
                 aws.for_release(&place.access, &place.region, &desired.key)
             },
-            writer: &self.writer,
+            writer: self.writer()?,
             key: &desired.key,
             uid: &desired.uid,
             now: &*self.clock,

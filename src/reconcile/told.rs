@@ -1,5 +1,7 @@
 //! What is said of a Release: its status, where a pass led to one and where none could be made.
 
+use jiff::Timestamp;
+
 use super::execute::StepError;
 use super::{Pass, ReconcileError, Reconciler};
 use crate::aws::error::ErrorClass;
@@ -17,6 +19,7 @@ pub(super) struct Told {
     uid: String,
     generation: u64,
     deleting: Option<Deletion>,
+    applied_at: Option<Timestamp>,
     pub(super) status: ReleaseStatus,
     status_version: u64,
 }
@@ -28,6 +31,7 @@ impl Told {
             uid: stored.uid().to_owned(),
             generation: stored.generation(),
             deleting: stored.deleting,
+            applied_at: Some(stored.applied_at),
             status: stored.release.status.clone().unwrap_or_default(),
             status_version: stored.status_version,
         }
@@ -71,7 +75,7 @@ impl Reconciler {
             over_budget,
             gone: false,
             interest: None,
-            applied_at: None,
+            applied_at: told.applied_at,
         })
     }
 
@@ -89,6 +93,7 @@ impl Reconciler {
             uid: found.uid,
             generation: found.generation,
             deleting: found.deleting,
+            applied_at: None,
             status: found.status.unwrap_or_default(),
             status_version: found.status_version,
         };
@@ -104,7 +109,7 @@ impl Reconciler {
         message: String,
     ) -> Result<Pass, ReconcileError> {
         if told.deleting.is_some_and(|deletion| deletion.orphan) {
-            self.writer.finish_deletion(&told.key, &told.uid).await?;
+            self.writer()?.finish_deletion(&told.key, &told.uid).await?;
             return Ok(Pass::gone(Plan::default()));
         }
         let why = Explanation {
@@ -124,7 +129,7 @@ impl Reconciler {
             over_budget: None,
             gone: false,
             interest: None,
-            applied_at: None,
+            applied_at: told.applied_at,
         })
     }
 
@@ -134,7 +139,7 @@ impl Reconciler {
             return Ok(());
         }
         let version = told.status_version;
-        self.writer
+        self.writer()?
             .put_status(&told.key, &told.uid, status, version)
             .await?;
         Ok(())

@@ -1,7 +1,10 @@
 //! Image references and the registries they name.
 
+use serde::{Deserialize, Serialize};
+
 /// A repository in Amazon ECR, as its host name tells.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EcrRepository {
     /// The account that owns the registry.
     pub registry_id: String,

@@ -19,6 +19,11 @@ pub(super) fn check(
     } else {
         service
     };
+    // SQS's batches need the action of the single call.
+    let operation = match service {
+        "sqs" => operation.trim_end_matches("Batch"),
+        _ => operation,
+    };
     let action = format!("{prefix}:{operation}");
     let denied = cx.settings.deny.iter().any(|glob| glob.matches(&action))
         || service == "dynamodb" && is_leading_key_denied(cx, input);
@@ -82,6 +87,10 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
         "ecr" => named("repositoryName", "repository"),
         "events" => named("Name", "rule").or_else(|| named("Rule", "rule")),
         "dynamodb" => named("TableName", "table"),
+        "sqs" => {
+            let name = text(input, "QueueUrl").and_then(|url| url.rsplit('/').next());
+            name.or_else(|| text(input, "QueueName")).map(str::to_owned)
+        }
         "sts" => return text(input, "RoleArn").unwrap_or("*").to_owned(),
         _ => None,
     };

@@ -52,6 +52,18 @@ impl Clock {
             .unwrap_or(Timestamp::MAX)
     }
 
+    /// How long it takes, in tokio's time, until it shows `at`; a millisecond at least, as finer
+    /// waits do not exist.
+    pub fn until(&self, at: Timestamp) -> Duration {
+        let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or(Duration::ZERO);
+        let wait = if self.speed == 1.0 {
+            wait
+        } else {
+            Duration::try_from_secs_f64(wait.as_secs_f64() / self.speed).unwrap_or(Duration::MAX)
+        };
+        wait.max(Duration::from_millis(1))
+    }
+
     /// Jumps forward. There is no way back.
     pub fn skip(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);

@@ -167,7 +167,7 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
         Course::Go => {}
         stopped => return stopped,
     }
-    let answer = sandbox.answer(protocol, &call);
+    let answer = sandbox.answer(protocol, &call).await;
     match verdict(|tap, info| tap.after(info)) {
         Course::Go => Course::Stop(Ok(answer)),
         stopped => stopped,
@@ -183,5 +183,8 @@ fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
     let headers = response.headers_mut();
     headers.insert("content-type", answer.content_type);
     headers.insert("x-amzn-requestid", answer.request_id);
+    if let Some(code) = answer.query_error {
+        headers.insert("x-amzn-query-error", code);
+    }
     Ok(response)
 }

@@ -64,6 +64,17 @@ impl Ids {
         text
     }
 
+    /// Chance, the same in every run: between 0 and 1.
+    pub fn chance(&mut self) -> f64 {
+        let drawn = u32::from_str_radix(&self.hex(8), 16).unwrap_or_default();
+        f64::from(drawn) / f64::from(u32::MAX)
+    }
+
+    /// Whether something happens that does so in `share` of all cases.
+    pub fn happens(&mut self, share: f64) -> bool {
+        share > 0.0 && self.chance() <= share
+    }
+
     /// A version 4 UUID by its looks.
     pub fn uuid(&mut self) -> String {
         let hex = self.hex(32);

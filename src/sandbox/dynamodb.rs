@@ -1,7 +1,7 @@
 //! DynamoDB and its streams: dynoxide, an engine on SQLite in memory, behind AWS's names.
 //!
-//! The engine calls its Region `dynoxide` and its account 000000000000, and its shard ids are
-//! shorter than clients allow; both are put right on the way in and out.
+//! The engine calls its Region `dynoxide` and its account 000000000000, which is put right on the
+//! way in and out.
 
 use std::sync::Arc;
 
@@ -16,18 +16,17 @@ use super::clock::Clock;
 use super::cx::Cx;
 use super::fault::Fault;
 use super::json::Object;
+use super::streams::Streams;
 
 /// The engine's own prefix of ARNs.
 const LOCAL: &str = "arn:aws:dynamodb:dynoxide:000000000000:";
-/// What AWS's shard ids are at least: `shardId-` and 20 digits.
-const SHARD: &str = "shardId-00000000000000000001-";
-const LOCAL_SHARD: &str = "shardId-00000001-";
 /// How often expired items are looked for. AWS promises days; a minute shows the same.
 const SWEEP: SignedDuration = SignedDuration::from_mins(1);
 
 /// The tables of one Region.
 pub(super) struct Tables {
     database: Database,
+    streams: Streams,
     swept: Timestamp,
 }
 
@@ -51,6 +50,7 @@ impl Tables {
             .map_err(|error| fault("", &error))?;
         Ok(Self {
             database,
+            streams: Streams::default(),
             swept: clock.now(),
         })
     }
@@ -62,15 +62,43 @@ impl Tables {
             self.database
                 .sweep_ttl()
                 .map_err(|error| fault(operation, &error))?;
+            self.streams.changed();
+        }
+        if !is_read(operation) {
+            self.streams.changed();
         }
         let ours = format!("arn:aws:dynamodb:{}:{}:", cx.region, cx.account);
-        let mut answer = dispatch(&self.database, operation, localized(input, &ours))?;
+        let input = localized(input, &ours);
+        let engine = engine(&self.database);
+        let mut answer = match operation {
+            "DescribeStream" => self.streams.describe(cx.now, &engine, &input)?,
+            "GetShardIterator" => self.streams.locate(cx.now, &engine, &input)?,
+            "GetRecords" => self.streams.read(cx.now, &engine, &input)?,
+            _ => dispatch(&self.database, operation, input)?,
+        };
         match operation {
             "GetRecords" => globalize_records(&mut answer, &ours, cx.region),
             _ if is_about_tables(operation) => globalize(&mut answer, &ours),
             _ => {}
         }
         Ok(answer)
+    }
+
+    /// Ends the open shards of a table's stream, each with so many children.
+    pub fn roll_stream(&mut self, now: Timestamp, table: &str, children: u16) -> Result<(), Fault> {
+        let engine = engine(&self.database);
+        let described = engine("DescribeTable", json!({ "TableName": table }))?;
+        let arn = described["Table"]["LatestStreamArn"].as_str();
+        self.streams
+            .roll(now, &engine, arn.unwrap_or_default(), children)
+    }
+}
+
+/// The engine, by its operations' names.
+fn engine(database: &Database) -> impl Fn(&str, Value) -> Result<Value, Fault> {
+    move |operation, input| match input {
+        Value::Object(input) => dispatch(database, operation, input),
+        _ => Err(Fault::client("SerializationException", "no object")),
     }
 }
 
@@ -133,6 +161,12 @@ fn describe_continuous_backups(db: &Database, input: Object) -> Result<Value, Fa
     }}))
 }
 
+/// Whether an operation surely changes nothing.
+fn is_read(operation: &str) -> bool {
+    let verbs = ["Describe", "List", "Get", "BatchGet", "Query", "Scan"];
+    verbs.iter().any(|verb| operation.starts_with(verb))
+}
+
 /// Whether an answer describes tables or streams, rather than hold what users store.
 fn is_about_tables(operation: &str) -> bool {
     matches!(
@@ -146,7 +180,7 @@ fn is_about_tables(operation: &str) -> bool {
     )
 }
 
-/// The input in the engine's own ARNs and shard ids.
+/// The input in the engine's own ARNs.
 fn localized(input: &Object, ours: &str) -> Object {
     let mut input = input.clone();
     for key in ["ResourceArn", "StreamArn", "TableName"] {
@@ -156,24 +190,15 @@ fn localized(input: &Object, ours: &str) -> Object {
             *arn = format!("{LOCAL}{rest}");
         }
     }
-    for key in ["ShardId", "ExclusiveStartShardId"] {
-        if let Some(Value::String(id)) = input.get_mut(key)
-            && let Some(rest) = id.strip_prefix(SHARD)
-        {
-            *id = format!("{LOCAL_SHARD}{rest}");
-        }
-    }
     input
 }
 
-/// Puts this account's ARNs, and shard ids of AWS's length, into a description.
+/// Puts this account's ARNs into a description.
 fn globalize(value: &mut Value, ours: &str) {
     match value {
         Value::String(text) => {
             if let Some(rest) = text.strip_prefix(LOCAL) {
                 *text = format!("{ours}{rest}");
-            } else if let Some(rest) = text.strip_prefix(LOCAL_SHARD) {
-                *text = format!("{SHARD}{rest}");
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| globalize(item, ours)),

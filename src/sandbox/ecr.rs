@@ -10,6 +10,7 @@ use super::cx::{Cx, ImageLookup, Images};
 use super::delayed::Delayed;
 use super::fault::Fault;
 use super::json::{Object, epoch, flag, int, list, page, text, texts};
+use super::notice::{Notice, Notices};
 
 mod images;
 
@@ -17,6 +18,8 @@ mod images;
 #[derive(Default)]
 pub(super) struct Ecr {
     repositories: BTreeMap<String, Delayed<Repository>>,
+    /// What EventBridge is told.
+    pub notices: Notices,
 }
 
 #[derive(Clone)]
@@ -180,6 +183,28 @@ impl Ecr {
             .and_then(|repository| repository.visible(cx))
             .filter(|_| registry(cx, input) == cx.account)
             .ok_or_else(|| no_repository(cx, input, name))
+    }
+
+    /// "ECR Image Action": `action` is `PUSH` or `DELETE`.
+    fn notice(&mut self, cx: &Cx<'_>, name: &str, action: &str, digest: &str, tag: Option<&str>) {
+        self.notices.tell(|| {
+            let mut detail = json!({
+                "result": "SUCCESS",
+                "repository-name": name,
+                "image-digest": digest,
+                "action-type": action,
+            });
+            if let Some(tag) = tag {
+                detail["image-tag"] = tag.into();
+            }
+            Notice {
+                at: cx.now,
+                source: "aws.ecr".to_owned(),
+                kind: "ECR Image Action".to_owned(),
+                resources: Vec::new(),
+                detail,
+            }
+        });
     }
 
     fn edit(&mut self, cx: &Cx<'_>, name: &str, change: impl FnOnce(&mut Repository)) {

@@ -41,7 +41,12 @@ pub async fn serve(
         .route("/_sandbox/advance", post(advance))
         .fallback(any(call))
         .layer(DefaultBodyLimit::max(BODY))
-        .with_state(sandbox);
+        .with_state(sandbox.clone());
+    let shutdown = async move {
+        shutdown.await;
+        // Else the last long poll would hold the server for twenty seconds.
+        sandbox.close_polls();
+    };
     axum::serve(listener, router)
         .with_graceful_shutdown(shutdown)
         .await
@@ -69,14 +74,17 @@ async fn call(
         body: &body,
     };
     let answer = match wire::read(&raw) {
-        Ok((protocol, call)) => sandbox.answer(protocol, &call),
+        Ok((protocol, call)) => sandbox.answer(protocol, &call).await,
         Err(unreadable) => sandbox.refuse(unreadable),
     };
-    let response = Response::builder()
+    let mut response = Response::builder()
         .status(answer.status)
         .header(header::CONTENT_TYPE, answer.content_type)
-        .header("x-amzn-requestid", answer.request_id)
-        .body(Body::from(answer.body));
+        .header("x-amzn-requestid", answer.request_id);
+    if let Some(code) = answer.query_error {
+        response = response.header("x-amzn-query-error", code);
+    }
+    let response = response.body(Body::from(answer.body));
     response.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")))
 }
 

@@ -18,7 +18,8 @@ const KEPT: usize = 50_000;
 pub struct CallRecord {
     /// When.
     pub at: Timestamp,
-    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `dynamodb`, `dynamodbstreams`, `sts`.
+    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `sqs`, `dynamodb`, `dynamodbstreams`,
+    /// `sts`.
     pub service: String,
     /// The operation, such as `UpdateService`.
     pub operation: String,
@@ -33,6 +34,32 @@ pub struct CallRecord {
     /// An AWS client sent it; else it came through [`Sandbox::call`](super::Sandbox::call) or an
     /// account file.
     pub client: bool,
+}
+
+impl CallRecord {
+    /// The attribute `key` of each item that a call of DynamoDB writes: none for any other call.
+    /// What is only checked by a transaction does not count.
+    pub fn writes_to(&self, key: &str) -> Vec<&str> {
+        let items = match self.input.get("TransactItems").and_then(Value::as_array) {
+            Some(writes) => writes
+                .iter()
+                .filter_map(|write| {
+                    ["Put", "Update", "Delete"]
+                        .iter()
+                        .find_map(|kind| write.get(kind))
+                })
+                .collect(),
+            None if is_write(&self.service, &self.operation) => vec![&self.input],
+            None => Vec::new(),
+        };
+        items
+            .into_iter()
+            .filter_map(|item| {
+                let place = item.get("Item").or_else(|| item.get("Key"))?;
+                place.get(key)?.get("S")?.as_str()
+            })
+            .collect()
+    }
 }
 
 /// What became of a call.
@@ -117,6 +144,8 @@ pub fn is_write(service: &str, operation: &str) -> bool {
         "Query",
         "Scan",
         "TransactGet",
+        // It hides the message for a while and changes nothing else.
+        "ReceiveMessage",
     ];
     !reads.iter().any(|prefix| operation.starts_with(prefix))
 }

@@ -2,7 +2,7 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, STS and DynamoDB for one account; any credentials
+//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, STS and DynamoDB for one account; any credentials
 //! do, and the Region is the one that a request is signed for.
 
 use std::collections::BTreeMap;
@@ -28,9 +28,13 @@ mod glob;
 mod http;
 mod json;
 mod log;
+mod notice;
+mod poll;
 mod rules;
 mod settings;
 mod span;
+mod sqs;
+mod streams;
 mod sts;
 mod throttle;
 mod wire;
@@ -46,10 +50,11 @@ pub use glob::Glob;
 pub use http::serve;
 pub use log::{CallRecord, Outcome, is_write};
 pub use rules::{Behavior, Match, Rule, Rules, Subject};
-pub use settings::{ACCOUNT, Settings};
+pub use settings::{ACCOUNT, Delivery, Settings};
 
 use fault::Fault;
-use wire::{Answer, Call, Protocol, Unreadable};
+use poll::Polls;
+use wire::{Answer, Call, Unreadable};
 use world::World;
 
 /// How a sandbox begins.
@@ -87,6 +92,7 @@ struct Inner {
     clock: Clock,
     world: Mutex<World>,
     tap: Mutex<Tapped>,
+    polls: Polls,
 }
 
 #[derive(Default)]
@@ -131,6 +137,7 @@ impl Sandbox {
                 clock,
                 world: Mutex::new(world),
                 tap: Mutex::default(),
+                polls: Polls::default(),
             }),
         }
     }
@@ -157,7 +164,9 @@ impl Sandbox {
             input,
             access_key: None,
         };
-        Ok(self.world().handle(&call, false)?)
+        let outcome = self.world().handle(&call, false);
+        self.inner.polls.wake();
+        Ok(outcome?)
     }
 
     /// Makes the calls of an account file, in order; a refused one does not stop the others.
@@ -214,6 +223,7 @@ impl Sandbox {
         let mut world = self.world();
         self.inner.clock.skip(by);
         world.advance(self.inner.clock.now());
+        self.inner.polls.wake();
     }
 
     /// When the next thing happens by itself, if anything is under way.
@@ -252,6 +262,21 @@ impl Sandbox {
         self.world().put_managed_rule(region, name, owner, schedule);
     }
 
+    /// Ends the open shards of a table's stream as AWS does when it likes to, each with so many
+    /// children, among which its items are divided.
+    ///
+    /// # Errors
+    /// When there is no such table, or its stream is off.
+    pub fn roll_stream(&self, region: &str, table: &str, children: u16) -> Result<(), CallError> {
+        Ok(self.world().roll_stream(region, table, children)?)
+    }
+
+    /// Puts an event on the bus as it is, also one of AWS's own, which PutEvents refuses.
+    pub fn put_event(&self, region: &str, event: &Value) {
+        self.world().put_event(region, event);
+        self.inner.polls.wake();
+    }
+
     /// An HTTP client for the SDK that ends here instead of in a network.
     pub fn http_client(&self) -> SharedHttpClient {
         connector::http_client(self.clone())
@@ -269,13 +294,6 @@ impl Sandbox {
         let index = tapped.next;
         tapped.next += 1;
         Some((tap, index))
-    }
-
-    fn answer(&self, protocol: Protocol, call: &Call) -> Answer {
-        let mut world = self.world();
-        let outcome = world.handle(call, true);
-        let id = world.request_id();
-        wire::write(protocol, &call.operation, &outcome, id)
     }
 
     fn refuse(&self, unreadable: Unreadable) -> Answer {

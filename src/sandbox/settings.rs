@@ -36,6 +36,24 @@ pub struct Settings {
     pub fail_targets: Vec<Glob>,
     /// The external id that a role's trust policy asks for, by the role's ARN. Others take any.
     pub external_ids: BTreeMap<String, String>,
+    /// What befalls events on their way to queues, and messages in them.
+    pub delivery: Delivery,
+}
+
+/// What befalls events and messages. Nothing by default; shares are between 0 and 1.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Delivery {
+    /// The share of events that never come: AWS sends ECR's by best effort.
+    pub drop: f64,
+    /// The share of events that come twice.
+    pub duplicate: f64,
+    /// The longest that an event takes. Each takes another part of it, so they overtake each other.
+    #[serde(with = "span")]
+    pub delay: Duration,
+    /// The share of messages that come once more after they were deleted: a standard queue gives
+    /// each at least once, and promises no more.
+    pub redeliver: f64,
 }
 
 impl Default for Settings {
@@ -49,6 +67,7 @@ impl Default for Settings {
             deny_keys: Vec::new(),
             fail_targets: Vec::new(),
             external_ids: BTreeMap::new(),
+            delivery: Delivery::default(),
         }
     }
 }

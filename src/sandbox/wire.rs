@@ -35,6 +35,8 @@ pub(super) enum Protocol {
     Json10,
     Json11,
     Query,
+    /// awsJson 1.0 of a service that was a query service before: errors have their old code beside.
+    Sqs,
 }
 
 /// An HTTP answer.
@@ -43,6 +45,8 @@ pub(super) struct Answer {
     pub status: u16,
     pub content_type: &'static str,
     pub request_id: String,
+    /// `x-amzn-query-error`
+    pub query_error: Option<String>,
     pub body: String,
 }
 
@@ -110,6 +114,7 @@ fn service(prefix: &str) -> (&str, Protocol) {
         "AmazonEC2ContainerRegistry_V20150921" => ("ecr", Protocol::Json11),
         "AWSEvents" => ("events", Protocol::Json11),
         "DynamoDB_20120810" => ("dynamodb", Protocol::Json10),
+        "AmazonSQS" => ("sqs", Protocol::Sqs),
         "DynamoDBStreams_20120810" => ("dynamodbstreams", Protocol::Json10),
         other => (other, Protocol::Json11),
     }
@@ -197,7 +202,7 @@ pub(super) fn write(
         Ok(value) => {
             let body = match protocol {
                 Protocol::Query => result_xml(operation, value, &request_id),
-                Protocol::Json10 | Protocol::Json11 => value.to_string(),
+                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => value.to_string(),
             };
             answer(protocol, 200, request_id, body)
         }
@@ -223,10 +228,11 @@ pub(super) fn refusal(
 ) -> Answer {
     let body = match protocol {
         Protocol::Query => error_xml(status, code, message, &request_id),
-        Protocol::Json10 | Protocol::Json11 => {
+        Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => {
             let mut body = Object::new();
             let kind = match (protocol, code) {
                 (Protocol::Json10, code) => format!("com.amazonaws.dynamodb.v20120810#{code}"),
+                (Protocol::Sqs, code) => format!("com.amazonaws.sqs#{code}"),
                 (_, code) => code.to_owned(),
             };
             body.insert("__type".to_owned(), kind.into());
@@ -235,18 +241,38 @@ pub(super) fn refusal(
             Value::Object(body).to_string()
         }
     };
-    answer(protocol, status, request_id, body)
+    let mut answer = answer(protocol, status, request_id, body);
+    if protocol == Protocol::Sqs {
+        let side = if status < 500 { "Sender" } else { "Receiver" };
+        answer.query_error = Some(format!("{};{side}", query_code(code)));
+    }
+    answer
+}
+
+/// SQS's code from before it spoke JSON, by which its clients still know its errors.
+fn query_code(code: &str) -> String {
+    match code {
+        "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
+        "QueueNameExists" => "QueueAlreadyExists".to_owned(),
+        "BatchEntryIdsNotDistinct"
+        | "EmptyBatchRequest"
+        | "TooManyEntriesInBatchRequest"
+        | "MessageNotInflight"
+        | "UnsupportedOperation" => format!("AWS.SimpleQueueService.{code}"),
+        other => other.trim_end_matches("Exception").to_owned(),
+    }
 }
 
 fn answer(protocol: Protocol, status: u16, request_id: String, body: String) -> Answer {
     Answer {
         status,
         content_type: match protocol {
-            Protocol::Json10 => "application/x-amz-json-1.0",
+            Protocol::Json10 | Protocol::Sqs => "application/x-amz-json-1.0",
             Protocol::Json11 => "application/x-amz-json-1.1",
             Protocol::Query => "text/xml",
         },
         request_id,
+        query_error: None,
         body,
     }
 }

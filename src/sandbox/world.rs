@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::access;
@@ -14,8 +14,10 @@ use super::ecs::Ecs;
 use super::events::Events;
 use super::fault::Fault;
 use super::log::Log;
+use super::notice::Notice;
 use super::rules::Rules;
 use super::settings::Settings;
+use super::sqs::Sqs;
 use super::sts::Sts;
 use super::throttle::Throttle;
 use super::wire::Call;
@@ -30,6 +32,7 @@ pub(super) struct World {
     ecs: BTreeMap<String, Ecs>,
     registries: Registries,
     events: BTreeMap<String, Events>,
+    queues: BTreeMap<String, Sqs>,
     tables: BTreeMap<String, Tables>,
     sts: Sts,
     throttle: Throttle,
@@ -60,6 +63,7 @@ impl World {
             ecs: BTreeMap::new(),
             registries,
             events: BTreeMap::new(),
+            queues: BTreeMap::new(),
             tables: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
@@ -79,6 +83,7 @@ impl World {
         let account = &self.settings.account;
         let principal = self.sts.principal(account, call.access_key.as_deref());
         let outcome = self.answer(now, call, client);
+        self.send_events(now);
         if let Err(fault) = &outcome
             && matches!(fault.code, "UnknownOperationException" | "InvalidAction")
         {
@@ -95,6 +100,7 @@ impl World {
     /// Lets happen what was due by `now`.
     pub fn advance(&mut self, now: Timestamp) {
         for (region, ecs) in &mut self.ecs {
+            ecs.notices.wanted = self.events.get(region).is_some_and(Events::listens);
             let mut cx = Cx {
                 now,
                 account: &self.settings.account,
@@ -107,6 +113,113 @@ impl World {
             };
             ecs.advance(&mut cx);
         }
+        self.send_events(now);
+    }
+
+    /// Sends what the services told EventBridge on to queues.
+    fn send_events(&mut self, now: Timestamp) {
+        let mut told: Vec<(String, Notice)> = Vec::new();
+        let mut collect = |region: &String, notices: Vec<Notice>| {
+            told.extend(notices.into_iter().map(|notice| (region.clone(), notice)));
+        };
+        for (region, ecs) in &mut self.ecs {
+            collect(region, ecs.notices.take());
+        }
+        for (region, ecr) in &mut self.registries.regions {
+            collect(region, ecr.notices.take());
+        }
+        for (region, events) in &mut self.events {
+            collect(region, std::mem::take(&mut events.put));
+        }
+        for (region, notice) in told {
+            let at = notice.at;
+            let event = notice.event(&self.ids.uuid(), &self.settings.account, &region);
+            self.send_event(now, at, &region, &event);
+        }
+    }
+
+    /// Sends an event that happened `at` a time to the queues of those rules that it matches.
+    fn send_event(&mut self, now: Timestamp, at: Timestamp, region: &str, event: &Value) {
+        let Some(events) = self.events.get(region) else {
+            return;
+        };
+        let delivery = &self.settings.delivery;
+        for (arn, body) in events.route(event) {
+            if self.ids.happens(delivery.drop) {
+                continue;
+            }
+            let copies = if self.ids.happens(delivery.duplicate) {
+                2
+            } else {
+                1
+            };
+            for _ in 0..copies {
+                let mut visible = at;
+                if !delivery.delay.is_zero() {
+                    let part = delivery.delay.mul_f64(self.ids.chance());
+                    visible = at.saturating_add(part).unwrap_or(Timestamp::MAX);
+                }
+                // arn:aws:sqs:REGION:ACCOUNT:NAME
+                let mut parts = arn.split(':').skip(3);
+                let (Some(region), Some(name)) = (parts.next(), parts.nth(1)) else {
+                    continue;
+                };
+                let Some(queues) = self.queues.get_mut(region) else {
+                    continue;
+                };
+                let mut cx = Cx {
+                    now,
+                    account: &self.settings.account,
+                    region,
+                    principal: String::new(),
+                    rules: &self.rules,
+                    settings: &self.settings,
+                    ids: &mut self.ids,
+                    images: &NoImages,
+                };
+                queues.deliver(&mut cx, name, &body, visible);
+            }
+        }
+    }
+
+    /// Puts an event on the bus.
+    pub fn put_event(&mut self, region: &str, event: &Value) {
+        let now = self.clock.now();
+        self.advance(now);
+        self.send_event(now, now, region, event);
+    }
+
+    /// Until when a call waits for messages; `None` for calls that do not.
+    pub fn poll_until(&self, call: &Call) -> Option<Timestamp> {
+        if !is_poll(call) {
+            return None;
+        }
+        let patience = self.queues.get(&call.region)?.patience(&call.input);
+        let until = self.clock.now().checked_add(patience);
+        (patience > SignedDuration::ZERO).then(|| until.unwrap_or(Timestamp::MAX))
+    }
+
+    /// Moves time forward and answers a poll that was admitted and written down before.
+    pub fn look_again(&mut self, call: &Call) -> Result<Value, Fault> {
+        let now = self.clock.now();
+        self.advance(now);
+        let mut cx = Cx {
+            now,
+            account: &self.settings.account,
+            region: &call.region,
+            principal: String::new(),
+            rules: &self.rules,
+            settings: &self.settings,
+            ids: &mut self.ids,
+            images: &NoImages,
+        };
+        let queues = self.queues.entry(call.region.clone()).or_default();
+        queues.call(&mut cx, &call.operation, &call.input)
+    }
+
+    /// When a message of the polled queue can be received.
+    pub fn next_visible(&self, call: &Call) -> Option<Timestamp> {
+        self.queues.get(&call.region)?.next_visible(&call.input)
     }
 
     /// When the next thing happens by itself.
@@ -130,6 +243,13 @@ impl World {
             .entry(region.to_owned())
             .or_default()
             .put_managed_rule(&cx, name, owner, schedule);
+    }
+
+    /// Ends the open shards of a table's stream.
+    pub fn roll_stream(&mut self, region: &str, table: &str, children: u16) -> Result<(), Fault> {
+        let missing = || Fault::client("ResourceNotFoundException", "no tables in this Region");
+        let tables = self.tables.get_mut(region).ok_or_else(missing)?;
+        tables.roll_stream(self.clock.now(), table, children)
     }
 
     fn answer(&mut self, now: Timestamp, call: &Call, client: bool) -> Result<Value, Fault> {
@@ -159,20 +279,27 @@ impl World {
         if client {
             access::check(&cx, service, operation, input)?;
         }
+        let listened = self.events.get(region).is_some_and(Events::listens);
         match service.as_str() {
             "ecs" => {
                 cx.images = &self.registries;
                 let ecs = self.ecs.entry(region.clone()).or_default();
+                ecs.notices.wanted = listened;
                 ecs.call(&mut cx, operation, input)
             }
             "ecr" => {
                 let registries = &mut self.registries.regions;
                 let ecr = registries.entry(region.clone()).or_default();
+                ecr.notices.wanted = listened;
                 ecr.call(&mut cx, operation, input)
             }
             "events" => {
                 let events = self.events.entry(region.clone()).or_default();
                 events.call(&mut cx, operation, input)
+            }
+            "sqs" => {
+                let queues = self.queues.entry(region.clone()).or_default();
+                queues.call(&mut cx, operation, input)
             }
             "dynamodb" | "dynamodbstreams" => {
                 if !self.tables.contains_key(region) {
@@ -192,6 +319,10 @@ impl World {
         }
         .map_err(|fault| name_operation(fault, service, operation))
     }
+}
+
+fn is_poll(call: &Call) -> bool {
+    call.service == "sqs" && call.operation == "ReceiveMessage"
 }
 
 /// Says in words what was unknown: clients show the message, not the target they sent.

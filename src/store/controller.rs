@@ -1,36 +1,28 @@
 //! The controller's side: the only writer of statuses, ledgers, claims, registrations, definitions
 //! and bindings.
 //!
-//! Every write is a transaction that also checks the epoch item. A controller takes the next epoch
-//! with its first write, and from then on every older one is refused: it cannot change the table
-//! any more, however late its calls arrive.
+//! Every write is a transaction that also checks the epoch of the shard whose lease is held. Whoever
+//! takes the lease raises the epoch, and from then on every older holder is refused: it cannot
+//! change the table any more, however late its calls arrive.
 
 mod deletion;
 mod records;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
-
-use super::record::{still, to_item};
+use super::lease::{Hold, epoch_is};
+use super::record::still;
 use super::{Store, StoreError, keys};
-use crate::aws::dynamodb::{Condition, Write, WriteError};
+use crate::aws::dynamodb::{Write, WriteError};
 
 pub use records::ClaimOutcome;
 
-/// How often another controller may be faster at taking the next epoch.
-const ATTEMPTS: usize = 20;
-
-/// The controller's writes, fenced by its epoch. Clones share the epoch.
+/// The controller's writes, fenced by the lease of a shard. Clones share the lease, which is given
+/// back when none is left.
 #[derive(Clone, Debug)]
 pub struct ControllerStore {
     store: Store,
-    /// Taken with the first write, so that a controller without anything to write writes nothing.
-    epoch: Arc<OnceCell<u64>>,
-    /// Transactions that check the same item at the same moment cancel each other, so those of one
-    /// controller go one after the other.
-    turn: Arc<Mutex<()>>,
+    hold: Arc<Hold>,
 }
 
 /// Why a fenced write was not done.
@@ -50,13 +42,9 @@ impl Refusal {
 }
 
 impl ControllerStore {
-    /// A controller that has not written yet.
-    pub fn new(store: Store) -> Self {
-        Self {
-            store,
-            epoch: Arc::default(),
-            turn: Arc::default(),
-        }
+    /// Writes under a lease that was taken.
+    pub fn new(store: Store, hold: Arc<Hold>) -> Self {
+        Self { store, hold }
     }
 
     /// Reads, which are not fenced.
@@ -64,74 +52,32 @@ impl ControllerStore {
         &self.store
     }
 
-    /// Whether no other controller has taken over. True before the first write: then nothing was
-    /// held yet that could be lost.
+    /// Whether AWS may be changed now: the lease was renewed in time, and nobody else has taken it.
+    /// To be asked right before each call; what it says holds for as long as it took to ask.
     ///
     /// # Errors
-    /// When the call fails; nobody knows then.
-    pub async fn holds_lease(&self) -> Result<bool, StoreError> {
-        match self.epoch.get() {
-            Some(held) => Ok(self.newest_epoch().await? == *held),
-            None => Ok(true),
+    /// [`StoreError::LostLease`], or that the table could not be asked; nobody knows then.
+    pub async fn may_write(&self) -> Result<(), StoreError> {
+        self.hold.check()?;
+        if self.store.newest_epoch(self.hold.shard()).await? != self.hold.epoch() {
+            return Err(self.hold.lost());
         }
+        // The answer may have taken its time.
+        self.hold.check()
     }
 
-    /// Takes the next epoch now instead of with the first write, so that any older controller is
-    /// shut out from here on.
-    ///
-    /// # Errors
-    /// When a call fails.
-    pub async fn take_lease(&self) -> Result<u64, StoreError> {
-        self.epoch
-            .get_or_try_init(|| self.take_next())
-            .await
-            .copied()
-    }
-
-    async fn newest_epoch(&self) -> Result<u64, StoreError> {
-        let item = self.store.table.get(&keys::epoch()).await?;
-        Ok(item
-            .and_then(|item| item.get("epoch").and_then(Value::as_u64))
-            .unwrap_or(0))
-    }
-
-    async fn take_next(&self) -> Result<u64, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let newest = self.newest_epoch().await?;
-            let next = newest + 1;
-            let item = to_item(&keys::epoch(), &json!({ "epoch": next }))?;
-            let condition = if newest == 0 {
-                Condition::Absent
-            } else {
-                epoch_is(newest)
-            };
-            let write = Write::Put {
-                item,
-                condition: Some(condition),
-            };
-            match self.store.table.write(vec![write]).await {
-                Ok(()) => return Ok(next),
-                Err(WriteError::ConditionFailed { .. }) => {}
-                Err(WriteError::Table(error)) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict("the controller's epoch".to_owned()))
-    }
-
-    /// Does all of the writes, if this controller's epoch is the newest.
+    /// Does all of the writes, if the lease is held.
     async fn write(&self, own: Vec<Write>) -> Result<(), Refusal> {
-        let held = self.take_lease().await.map_err(Refusal::Error)?;
         let mut writes = vec![Write::Check {
-            key: keys::epoch(),
-            condition: epoch_is(held),
+            key: keys::epoch(self.hold.shard()),
+            condition: epoch_is(self.hold.epoch()),
         }];
         writes.extend(own);
-        let _turn = self.turn.lock().await;
+        let _turn = self.hold.turn.lock().await;
+        self.hold.check().map_err(Refusal::Error)?;
         match self.store.table.write(writes).await {
             Ok(()) => Ok(()),
-            Err(WriteError::ConditionFailed { index: 0 }) => {
-                Err(Refusal::Error(StoreError::LostLease { held }))
-            }
+            Err(WriteError::ConditionFailed { index: 0 }) => Err(Refusal::Error(self.hold.lost())),
             Err(WriteError::ConditionFailed { index }) => Err(Refusal::Condition(index - 1)),
             Err(WriteError::Table(error)) => Err(Refusal::Error(error.into())),
         }
@@ -154,8 +100,4 @@ impl ControllerStore {
             .await
             .map_err(|refusal| refusal.or_conflict(what))
     }
-}
-
-fn epoch_is(epoch: u64) -> Condition {
-    Condition::Equals("epoch", epoch.into())
 }

@@ -9,11 +9,14 @@ pub enum StoreError {
     /// Somebody wrote in between: read again and decide again.
     #[error("{0} was changed by somebody else in the meantime: read it again")]
     Conflict(String),
-    /// Another controller has taken over: stop writing.
+    /// The lease is not held any more: stop writing under it.
     #[error(
-        "another controller has taken over (epoch {held} is no longer the newest): this one stops writing"
+        "the lease of shard {shard} is lost (epoch {held}): another controller has taken over, or \
+         it could not be renewed in time; nothing is written under it any more"
     )]
     LostLease {
+        /// The shard.
+        shard: u32,
         /// The epoch that was held.
         held: u64,
     },

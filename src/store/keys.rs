@@ -21,7 +21,11 @@
 //! | `registration#<account>/<region>/<family>` | `<hash>` | a registration | the controller |
 //! | `definition#<hash>` | `definition` | a task definition's content | the controller |
 //! | `claim#<arn>` | `claim` | who holds a service or rule | the controller |
-//! | `epoch` | `epoch` | the newest controller's epoch | the controller |
+//! | `lease` | `layout` | over how many shards the keys are spread | the controller |
+//! | `lease` | `shard#<number>` | who works on a shard's keys | the controller |
+//! | `lease` | `replica#<id>` | a replica's heartbeat, with several shards | the controller |
+//! | `epoch` | `shard#<number>` | how often a shard's lease was taken | the controller |
+//! | `hint` | `<what>` | that something happened, for the other replicas | the controller |
 
 use crate::aws::dynamodb::Key;
 use crate::resource::meta::{Kind, ReleaseKey};
@@ -32,6 +36,17 @@ use super::ObjectRef;
 pub const ENVIRONMENTS: &str = "environment";
 /// Partition of the Environments' bindings.
 pub const BINDINGS: &str = "binding";
+/// Partition of the leases.
+pub const LEASES: &str = "lease";
+/// Partition of the shards' epochs.
+pub const EPOCHS: &str = "epoch";
+/// Sort key prefix of replicas within the leases' partition.
+pub const REPLICA_PREFIX: &str = "replica#";
+const SHARD_PREFIX: &str = "shard#";
+/// Partition of what replicas of the controller tell each other about AWS.
+pub const HINTS: &str = "hint";
+/// What the partitions of requests begin with; the namespace follows.
+pub const REQUESTS_PREFIX: &str = "request#";
 /// What the partitions of Releases begin with; the namespace follows.
 pub const SPECS_PREFIX: &str = "spec#";
 /// Sort key prefix of Environments within their partition.
@@ -52,9 +67,43 @@ pub fn installation() -> Key {
     Key::new("meta", "installation")
 }
 
-/// The newest controller's epoch.
-pub fn epoch() -> Key {
-    Key::new("epoch", "epoch")
+/// Over how many shards the keys are spread.
+pub fn layout() -> Key {
+    Key::new(LEASES, "layout")
+}
+
+/// A shard's lease.
+pub fn lease(shard: u32) -> Key {
+    Key::new(LEASES, self::shard(shard))
+}
+
+/// The shard of a lease, by its sort key.
+pub fn shard_of_lease(sort_key: &str) -> Option<u32> {
+    sort_key.strip_prefix(SHARD_PREFIX)?.parse().ok()
+}
+
+/// A replica's heartbeat.
+pub fn replica(id: &str) -> Key {
+    Key::new(LEASES, format!("{REPLICA_PREFIX}{id}"))
+}
+
+/// A shard's epoch.
+pub fn epoch(shard: u32) -> Key {
+    Key::new(EPOCHS, self::shard(shard))
+}
+
+/// Whether a partition holds who works on what, and nothing about objects.
+pub fn is_leadership(pk: &str) -> bool {
+    [LEASES, EPOCHS].contains(&pk)
+}
+
+fn shard(number: u32) -> String {
+    format!("{SHARD_PREFIX}{number:04}")
+}
+
+/// A hint that something happened to `what`.
+pub fn hint(what: &str) -> Key {
+    Key::new(HINTS, what)
 }
 
 /// Partition of a namespace's Releases.
@@ -69,7 +118,7 @@ pub fn statuses(namespace: &str) -> String {
 
 /// Partition of a namespace's requests.
 pub fn requests(namespace: &str) -> String {
-    format!("request#{namespace}")
+    format!("{REQUESTS_PREFIX}{namespace}")
 }
 
 /// Partition of a Release's ledger.

@@ -10,13 +10,16 @@ mod controller;
 mod delete;
 mod edit;
 mod error;
+mod hints;
 pub mod keys;
+pub mod lease;
 mod ledger;
 pub mod merge;
 mod objects;
 mod record;
 mod requests;
 mod setup;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +38,7 @@ pub use delete::{Left, Pruned};
 pub use edit::{EditOptions, NewTag};
 pub use error::StoreError;
 pub use setup::InitReport;
+pub use watch::Changed;
 
 /// Reads, and the writes of people and CI. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -3,12 +3,18 @@ mod controller;
 mod deletion;
 mod edit;
 mod foresee;
+mod hints;
+mod lease;
 mod objects;
 mod setup;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::lease::Taking;
 use super::{Applied, ApplyOptions, ApplyOutcome, ControllerStore, Store, StoreError};
 use crate::aws::dynamodb::local::Local;
 use crate::resource::meta::{API_VERSION, Environment, Release, ReleaseKey};
@@ -23,6 +29,23 @@ async fn store() -> (Local, Store) {
         .unwrap();
     local.forget();
     (local, store)
+}
+
+/// A controller that has just taken the only lease, whoever held it until then.
+async fn controller(store: &Store) -> ControllerStore {
+    if store.leases().await.unwrap().layout.is_none() {
+        store.lay_out(1).await.unwrap();
+    }
+    let leases = store.leases().await.unwrap();
+    let taking = Taking {
+        shard: 0,
+        layout: 1,
+        holder: "controller",
+        seen: leases.shards.get(&0),
+        deadline: Duration::from_secs(3600),
+    };
+    let hold = store.take_lease(taking).await.unwrap();
+    ControllerStore::new(store.clone(), Arc::new(hold))
 }
 
 fn environment(name: &str) -> Environment {

@@ -232,3 +232,12 @@ fn pruning_takes_the_applier_before_and_after_the_verb_and_no_default() {
     sandbox.expect(0, &[&apply[..], &named].concat());
     sandbox.expect(0, &[&named[..], &apply].concat());
 }
+
+#[test]
+fn wrong_settings_of_the_controller_are_told_before_anything_is_called() {
+    let told = run_with(
+        &["run", "--budget", "2", "--http", "localhost"],
+        &[("EVENKEEL_RUN_WORKERS", "many")],
+    );
+    insta::assert_snapshot!(told.shown());
+}

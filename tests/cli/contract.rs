@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, fixture, folder, path, run};
+use crate::support::{Sandbox, fixture, folder, path, run, run_with};
 
 /// Times, ids and versions are of the moment.
 fn settled(mut value: Value) -> Value {
@@ -162,4 +162,33 @@ fn schemas_and_completions_are_printed() {
         assert_eq!(script.code, Some(0));
         assert!(script.stdout.contains("migration"), "{shell}");
     }
+}
+
+#[test]
+fn the_configuration_and_where_each_setting_was_said() {
+    let environment = [
+        ("EVENKEEL_TABLE", "releases"),
+        ("EVENKEEL_RUN_RESYNC", "1m"),
+        ("EVENKEEL_RUN_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+        ("HOSTNAME", "ip-10-0-0-1"),
+    ];
+    let args = [
+        "run",
+        "--print-config",
+        "--workers",
+        "4",
+        "-n",
+        "production",
+    ];
+    let ended = run_with(&[&args[..], &["-o", "json"]].concat(), &environment);
+    assert_eq!(ended.code, Some(0), "{}", ended.shown());
+    let mut config = ended.json();
+    let identity = config["identity"]["value"].take();
+    let identity = identity.as_str().unwrap();
+    assert!(identity.starts_with("ip-10-0-0-1_"), "{identity}");
+    insta::assert_json_snapshot!(config);
+    let identified = [&args[..], &["--identity", "blue"]].concat();
+    insta::assert_snapshot!(run_with(&identified, &environment).shown());
+    let yaml = run_with(&[&args[..], &["-o", "yaml"]].concat(), &environment);
+    assert!(yaml.stdout.starts_with("table:\n"), "{}", yaml.shown());
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Sandbox, fixture, folder, path};
+use crate::support::{Ended, Sandbox, fixture, folder, path, run_with};
 
 /// In every value of an environment variable, and in nothing else.
 const MARKER: &str = "s3cr3t";
@@ -94,7 +94,19 @@ fn no_environment_value_of_a_container_is_printed() {
         silent(&sandbox.expect(0, &["set", "image", "rails", "app=1f0e8a7", "-o", format]));
         silent(&sandbox.expect(1, &["plan", "rails", "-o", format]));
     }
-    // The most that is logged.
+    // The most that is logged: of ours, and of the SDK's.
+    let file = release("traced");
+    let traced = |args: &[&str]| {
+        let mut environment = sandbox.environment();
+        environment.push(("RUST_LOG", "trace"));
+        let ended = run_with(args, &environment);
+        assert_eq!(ended.code, Some(0), "{}", ended.shown());
+        silent(&ended);
+        ended
+    };
+    traced(&["apply", "-f", path(&file), "--force"]);
+    let logs = traced(&["run", "--once"]);
+    assert!(logs.stderr.contains(" DEBUG "), "{}", logs.shown());
     let file = release("three");
     silent(&sandbox.expect(0, &["apply", "-f", path(&file), "--force", "-vvv"]));
     let logs = sandbox.expect(0, &["run", "--once", "-vvv", "--log-format", "json"]);

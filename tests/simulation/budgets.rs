@@ -37,7 +37,8 @@ async fn sixty_registrations_take_what_the_bucket_allows_and_are_never_throttled
         let clients = aws.region(REGION);
         let content = definition(&format!("family-{number}"), "v1", &json!({}));
         callers.spawn(async move {
-            let admit = || clients.budget.admit("ecs", "RegisterTaskDefinition");
+            let who = number.to_string();
+            let admit = || clients.budget.admit("ecs", "RegisterTaskDefinition", &who);
             while let Err(over) = admit().await {
                 tokio::time::sleep(over.after).await;
             }
@@ -72,7 +73,7 @@ async fn who_waits_for_a_turn_has_begun_nothing_and_writes_nothing() {
     let world = shop(Breaker::Rollback).await.within(budget.clone());
     let other = Aws::for_test(world.sandbox.http_client(), REGION).with_budget(budget);
     let taken = other.region(REGION).budget;
-    let taken = taken.admit("ecs", "RegisterTaskDefinition").await;
+    let taken = taken.admit("ecs", "RegisterTaskDefinition", "other").await;
     taken.expect("there is one");
     world.put(&web("v2")).await;
     let waits = one_pass(&world).await;

@@ -159,7 +159,7 @@ async fn a_rule_that_was_just_written_is_deleted_too() {
     world
         .put(&whole("v2", &json!({"deletionPolicy": "Delete"})))
         .await;
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     while world.done("events.PutTargets").is_empty() {
         let ran = reconciler.reconcile(&key(), &|_, _| {}).await;
         ran.expect("a pass");

@@ -163,7 +163,7 @@ async fn an_environment_that_is_gone() {
         "Key": {"pk": {"S": "environment"}, "sk": {"S": "environment#production"}},
     });
     world.aws("dynamodb", "DeleteItem", input);
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     let pass = reconciler
         .reconcile(&key(), &|_, _| {})
         .await
@@ -228,7 +228,7 @@ async fn who_may_not_read_environments_is_told_that_nothing_can_be_planned() {
         now: world.sandbox.now(),
     };
     world.sandbox.set_tap(Some(Arc::new(Unseen)));
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     let by_file = reconciler.preview_manifest(file, None, &options).await;
     let by_name = reconciler.preview(&key()).await;
     for error in [by_file.expect_err("denied"), by_name.expect_err("denied")] {

@@ -256,7 +256,7 @@ async fn a_lost_answer_starts_nothing_twice_after_a_pause_either() {
             .sandbox
             .update_settings(|settings| settings.hide_stopped = true);
         world.breaks("RunTask", 1, true, Verdict::Timeout);
-        let reconciler = world.reconciler();
+        let reconciler = world.takes_over().await;
         while world.called("ecs.RunTask") == 0 {
             let pass = reconciler.reconcile(&key(), &|_, _| {}).await;
             pass.expect("a pass");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use evenkeel::aws::dynamodb::Table;
 use evenkeel::aws::{Aws, Budget};
@@ -11,8 +12,11 @@ use evenkeel::reconcile::{ReconcileError, Reconciler};
 use evenkeel::resource::manifest::{self, Declared};
 use evenkeel::resource::meta::ReleaseKey;
 use evenkeel::resource::status::ReleaseStatus;
-use evenkeel::sandbox::{AccountCall, Sandbox, SandboxOptions, parse_account};
-use evenkeel::store::{ApplyOptions, Store};
+use evenkeel::sandbox::{
+    AccountCall, CallRecord, Sandbox, SandboxOptions, is_write, parse_account,
+};
+use evenkeel::store::lease::Taking;
+use evenkeel::store::{ApplyOptions, ControllerStore, Store, keys};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -38,7 +42,7 @@ impl World {
         let world = Self::empty().await;
         let calls = parse_account(&example(account)).expect("account file");
         world.load(&calls);
-        tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+        tokio::time::sleep(Duration::from_secs(120)).await;
         world
     }
 
@@ -100,6 +104,24 @@ impl World {
             self.store.clone(),
             Arc::new(move || sandbox.now()),
         )
+    }
+
+    /// A reconciler that has just taken the lease, whoever held it until then.
+    pub async fn takes_over(&self) -> Reconciler {
+        if self.store.leases().await.expect("reads").layout.is_none() {
+            self.store.lay_out(1).await.expect("lays out");
+        }
+        let leases = self.store.leases().await.expect("reads");
+        let taking = Taking {
+            shard: 0,
+            layout: 1,
+            holder: "a test",
+            seen: leases.shards.get(&0),
+            deadline: Duration::from_secs(3600),
+        };
+        let hold = self.store.take_lease(taking).await.expect("takes it");
+        let writer = ControllerStore::new(self.store.clone(), Arc::new(hold));
+        self.reconciler().writing(writer)
     }
 
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
@@ -187,14 +209,13 @@ impl World {
         self.aws("ecs", "DescribeTaskDefinition", input)
     }
 
-    /// Calls of the controller that change AWS or the table, by name.
+    /// Calls of the controller that change AWS or the table, by name. Those that only say who leads
+    /// are left out.
     pub fn writes(&self) -> Vec<String> {
         self.sandbox
             .log()
             .iter()
-            .filter(|call| {
-                call.client && evenkeel::sandbox::is_write(&call.service, &call.operation)
-            })
+            .filter(|call| call.client && changes(call))
             .map(|call| format!("{}.{}", call.service, call.operation))
             .collect()
     }
@@ -210,4 +231,11 @@ impl World {
         }
         tasks
     }
+}
+
+/// Whether a call changes anything but who leads.
+pub fn changes(call: &CallRecord) -> bool {
+    let places = call.writes_to("pk");
+    let leads = !places.is_empty() && places.iter().all(|pk| keys::is_leadership(pk));
+    is_write(&call.service, &call.operation) && !leads
 }

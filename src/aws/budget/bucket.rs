@@ -1,5 +1,6 @@
 //! One token bucket: arithmetic alone, with the moment passed in.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,7 +47,9 @@ pub(super) struct Bucket {
     better_at: Instant,
     /// Callers in the queue.
     waiting: usize,
-    /// The last turn that was booked.
+    /// The turns that were booked and have not come yet.
+    booked: BTreeMap<String, Instant>,
+    /// The last of them.
     tail: Option<Instant>,
 }
 
@@ -62,6 +65,7 @@ impl Bucket {
             lowered_at: None,
             better_at: now,
             waiting: 0,
+            booked: BTreeMap::new(),
             tail: None,
         };
         bucket.tokens = bucket.burst();
@@ -153,12 +157,18 @@ impl Bucket {
 
     /// When it is the turn of a caller that does not join the queue: behind those that did and
     /// those that booked before, one after the other at the bucket's rate. A turn is a hint to come
-    /// back then; nothing is kept for it.
-    pub fn book(&mut self, now: Instant) -> Duration {
+    /// back then; no token is kept for it. Whoever comes too early has the turn it had, so that those
+    /// who are woken often do not push the others back.
+    pub fn book(&mut self, who: &str, now: Instant) -> Duration {
+        self.booked.retain(|_, turn| *turn > now);
+        if let Some(turn) = self.booked.get(who) {
+            return *turn - now;
+        }
         let earliest = now + self.ahead(now);
         let behind = self.tail.map(|tail| tail + self.time_for(1.0));
         let turn = behind.map_or(earliest, |behind| behind.max(earliest));
         self.tail = Some(turn);
+        self.booked.insert(who.to_owned(), turn);
         turn - now
     }
 
@@ -273,15 +283,18 @@ mod tests {
         for _ in 0..5 {
             bucket.join();
         }
-        about(bucket.book(start), 12.0);
-        about(bucket.book(start), 14.0);
-        about(bucket.book(start), 16.0);
+        about(bucket.book("a", start), 12.0);
+        about(bucket.book("b", start), 14.0);
+        about(bucket.book("c", start), 16.0);
+        // Whoever asks again has the same turn, and the next one is not pushed back.
+        about(bucket.book("b", start + seconds(4.0)), 10.0);
+        about(bucket.book("d", start + seconds(4.0)), 14.0);
         // Turns that have passed are nobody's any more.
         for _ in 0..5 {
             bucket.leave();
         }
         let later = start + seconds(100.0);
         assert_eq!(taken(&mut bucket, later), 10);
-        about(bucket.book(later), 2.0);
+        about(bucket.book("a", later), 2.0);
     }
 }

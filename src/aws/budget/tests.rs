@@ -11,7 +11,11 @@ fn budget(share: f64) -> RegionBudget {
 }
 
 async fn register(budget: &RegionBudget) -> Result<(), OverBudget> {
-    budget.admit("ecs", "RegisterTaskDefinition").await
+    register_as(budget, "somebody").await
+}
+
+async fn register_as(budget: &RegionBudget, who: &str) -> Result<(), OverBudget> {
+    budget.admit("ecs", "RegisterTaskDefinition", who).await
 }
 
 /// Takes what may be had at once.
@@ -38,7 +42,13 @@ async fn a_write_waits_ten_seconds_and_then_comes_back_at_its_turn() {
     let mut waiting = JoinSet::new();
     for caller in 0..100 {
         let budget = budget.clone();
-        waiting.spawn(async move { (caller, register(&budget).await, began.elapsed().as_secs()) });
+        waiting.spawn(async move {
+            (
+                caller,
+                register_as(&budget, &caller.to_string()).await,
+                began.elapsed().as_secs(),
+            )
+        });
         // In this order, at one moment.
         tokio::task::yield_now().await;
     }
@@ -107,8 +117,11 @@ async fn fargate_has_a_bucket_more() {
     let mut started = 0;
     let began = Instant::now();
     loop {
-        budget.admit("fargate", "RunTask").await.unwrap();
-        budget.admit("ecs", "RunTask").await.unwrap();
+        budget
+            .admit("fargate", "RunTask", "somebody")
+            .await
+            .unwrap();
+        budget.admit("ecs", "RunTask", "somebody").await.unwrap();
         if !began.elapsed().is_zero() {
             break;
         }

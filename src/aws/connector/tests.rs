@@ -93,12 +93,20 @@ async fn only_attempts_after_the_first_cost_a_write_more() {
         .with_budget(Budget::new(0.1))
         .region("eu-central-1");
     for _ in 0..4 {
-        clients.budget.admit("ecs", "UpdateService").await.unwrap();
+        clients
+            .budget
+            .admit("ecs", "UpdateService", "web")
+            .await
+            .unwrap();
     }
     let _ = write(&clients).await;
     assert_eq!(calls.load(Ordering::SeqCst), 3, "attempts");
     let began = Instant::now();
-    clients.budget.admit("ecs", "UpdateService").await.unwrap();
+    clients
+        .budget
+        .admit("ecs", "UpdateService", "web")
+        .await
+        .unwrap();
     let waited = began.elapsed().as_secs_f64();
     // One was left and two attempts were charged: two are to come, less what came in the pauses
     // between the attempts, which are one and two seconds at most.

@@ -27,6 +27,8 @@ pub struct Description {
     pub active: bool,
     /// What its stream carries, if it is on.
     pub stream: Option<String>,
+    /// ARN of its stream, if it is on.
+    pub stream_arn: Option<String>,
 }
 
 /// Something about the table that was put right.
@@ -94,7 +96,7 @@ impl Table {
             .attribute_definitions(string("sk").map_err(invalid)?)
             .key_schema(key("pk", KeyType::Hash).map_err(invalid)?)
             .key_schema(key("sk", KeyType::Range).map_err(invalid)?)
-            .stream_specification(self.stream("CreateTable")?)
+            .stream_specification(self.with_stream("CreateTable")?)
             .send()
             .await;
         let created = match sent {
@@ -149,7 +151,7 @@ impl Table {
         self.client
             .update_table()
             .table_name(self.name())
-            .stream_specification(self.stream("UpdateTable")?)
+            .stream_specification(self.with_stream("UpdateTable")?)
             .send()
             .await
             .map_err(|error| self.failed("UpdateTable", None, error))?;
@@ -207,7 +209,7 @@ impl Table {
         Err(self.unfit("it has not become ACTIVE within three minutes: run `evenkeel init` again"))
     }
 
-    fn stream(&self, operation: &'static str) -> Result<StreamSpecification, TableError> {
+    fn with_stream(&self, operation: &'static str) -> Result<StreamSpecification, TableError> {
         StreamSpecification::builder()
             .stream_enabled(true)
             .stream_view_type(StreamViewType::NewAndOldImages)
@@ -229,6 +231,8 @@ fn describe(table: &TableDescription) -> Description {
     Description {
         keys_fit: key("pk", &KeyType::Hash) && key("sk", &KeyType::Range),
         active: matches!(table.table_status(), Some(TableStatus::Active)),
+        // DynamoDB goes on naming the newest stream after it was turned off.
+        stream_arn: stream.and_then(|_| table.latest_stream_arn().map(str::to_owned)),
         stream: stream
             .and_then(StreamSpecification::stream_view_type)
             .map(|view| view.as_str().to_owned()),

@@ -136,7 +136,7 @@ impl Table {
         self.unexpected(operation, None, ErrorClass::Refused, error.to_string())
     }
 
-    pub(super) fn missing(&self) -> TableError {
+    pub(in crate::aws) fn missing(&self) -> TableError {
         TableError::Missing {
             table: self.name().to_owned(),
             region: self.region(),

@@ -34,6 +34,8 @@ pub(crate) enum Fate {
     AnswerLost,
     /// It never arrives, and nobody can tell.
     Lost,
+    /// It never arrives, and there is no answer, not even that.
+    Never,
     /// It is refused: status, code, rest of the body.
     Refused(u16, &'static str, Value),
     /// It is not carried out, and this is the answer.
@@ -72,6 +74,14 @@ impl Local {
         assert!(table.create_table().await.unwrap());
         local.forget();
         (local, table)
+    }
+
+    /// Another way to the same tables, with calls and fates of its own.
+    pub fn beside(&self) -> Self {
+        Self {
+            database: self.database.clone(),
+            ..Self::empty()
+        }
     }
 
     pub fn table(&self) -> Table {
@@ -179,6 +189,7 @@ impl HttpConnector for Local {
                     local.carry_out(&call);
                     Err(ConnectorError::io(Box::new(lost())))
                 }
+                Fate::Never => std::future::pending().await,
                 Fate::Lost => Err(ConnectorError::io(Box::new(lost()))),
                 Fate::Refused(status, code, mut body) => {
                     body["__type"] = format!("com.amazonaws.dynamodb.v20120810#{code}").into();

@@ -261,7 +261,9 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         | "ImageNotFoundException"
         | "ResourceNotFoundException"
         | "TaskSetNotFoundException"
-        | "TableNotFoundException" => ErrorClass::NotFound,
+        | "TableNotFoundException"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue" => ErrorClass::NotFound,
         // Conditions that did not hold, and tokens used for something else.
         "ConflictException"
         | "ConditionalCheckFailedException"

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::error::CliError;
 use crate::reconcile::Clock;
 use crate::sandbox::{CallError, Sandbox, parse_account};
+use crate::store::keys;
 
 pub const REGION: &str = "ap-northeast-1";
 /// The registry, which the story leaves out of its lines.
@@ -147,20 +148,15 @@ impl Account {
             .sum()
     }
 
-    /// How often evenkeel wrote into the table.
-    pub fn table_writes(&self) -> u64 {
-        let writes = [
-            "PutItem",
-            "UpdateItem",
-            "DeleteItem",
-            "BatchWriteItem",
-            "TransactWriteItems",
-        ];
-        let calls = self.sandbox.calls();
-        writes
-            .iter()
-            .filter_map(|name| calls.get(&format!("dynamodb.{name}")))
-            .sum()
+    /// How often evenkeel wrote something about releases into the table; that it leads is not
+    /// counted.
+    pub fn table_writes(&self) -> usize {
+        let log = self.sandbox.log();
+        let written = log.iter().filter(|call| {
+            let places = call.writes_to("pk");
+            call.client && places.iter().any(|pk| !keys::is_leadership(pk))
+        });
+        written.count()
     }
 
     /// How often evenkeel called one operation.

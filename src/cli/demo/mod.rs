@@ -38,7 +38,7 @@ pub struct DemoArgs {
 const LINE: Duration = Duration::from_millis(110);
 
 pub fn run(args: &DemoArgs, settings: &Settings) -> Result<Exit, CliError> {
-    logs::init(settings, "error");
+    logs::init(settings, logs::Usual::of_people("error"), None);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)

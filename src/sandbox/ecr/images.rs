@@ -133,6 +133,7 @@ impl Ecr {
                 size: size(&parsed),
             });
         });
+        self.notice(cx, name, "PUSH", &digest, tag);
         Ok(json!({"image": image}))
     }
 
@@ -237,6 +238,10 @@ impl Ecr {
                 }
             }
         });
+        for id in deleted.iter().map(ImageId::of) {
+            let digest = id.digest.unwrap_or_default();
+            self.notice(cx, name, "DELETE", digest, id.tag);
+        }
         Ok(json!({"imageIds": deleted, "failures": failures}))
     }
 }

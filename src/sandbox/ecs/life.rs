@@ -50,6 +50,7 @@ impl Ecs {
             self.agenda.set(Due::Task(key.clone()), at);
         }
         self.tasks.put(cx, key.clone(), task);
+        self.notice_task(cx, key);
         self.tell_service(cx, key, news);
     }
 
@@ -136,6 +137,7 @@ impl Ecs {
         });
         if let Some(at) = next.flatten() {
             self.agenda.set(Due::Task(key.clone()), at);
+            self.notice_task(cx, key);
         }
     }
 }

@@ -16,6 +16,7 @@ mod describe_tasks;
 mod fate;
 mod json;
 mod life;
+mod notices;
 mod paging;
 mod records;
 mod rollout;
@@ -44,6 +45,7 @@ use serde_json::{Map, Value};
 
 use super::cx::Cx;
 use super::fault::Fault;
+use super::notice::Notices;
 use agenda::{Agenda, Due};
 use cluster::Cluster;
 use records::{Record, Revision};
@@ -77,6 +79,8 @@ pub(crate) struct Ecs {
     /// RunTask's client tokens, by cluster.
     tokens: BTreeMap<(String, String), Token>,
     agenda: Agenda,
+    /// What EventBridge is told.
+    pub(super) notices: Notices,
 }
 
 impl Ecs {

@@ -94,6 +94,7 @@ impl Ecs {
             pins: Arc::default(),
         };
         service.deployments.insert(0, deployment);
+        self.notice_primary(cx, service, "IN_PROGRESS");
         let revision = Revision::new(cx, Arc::clone(&service.goal));
         let key = (service.cluster.clone(), service.name.clone(), id.clone());
         self.revisions.put(cx, key, revision);
@@ -131,6 +132,7 @@ impl Ecs {
             goal: Arc::clone(&primary.goal),
             pins: Arc::clone(&primary.pins),
         });
+        self.notice_primary(cx, service, "COMPLETED");
         service.say(cx, &format!("(deployment {name}) deployment completed."));
         let rolling_back = service
             .record
@@ -153,6 +155,7 @@ impl Ecs {
         primary.rollout = Rollout::Failed;
         why.clone_into(&mut primary.reason);
         primary.updated_at = cx.now;
+        self.notice_primary(cx, service, "FAILED");
     }
 
     /// Makes the deployment of the newest completed revision the PRIMARY again.
@@ -191,6 +194,7 @@ impl Ecs {
         deployment.updated_at = cx.now;
         service.goal = Arc::clone(&deployment.goal);
         service.deployments.insert(0, deployment);
+        self.notice_primary(cx, service, "IN_PROGRESS");
         service.say(cx, &format!("rolling back to deployment {name}."));
         settle_anew(service);
     }

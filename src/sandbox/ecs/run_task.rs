@@ -168,6 +168,7 @@ impl Ecs {
         self.agenda
             .set(Due::Task(task.key()), in_seconds(cx.now, 2));
         self.tasks.put(cx, task.key(), task.clone());
+        self.notice_task(cx, &task.key());
         Ok(task)
     }
 }

@@ -304,6 +304,8 @@ impl Ecs {
                 )
             };
             service.say_once(cx, &text);
+            let action = ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE");
+            self.notice_action(cx, service, action, Some(&reason));
             let primary = service
                 .deployments
                 .first()
@@ -407,6 +409,7 @@ impl Ecs {
             service.steady = true;
             service.crashes = 0;
             service.say(cx, "has reached a steady state.");
+            self.notice_action(cx, service, ("INFO", "SERVICE_STEADY_STATE"), None);
         }
     }
 }

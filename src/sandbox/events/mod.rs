@@ -1,4 +1,5 @@
-//! EventBridge: rules and their targets. Rules are kept and checked; nothing fires here.
+//! EventBridge: rules and their targets, and events on their way to queues. Schedules are kept and
+//! checked; they do not fire.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,10 @@ use super::cx::Cx;
 use super::delayed::Delayed;
 use super::fault::Fault;
 use super::json::{Object, flag, int, text};
+use super::notice::Notice;
 
+mod bus;
+mod pattern;
 mod rules;
 mod schedule;
 mod tags;
@@ -23,6 +27,8 @@ const TARGETS: usize = 5;
 #[derive(Default)]
 pub(super) struct Events {
     rules: BTreeMap<String, Delayed<Rule>>,
+    /// Events that were put since they were last sent on.
+    pub put: Vec<Notice>,
 }
 
 /// A rule with everything that belongs to it.
@@ -56,6 +62,7 @@ impl Events {
             "RemoveTargets" => self.remove_targets(cx, input),
             "ListTargetsByRule" => self.list_targets_by_rule(cx, input),
             "ListRuleNamesByTarget" => self.list_rule_names_by_target(cx, input),
+            "PutEvents" => self.put_events(cx, input),
             "TagResource" => self.tag_resource(cx, input),
             "UntagResource" => self.untag_resource(cx, input),
             "ListTagsForResource" => self.list_tags_for_resource(cx, input),

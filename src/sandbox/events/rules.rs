@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Events, RULES, Rule, bad_token, constraint, limit, name, over_limit, rule_arn, schedule, tags,
-    validation,
+    Events, RULES, Rule, bad_token, constraint, limit, name, over_limit, pattern, rule_arn,
+    schedule, tags, validation,
 };
 use crate::sandbox::cx::Cx;
 use crate::sandbox::fault::Fault;
@@ -162,15 +162,14 @@ fn checked_members(input: &Object) -> Result<Object, Fault> {
     Ok(members)
 }
 
-fn check_pattern(pattern: &str) -> Result<(), Fault> {
-    let object = serde_json::from_str::<Object>(pattern).map_err(|e| e.to_string());
-    let reason = match object {
-        Err(error) => error,
-        Ok(object) if object.is_empty() => "Empty event pattern is not allowed".to_owned(),
-        Ok(_) => return Ok(()),
-    };
-    Err(Fault::client(
-        "InvalidEventPatternException",
-        format!("Event pattern is not valid. Reason: {reason}"),
-    ))
+fn check_pattern(written: &str) -> Result<(), Fault> {
+    let object = serde_json::from_str::<Object>(written).map_err(|e| e.to_string());
+    object
+        .and_then(|object| pattern::check(&object))
+        .map_err(|reason| {
+            Fault::client(
+                "InvalidEventPatternException",
+                format!("Event pattern is not valid. Reason: {reason}"),
+            )
+        })
 }

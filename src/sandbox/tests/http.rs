@@ -13,10 +13,13 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::of(sandbox()).await
+    }
+
+    async fn of(sandbox: Sandbox) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (stop, stopped) = oneshot::channel::<()>();
-        let sandbox = sandbox();
         let shutdown = async {
             let _ = stopped.await;
         };
@@ -103,6 +106,7 @@ async fn its_own_pages_change_rules_settings_and_time() {
             "readDelay": "2s", "hideStopped": false, "throttle": true, "account": ACCOUNT,
             "deny": ["ecs:*"], "denyKeys": [], "failTargets": [],
             "externalIds": {},
+            "delivery": {"drop": 0.0, "duplicate": 0.0, "delay": "0s", "redeliver": 0.0},
         })
     );
     let before = server.sandbox.now();
@@ -122,4 +126,32 @@ async fn its_own_pages_change_rules_settings_and_time() {
         assert_eq!(server.ask(method, path, body).await.0, status, "{path}");
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_poll_does_not_hold_a_server_that_stops() {
+    // So slow that the poll would last for hours.
+    let server = Server::of(Sandbox::new(SandboxOptions {
+        speed: 0.001,
+        ..SandboxOptions::at("2026-11-21T00:00:00Z".parse().unwrap())
+    }))
+    .await;
+    let sqs = aws_sdk_sqs::Client::from_conf(
+        aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(credentials("AKID"))
+            .endpoint_url(format!("http://127.0.0.1:{}", server.port))
+            .build(),
+    );
+    let made = sqs.create_queue().queue_name("q").send().await.unwrap();
+    let poll = sqs.receive_message().wait_time_seconds(20);
+    let poll = poll.set_queue_url(made.queue_url).send();
+    let poll = tokio::spawn(poll);
+    while !server.sandbox.calls().contains_key("sqs.ReceiveMessage") {
+        tokio::task::yield_now().await;
+    }
+    let stopped = tokio::time::timeout(Duration::from_secs(60), server.stop());
+    stopped.await.expect("it stops");
+    assert!(poll.await.unwrap().unwrap().messages.is_none());
 }

@@ -13,6 +13,8 @@ mod ecr;
 mod events;
 mod http;
 mod settings;
+mod sqs;
+mod streams;
 mod sts;
 mod tap;
 

@@ -475,7 +475,7 @@ async fn an_environment_stays_where_it_is_while_releases_refer_to_it() {
         region: "eu-central-1".to_owned(),
         cluster: "arn:aws:ecs:eu-central-1:123456789012:cluster/main".to_owned(),
     };
-    let controller = ControllerStore::new(store.clone());
+    let controller = controller(&store).await;
     controller
         .bind_environment("production", &binding)
         .await

@@ -76,21 +76,14 @@ fn lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     );
 }
 
-/// A store with a Release, and a controller that has not written yet.
+/// A store with a Release, and a controller that holds the lease.
 async fn with_release() -> (Local, Store, ControllerStore, String) {
     let (local, store) = store().await;
     apply(&store, &spec("1"), "ci").await;
     let uid = uid(&store).await;
+    let controller = controller(&store).await;
     local.forget();
-    (local, store.clone(), ControllerStore::new(store), uid)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_controller_that_has_nothing_to_write_writes_nothing() {
-    let (local, store, controller, uid) = with_release().await;
-    assert!(controller.holds_lease().await.unwrap());
-    store.ledger(&key(), &uid).await.unwrap();
-    assert_eq!(local.writes(), [""; 0]);
+    (local, store, controller, uid)
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,10 +98,9 @@ async fn every_write_of_a_deposed_controller_is_refused() {
         .await
         .unwrap();
 
-    let new = ControllerStore::new(store.clone());
+    let new = controller(&store).await;
     new.put_rollout(&key(), &rollout()).await.unwrap();
-    assert!(new.holds_lease().await.unwrap());
-    assert!(!old.holds_lease().await.unwrap());
+    new.may_write().await.unwrap();
 
     let image = |store: Store| async move {
         let ledger = store
@@ -135,6 +127,7 @@ async fn every_write_of_a_deposed_controller_is_refused() {
     lost(old.finish_request(&key(), &request.id).await);
     lost(old.bind_environment("production", &binding("main")).await);
     lost(old.finish_deletion(&key(), &uid).await);
+    lost(old.may_write().await);
     assert_eq!(image(store.clone()).await, before);
     assert_eq!(store.definition("hash").await.unwrap(), None);
     assert_eq!(store.claim("arn:new").await.unwrap(), None);
@@ -150,21 +143,17 @@ async fn every_write_of_a_deposed_controller_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn controllers_that_start_at_once_end_with_one_that_can_write() {
-    let (_, store, one, _) = with_release().await;
-    let two = ControllerStore::new(store);
-    let (first, second) = tokio::join!(one.take_lease(), two.take_lease());
-    assert_ne!(first.unwrap(), second.unwrap());
-    let holding = [
-        one.holds_lease().await.unwrap(),
-        two.holds_lease().await.unwrap(),
-    ];
-    assert_eq!(holding.iter().filter(|holds| **holds).count(), 1);
+async fn a_controller_that_did_not_renew_in_time_asks_nobody_before_it_refuses() {
+    let (local, _, controller, uid) = with_release().await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    lost(controller.may_write().await);
+    lost(controller.put_revision(&key(), &revision(1, &uid)).await);
+    assert!(local.calls().is_empty(), "{:?}", local.calls());
 }
 
 #[tokio::test(start_paused = true)]
-async fn clones_of_a_controller_share_its_epoch() {
-    let (_, _, controller, uid) = with_release().await;
+async fn clones_of_a_controller_write_at_once() {
+    let (local, _, controller, uid) = with_release().await;
     let clone = controller.clone();
     let key = key();
     let (one, two) = (revision(1, &uid), revision(2, &uid));
@@ -174,26 +163,7 @@ async fn clones_of_a_controller_share_its_epoch() {
     );
     one.unwrap();
     two.unwrap();
-    assert!(controller.holds_lease().await.unwrap());
-    assert_eq!(
-        controller.take_lease().await.unwrap(),
-        clone.take_lease().await.unwrap()
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_epoch_whose_answer_was_lost_is_ours() {
-    let (local, _, controller, uid) = with_release().await;
-    local.fate(|call| match (call.operation.as_str(), call.nth) {
-        ("PutItem", 0) => Fate::AnswerLost,
-        _ => Fate::Answered,
-    });
-    controller
-        .put_revision(&key(), &revision(1, &uid))
-        .await
-        .unwrap();
-    assert_eq!(controller.take_lease().await.unwrap(), 1);
-    assert!(controller.holds_lease().await.unwrap());
+    assert_eq!(local.writes(), ["TransactWriteItems", "TransactWriteItems"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,7 +327,6 @@ async fn records_come_back_as_written_and_stale_versions_are_conflicts() {
 #[tokio::test(start_paused = true)]
 async fn a_record_whose_answer_was_lost_is_written_once() {
     let (local, store, controller, uid) = with_release().await;
-    controller.take_lease().await.unwrap();
     local.fate(|call| match call.operation.as_str() {
         "TransactWriteItems" => Fate::AnswerLost,
         _ => Fate::Answered,
@@ -370,7 +339,6 @@ async fn a_record_whose_answer_was_lost_is_written_once() {
 #[tokio::test(start_paused = true)]
 async fn a_record_that_was_never_written_is_not_taken_for_written() {
     let (local, store, controller, uid) = with_release().await;
-    controller.take_lease().await.unwrap();
     local.fate(|call| match call.operation.as_str() {
         "TransactWriteItems" => Fate::Lost,
         _ => Fate::Answered,

@@ -60,7 +60,7 @@ async fn an_environment_is_not_deleted_before_its_releases() {
     assert!(sentence.contains("production/shop"), "{sentence}");
     store.delete_release(&key(), false, at(2)).await.unwrap();
     refused(store.delete_environment("production").await);
-    let controller = ControllerStore::new(store.clone());
+    let controller = controller(&store).await;
     controller
         .finish_deletion(&key(), &uid(&store).await)
         .await

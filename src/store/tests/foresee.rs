@@ -106,7 +106,7 @@ async fn an_environment_becomes_what_was_foreseen_and_keeps_its_place_while_in_u
         region: "eu-central-1".to_owned(),
         cluster: "main".to_owned(),
     };
-    let controller = ControllerStore::new(store.clone());
+    let controller = controller(&store).await;
     controller
         .bind_environment("production", &binding)
         .await

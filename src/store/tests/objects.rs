@@ -9,7 +9,7 @@ async fn releases_are_listed_with_their_own_status() {
         .apply_environment(&environment("staging"), &by("admin"))
         .await
         .unwrap();
-    let controller = ControllerStore::new(store.clone());
+    let controller = controller(&store).await;
     for number in [2, 0, 1] {
         let file = named(&format!("r{number}"), &spec("1"));
         store.apply_release(&file, &by("ci")).await.unwrap();
@@ -105,7 +105,7 @@ async fn requests_come_back_oldest_first_until_they_are_finished() {
     assert_eq!(found, [earlier.clone(), later.clone()]);
     assert_eq!((found[1].kind.clone(), found[1].by.as_str()), (stop, "ops"));
 
-    let controller = ControllerStore::new(store.clone());
+    let controller = controller(&store).await;
     controller
         .finish_request(&key(), &earlier.id)
         .await

@@ -1,0 +1,186 @@
+//! Two processes and a loopback between them: this one is AWS, the other the controller.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use evenkeel::sandbox::serve;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::Measure;
+use crate::fleet::{Fleet, REGION, Size};
+
+/// How many releases are changed, one after the other.
+const CHANGES: usize = 200;
+/// How long the controller is watched while nothing changes.
+const IDLE: Duration = Duration::from_secs(330);
+
+/// The controller's process; ends with this value.
+struct Controller(Child);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Controller {
+    fn start(address: &str) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(["run", "--resync", "5m", "--log-format", "json"])
+            .env("AWS_ENDPOINT_URL", address)
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("RUST_LOG", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.expect("the controller starts"))
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.0.id());
+        std::fs::read_to_string(Path::new(&path)).expect("the controller runs")
+    }
+
+    /// Resident memory, in MB.
+    fn memory(&self) -> f64 {
+        let status = self.proc("status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+        kilobytes.unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
+    }
+
+    /// Processor time used so far, in seconds.
+    fn cpu(&self) -> f64 {
+        let stat = self.proc("stat");
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
+        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+        // Linux counts in hundredths of a second on every platform that matters here.
+        ticks / 100.0
+    }
+}
+
+/// Memory, idle CPU, time to the first reconcile, and from a change to the first AWS write.
+pub async fn measure(services: usize) -> Vec<Measure> {
+    let size = Size {
+        services,
+        services_a_release: 10,
+    };
+    let fleet = Fleet::new(size).await;
+    let hurry = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            fleet.sandbox.skip(Duration::from_secs(5));
+        }
+    };
+    tokio::select! {
+        () = fleet.ready() => {}
+        () = hurry => {}
+    }
+    fleet.sandbox.skip(Duration::from_secs(120));
+    fleet.sandbox.reset_calls();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(serve(
+        listener,
+        fleet.sandbox.clone(),
+        std::future::pending(),
+    ));
+    let begin = Instant::now();
+    let controller = Controller::start(&address);
+    wait_for(&fleet, "ecs.DescribeServices", 1).await;
+    let first = begin.elapsed().as_secs_f64();
+    settle(&fleet).await;
+    let mut delays = changes(&fleet).await;
+    delays.sort_by(f64::total_cmp);
+    let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
+    settle(&fleet).await;
+    let (cpu, begin) = (controller.cpu(), Instant::now());
+    tokio::time::sleep(IDLE).await;
+    let busy = (controller.cpu() - cpu) / begin.elapsed().as_secs_f64();
+    server.abort();
+    let measure = |name, value, limit, unit: &str| Measure {
+        name,
+        services,
+        value,
+        limit,
+        detail: json!({ "unit": unit }),
+    };
+    vec![
+        measure("live: start to first reconcile", first, 0.5, "s"),
+        measure(
+            "live: apply to first AWS write, p50 of 200",
+            at(0.5),
+            0.3,
+            "s",
+        ),
+        measure(
+            "live: apply to first AWS write, p99 of 200",
+            at(0.99),
+            1.0,
+            "s",
+        ),
+        measure("live: memory", controller.memory(), 150.0, "MB"),
+        measure(
+            "live: idle CPU over a resync of 5 minutes",
+            busy * 100.0,
+            1.0,
+            "% of a core",
+        ),
+    ]
+}
+
+async fn wait_for(fleet: &Fleet, call: &str, count: u64) {
+    let begin = Instant::now();
+    while fleet.called(call) < count {
+        assert!(
+            begin.elapsed().as_secs() < 60,
+            "no {call}: {:?}",
+            fleet.sandbox.calls()
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until the controller has looked at everything and asks ECS nothing any more.
+async fn settle(fleet: &Fleet) {
+    let mut last = (0, Instant::now());
+    while last.1.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Rollouts need not take their time.
+        fleet.sandbox.skip(Duration::from_secs(5));
+        let calls = fleet.called("ecs.DescribeServices");
+        if calls != last.0 {
+            last = (calls, Instant::now());
+        }
+    }
+}
+
+/// Seconds from each apply to the first call that changes something in AWS.
+async fn changes(fleet: &Fleet) -> Vec<f64> {
+    for index in 0..CHANGES {
+        fleet.push(index, "v2");
+    }
+    let mut delays = Vec::new();
+    for index in 0..CHANGES {
+        // Each registers once a service; all of the one before are done.
+        let before = fleet.called("ecs.RegisterTaskDefinition");
+        let begin = Instant::now();
+        fleet.apply_release(index, "v2").await;
+        wait_for(fleet, "ecs.RegisterTaskDefinition", before + 1).await;
+        delays.push(begin.elapsed().as_secs_f64());
+        let all = before + fleet.size.services_a_release as u64;
+        wait_for(fleet, "ecs.RegisterTaskDefinition", all).await;
+    }
+    delays
+}

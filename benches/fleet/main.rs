@@ -1,0 +1,97 @@
+//! How a large installation fares: `cargo bench --bench fleet`, or `-- wave`, `-- sweep`, `-- live`
+//! for a part of it. Prints one JSON line a measure, with what was allowed, and ends with 1 when
+//! one was not kept.
+//!
+//! - `wave`: a release wave against the sandbox's request buckets, in virtual time.
+//! - `sweep`: what looking at everything once costs, in calls beside each API's own floor.
+//! - `live`: two processes over loopback, in real time: memory, CPU, and how soon a change acts.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark that cannot be set up has nothing to measure"
+)]
+
+mod fleet;
+mod live;
+mod sweep;
+mod wave;
+
+use serde_json::{Value, json};
+
+/// A figure and the most that it may be.
+pub struct Measure {
+    /// What was measured.
+    pub name: &'static str,
+    /// With how many services.
+    pub services: usize,
+    /// The figure.
+    pub value: f64,
+    /// The most that was allowed.
+    pub limit: f64,
+    /// What it is made of.
+    pub detail: Value,
+}
+
+impl Measure {
+    /// Prints it as one JSON line; says whether it was kept.
+    pub fn print(&self) -> bool {
+        let kept = self.value <= self.limit;
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        let line = json!({
+            "measure": self.name, "services": self.services, "value": round(self.value),
+            "limit": self.limit, "kept": kept, "detail": self.detail,
+        });
+        println!("{line}");
+        kept
+    }
+}
+
+/// Runs in time that passes only where nothing else can be done.
+fn virtually(measures: impl Future<Output = Vec<Measure>>) -> Vec<Measure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(measures)
+}
+
+fn really(measures: impl Future<Output = Vec<Measure>>) -> Vec<Measure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(measures)
+}
+
+fn main() {
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
+    let mut kept = true;
+    let mut print = |measures: Vec<Measure>| {
+        for measure in measures {
+            kept &= measure.print();
+        }
+    };
+    if is_chosen("wave") {
+        for services in [100, 1_000] {
+            print(virtually(wave::measure(services)));
+        }
+    }
+    if is_chosen("sweep") {
+        for services in [1_000, 10_000] {
+            print(virtually(sweep::measure(services)));
+        }
+    }
+    if is_chosen("live") {
+        print(really(live::measure(10_000)));
+    }
+    if !kept {
+        std::process::exit(1);
+    }
+}

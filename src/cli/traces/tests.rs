@@ -1,0 +1,96 @@
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::*;
+
+/// One POST: its content type and body.
+type Posted = (String, Bytes);
+
+async fn receive(
+    State(told): State<mpsc::UnboundedSender<Posted>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let kind = headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+    told.send((kind, body)).unwrap();
+    StatusCode::OK
+}
+
+/// A collector on this machine: where it is, and what it gets.
+async fn collector() -> (String, mpsc::UnboundedReceiver<Posted>) {
+    let (told, posted) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new()
+        .route("/v1/traces", post(receive))
+        .with_state(told);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (format!("http://{address}/v1/traces"), posted)
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    body.windows(text.len())
+        .any(|found| found == text.as_bytes())
+}
+
+#[tokio::test]
+async fn passes_and_calls_arrive_as_spans() {
+    let (endpoint, mut posted) = collector().await;
+    let traces = Traces::open(&endpoint).await.unwrap();
+    let subscriber = tracing_subscriber::registry().with(traces.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        let pass = tracing::info_span!("reconcile", release = "production/rails", generation = 7);
+        pass.in_scope(|| {
+            tracing::debug_span!("aws", service = "ecs", operation = "UpdateService")
+                .in_scope(|| {});
+            tracing::trace_span!("too fine").in_scope(|| {});
+        });
+    });
+    traces.flush().await;
+    let (kind, body) = posted.recv().await.unwrap();
+    assert_eq!(kind, "application/x-protobuf");
+    for text in [
+        "reconcile",
+        "production/rails",
+        "generation",
+        "aws",
+        "UpdateService",
+        "service.name",
+        "evenkeel",
+        "service.version",
+    ] {
+        assert!(contains(&body, text), "no {text} in {body:?}");
+    }
+    for text in ["too fine", "src/cli"] {
+        assert!(!contains(&body, text), "{text} in {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_is_told_once() {
+    // Nobody listens on a port that was free a moment ago.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+    drop(listener);
+    let collector = Collector {
+        https: Https::new(PATIENCE).await.unwrap(),
+        endpoint: endpoint.clone(),
+        runtime: Handle::current(),
+        away: AtomicBool::new(false),
+    };
+    let told = crate::cli::logs::tests::captured();
+    let _guard = tracing::subscriber::set_default(told.subscriber());
+    for _ in 0..3 {
+        let request = Request::post(&endpoint).body(Bytes::new()).unwrap();
+        assert!(collector.send_bytes(request).await.is_err());
+    }
+    let told = told.lines();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["level"], "WARN");
+    assert_eq!(told[0]["endpoint"], endpoint.as_str());
+}

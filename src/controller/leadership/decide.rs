@@ -1,0 +1,160 @@
+//! Which leases to take and to give back: decided without asking anybody.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::LeaseOptions;
+use crate::store::lease::{Lease, Leases};
+
+/// Of a replica that was not heard of for so many lease durations not even the name is kept.
+const FORGOTTEN: u32 = 4;
+
+/// Since when each version has been as it is, by this replica's own clock.
+#[derive(Debug, Default)]
+pub(super) struct Sightings {
+    shards: BTreeMap<u32, (String, Instant)>,
+    replicas: BTreeMap<String, (String, Instant)>,
+}
+
+impl Sightings {
+    /// Notes what was just read.
+    pub fn look(&mut self, leases: &Leases, now: Instant) {
+        self.shards
+            .retain(|shard, _| leases.shards.contains_key(shard));
+        for (shard, lease) in &leases.shards {
+            note(&mut self.shards, shard, &lease.version, now);
+        }
+        self.replicas
+            .retain(|id, _| leases.replicas.contains_key(id));
+        for (id, version) in &leases.replicas {
+            note(&mut self.replicas, id, version, now);
+        }
+    }
+
+    /// Notes a renewal of our own.
+    pub fn renewed(&mut self, shard: u32, version: &str, now: Instant) {
+        note(&mut self.shards, &shard, version, now);
+    }
+
+    /// The next moment after `now` at which something that was not written again by then has been
+    /// left alone for `duration`.
+    pub fn next_expiry(&self, duration: Duration, now: Instant) -> Option<Instant> {
+        let shards = self.shards.values();
+        let all = shards.chain(self.replicas.values());
+        all.map(|(_, since)| *since + duration)
+            .filter(|end| *end > now)
+            .min()
+    }
+}
+
+fn note<K: Ord + Clone>(
+    seen: &mut BTreeMap<K, (String, Instant)>,
+    key: &K,
+    version: &str,
+    now: Instant,
+) {
+    match seen.get(key) {
+        Some((known, _)) if known == version => {}
+        _ => {
+            seen.insert(key.clone(), (version.to_owned(), now));
+        }
+    }
+}
+
+/// What this replica is and has.
+pub(super) struct Own<'a> {
+    pub options: &'a LeaseOptions,
+    /// The shards whose leases it holds under the table's layout, and whether it is about to give
+    /// them back.
+    pub held: BTreeMap<u32, bool>,
+}
+
+/// One thing to do about the leases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    /// Say for the first time over how many shards the keys are spread.
+    LayOut,
+    /// Take the lease of a shard that nobody holds.
+    Take(u32),
+    /// Work no more on a shard, and give its lease back when its passes have ended.
+    Retire(u32),
+    /// Give a lease back at once that is of no use.
+    GiveBack(u32),
+    /// Every lease of another layout is held: spread the keys as this replica was told.
+    ChangeLayout,
+    /// Remove what a replica left that has been dead for long.
+    Forget(String),
+}
+
+/// What is to be done, in this order, about leases as they were just read.
+pub(super) fn decide(leases: &Leases, seen: &Sightings, own: &Own<'_>, now: Instant) -> Vec<Move> {
+    let shards = own.options.shards;
+    let left_alone = |since: Option<&(String, Instant)>, duration: Duration| {
+        since.is_some_and(|(_, since)| now.duration_since(*since) >= duration)
+    };
+    let is_free = |shard: u32| match leases.shards.get(&shard) {
+        None | Some(Lease { holder: None, .. }) => true,
+        Some(_) => left_alone(seen.shards.get(&shard), own.options.duration),
+    };
+    match leases.layout {
+        None => return vec![Move::LayOut],
+        Some(layout) if layout != shards => return change(layout, is_free, &own.held),
+        Some(_) => {}
+    }
+    let share = (shards as usize).div_ceil(live(leases, seen, own.options, now));
+    let dead = |id: &&String| {
+        **id != own.options.identity
+            && left_alone(seen.replicas.get(*id), own.options.duration * FORGOTTEN)
+    };
+    let mut moves: Vec<Move> = leases
+        .replicas
+        .keys()
+        .filter(dead)
+        .map(|id| Move::Forget(id.clone()))
+        .collect();
+    let active: Vec<u32> = own
+        .held
+        .iter()
+        .filter(|(_, retiring)| !**retiring)
+        .map(|(shard, _)| *shard)
+        .collect();
+    moves.extend(active.iter().skip(share).copied().map(Move::Retire));
+    let wanted = share.saturating_sub(active.len());
+    let free = (0..shards).filter(|shard| !own.held.contains_key(shard) && is_free(*shard));
+    moves.extend(free.take(wanted).map(Move::Take));
+    moves
+}
+
+/// How many replicas share the work, this one included.
+pub(super) fn live(
+    leases: &Leases,
+    seen: &Sightings,
+    options: &LeaseOptions,
+    now: Instant,
+) -> usize {
+    let alive = |id: &&String| {
+        **id != options.identity
+            && seen
+                .replicas
+                .get(*id)
+                .is_some_and(|(_, since)| now.duration_since(*since) < options.duration)
+    };
+    1 + leases.replicas.keys().filter(alive).count()
+}
+
+/// Another layout stays as long as a replica works under it: all of its leases are taken, or none
+/// is held, so that two replicas that both want to change it are not in each other's way.
+fn change(layout: u32, is_free: impl Fn(u32) -> bool, held: &BTreeMap<u32, bool>) -> Vec<Move> {
+    let missing: Vec<u32> = (0..layout)
+        .filter(|shard| !held.contains_key(shard))
+        .collect();
+    if missing.is_empty() {
+        vec![Move::ChangeLayout]
+    } else if missing.iter().all(|shard| is_free(*shard)) {
+        missing.into_iter().map(Move::Take).collect()
+    } else {
+        held.keys().copied().map(Move::GiveBack).collect()
+    }
+}

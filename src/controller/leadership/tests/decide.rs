@@ -1,0 +1,127 @@
+use super::super::decide::{Move, Own, Sightings, decide};
+use super::*;
+use crate::store::lease::{Lease, Leases};
+
+/// What a replica sees and has; time is told in seconds since the first look.
+struct Case {
+    options: LeaseOptions,
+    leases: Leases,
+    seen: Sightings,
+    held: BTreeMap<u32, bool>,
+    start: Instant,
+}
+
+impl Case {
+    fn new(shards: u32, layout: Option<u32>) -> Self {
+        Self {
+            options: LeaseOptions {
+                shards,
+                identity: "own".to_owned(),
+                ..LeaseOptions::default()
+            },
+            leases: Leases {
+                layout,
+                ..Leases::default()
+            },
+            seen: Sightings::default(),
+            held: BTreeMap::new(),
+            start: Instant::now(),
+        }
+    }
+
+    fn lease(&mut self, shard: u32, holder: Option<&str>, version: &str) -> &mut Self {
+        let lease: Lease =
+            serde_json::from_value(serde_json::json!({ "holder": holder, "version": version }))
+                .unwrap();
+        self.leases.shards.insert(shard, lease);
+        self
+    }
+
+    fn replica(&mut self, id: &str, version: &str) -> &mut Self {
+        let version = version.to_owned();
+        self.leases.replicas.insert(id.to_owned(), version);
+        self
+    }
+
+    fn holds(&mut self, shards: impl IntoIterator<Item = u32>) -> &mut Self {
+        for shard in shards {
+            self.lease(shard, Some("own"), "mine");
+            self.held.insert(shard, false);
+        }
+        self
+    }
+
+    /// What is decided on what is read at this second.
+    fn at(&mut self, second: u64) -> Vec<Move> {
+        let now = self.start + Duration::from_secs(second);
+        self.seen.look(&self.leases, now);
+        let own = Own {
+            options: &self.options,
+            held: self.held.clone(),
+        };
+        decide(&self.leases, &self.seen, &own, now)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_one_ever_lays_the_leases_out_and_takes_them() {
+    assert_eq!(Case::new(2, None).at(0), [Move::LayOut]);
+    let mut case = Case::new(2, Some(2));
+    assert_eq!(case.at(0), [Move::Take(0), Move::Take(1)]);
+    case.holds([0, 1]);
+    assert_eq!(case.at(1), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_left_alone_for_as_long_as_it_changes() {
+    let mut case = Case::new(1, Some(1));
+    case.lease(0, Some("other"), "a");
+    assert_eq!(case.at(0), []);
+    assert_eq!(case.at(14), []);
+    case.lease(0, Some("other"), "b");
+    assert_eq!(case.at(15), []);
+    assert_eq!(case.at(29), []);
+    assert_eq!(case.at(30), [Move::Take(0)]);
+    case.lease(0, None, "c");
+    assert_eq!(case.at(31), [Move::Take(0)]);
+    // One that was gone and is there again was written in between.
+    case.lease(0, Some("other"), "d").at(32);
+    case.leases.shards.clear();
+    case.at(33);
+    assert_eq!(case.lease(0, Some("other"), "d").at(48), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_has_more_than_its_share_of_the_replicas_that_live() {
+    let mut case = Case::new(5, Some(5));
+    case.holds(0..5).replica("own", "x").replica("other", "a");
+    assert_eq!(case.at(0), [Move::Retire(3), Move::Retire(4)]);
+    case.held.insert(3, true);
+    case.held.insert(4, true);
+    assert_eq!(case.at(1), [], "they are on their way");
+    // The other one is dead, and what it held runs out with it.
+    let mut case = Case::new(4, Some(4));
+    case.holds(0..2).replica("other", "a");
+    case.lease(2, Some("other"), "a")
+        .lease(3, Some("other"), "a");
+    assert_eq!(case.at(0), []);
+    assert_eq!(case.at(14), []);
+    assert_eq!(case.at(15), [Move::Take(2), Move::Take(3)]);
+    case.holds([2, 3]);
+    assert_eq!(case.at(59), []);
+    assert_eq!(case.at(60), [Move::Forget("other".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_layout_is_changed_when_all_of_it_is_free() {
+    let mut case = Case::new(2, Some(3));
+    case.lease(0, None, "a").lease(1, Some("other"), "a");
+    assert_eq!(case.at(0), [], "somebody works by it");
+    let all = [Move::Take(0), Move::Take(1), Move::Take(2)];
+    assert_eq!(case.at(15), all);
+    // Somebody was faster at one of them.
+    case.holds([0]).lease(2, Some("other"), "b");
+    assert_eq!(case.at(16), [Move::GiveBack(0)]);
+    case.holds([0, 1, 2]);
+    assert_eq!(case.at(17), [Move::ChangeLayout]);
+}

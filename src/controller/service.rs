@@ -1,0 +1,441 @@
+//! `run`: works for ever. Notices what changes, sweeps over everything now and then, and hands
+//! keys to the workers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::engine::{Ended, Engine};
+use super::events::Concern;
+use super::inbox::Inbox;
+use super::index::Index;
+use super::list::{List, Listed};
+use super::queue::Look;
+use super::watch::{Notice, Watch};
+use super::{Controller, due};
+use crate::model::interest::Interest;
+use crate::reconcile::ReconcileError;
+use crate::resource::meta::ReleaseKey;
+use crate::store::{Changed, StoreError};
+
+/// How long it is waited for more events of the same kind: they come in bursts, and one look does
+/// for all of them.
+const EVENTS: Duration = Duration::from_secs(1);
+
+/// How many notices of the watch wait for the loop.
+const NOTICES: usize = 1024;
+
+/// What the loop is told.
+enum Message {
+    /// The table was listed, for a sweep or not.
+    Listed {
+        result: Result<Listed, StoreError>,
+        sweep: bool,
+    },
+    /// What these keys look at has been read since then.
+    Swept {
+        keys: Vec<ReleaseKey>,
+        since: Instant,
+    },
+}
+
+/// Whether the table is being listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Listing {
+    #[default]
+    No,
+    Yes,
+    /// Something changed since it began, so it is listed once more.
+    Again,
+}
+
+/// The state of the loop.
+pub struct Service<'a> {
+    controller: &'a Controller,
+    engine: Engine,
+    /// Every Release that was listed, with what changes whenever it does.
+    known: BTreeMap<ReleaseKey, String>,
+    index: Index,
+    /// What the other replicas were told of just now.
+    hinted: HashMap<Concern, Instant>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    sender: mpsc::UnboundedSender<Message>,
+    notices: mpsc::Receiver<Notice>,
+    /// Runs as long as this replica has any lease: others need not know what changes, and few may
+    /// read a stream at once.
+    watch: Option<AbortHandle>,
+    concerns: mpsc::Receiver<Concern>,
+    /// Runs as long as this replica has any lease.
+    inbox: Option<AbortHandle>,
+    /// Lists and sweeps that go on.
+    tasks: JoinSet<()>,
+    listing: Listing,
+    sweeping: usize,
+    next_sweep: Instant,
+    listed: bool,
+}
+
+impl<'a> Service<'a> {
+    /// The loop of this controller; nothing is called yet.
+    pub fn new(controller: &'a Controller) -> Self {
+        let (sender, messages) = mpsc::unbounded_channel();
+        Self {
+            engine: controller.engine(),
+            controller,
+            known: BTreeMap::new(),
+            index: Index::default(),
+            hinted: HashMap::new(),
+            messages,
+            sender,
+            notices: mpsc::channel(1).1,
+            watch: None,
+            concerns: mpsc::channel(1).1,
+            inbox: None,
+            tasks: JoinSet::new(),
+            listing: Listing::default(),
+            sweeping: 0,
+            next_sweep: Instant::now(),
+            listed: false,
+        }
+    }
+
+    /// Works until `shutdown` resolves, and lets the passes that are under way then end.
+    ///
+    /// # Errors
+    /// When at the start there are no credentials, or the table cannot be read.
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
+        tokio::pin!(shutdown);
+        let mut leases = self.controller.leadership.changes();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.next_sweep = Instant::now() + self.pause();
+        self.watch_or_not();
+        // One that stands by knows from it, too, that the table lets it in.
+        self.list(false);
+        loop {
+            for key in self.engine.start() {
+                self.give_up(&key);
+            }
+            let next = self.engine.queue.next_due();
+            let due = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                ended = self.engine.ended() => self.ended(ended)?,
+                Some(message) = self.messages.recv() => self.told(message)?,
+                Ok(()) = leases.changed() => self.leases_changed(),
+                _ = second.tick() => self.tidy(),
+                Some(notice) = self.notices.recv() => self.noticed(notice),
+                Some(concern) = self.concerns.recv() => self.concerned(concern),
+                () = tokio::time::sleep_until(self.next_sweep) => self.sweep(),
+                () = due => {}
+            }
+        }
+        self.tasks.abort_all();
+        self.engine.wind_down(self.controller.options.grace).await;
+        Ok(())
+    }
+
+    /// Once a second.
+    fn tidy(&mut self) {
+        self.engine.measure();
+        let replicas = self.controller.leadership.replicas();
+        self.controller.worker.reconciler().set_replicas(replicas);
+        while let Some(ended) = self.tasks.try_join_next() {
+            if ended.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a list, a sweep or the watch panicked; it is done again");
+                (self.listing, self.sweeping) = (Listing::No, 0);
+                self.list(false);
+            }
+        }
+        for reader in [&mut self.watch, &mut self.inbox] {
+            reader.take_if(|reader| reader.is_finished());
+        }
+        self.watch_or_not();
+    }
+
+    fn told(&mut self, message: Message) -> Result<(), ReconcileError> {
+        match message {
+            Message::Listed { result, sweep } => {
+                if std::mem::take(&mut self.listing) == Listing::Again {
+                    self.list(false);
+                }
+                let told = result.as_ref().map(|_| ()).map_err(ToString::to_string);
+                self.controller.options.health.listed(told);
+                match result.map_err(ReconcileError::from) {
+                    Ok(listed) => self.listed(listed, sweep),
+                    // What ails the very first look is told by ending; later it may pass.
+                    Err(error) if error.is_final() && !self.listed => return Err(error),
+                    Err(error) => tracing::warn!(%error, "the list of releases could not be read"),
+                }
+            }
+            Message::Swept { keys, since } => {
+                self.sweeping = self.sweeping.saturating_sub(1);
+                let now = Instant::now();
+                for key in keys {
+                    self.engine.add(key, now, Look::Since(since));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what changed in the table since the last look.
+    fn listed(&mut self, listed: Listed, sweep: bool) {
+        self.listed = true;
+        let now = Instant::now();
+        let leadership = &self.controller.leadership;
+        let listed: Listed = listed
+            .into_iter()
+            .filter(|(key, _)| leadership.writer(key).is_some())
+            .collect();
+        for (key, version) in &listed {
+            if self.known.get(key) != Some(version) {
+                self.engine.add(key.clone(), now, Look::Afresh);
+            }
+        }
+        let gone: Vec<ReleaseKey> = self
+            .known
+            .keys()
+            .filter(|key| !listed.contains_key(key))
+            .cloned()
+            .collect();
+        for key in gone {
+            // Its last pass finds it gone, and everybody is told.
+            self.engine.add(key, now, Look::Afresh);
+        }
+        self.known = listed;
+        if sweep {
+            self.read_ahead();
+        }
+    }
+
+    /// Lists the table, beside the loop.
+    fn list(&mut self, sweep: bool) {
+        if self.listing != Listing::No {
+            self.listing = Listing::Again;
+            return;
+        }
+        self.listing = Listing::Yes;
+        let (list, sender) = (self.controller.list.clone(), self.sender.clone());
+        let store = self.controller.worker.reconciler().store().clone();
+        self.tasks.spawn(async move {
+            let result = List::read(&list, &store, sweep).await;
+            // Nobody listens any more when the loop has ended.
+            let _ = sender.send(Message::Listed { result, sweep });
+        });
+    }
+
+    /// Looks at everything again, whether anything was heard of it or not.
+    fn sweep(&mut self) {
+        self.next_sweep = Instant::now() + self.pause();
+        if self.sweeping == 0 {
+            self.list(true);
+        }
+    }
+
+    /// Reads what all Releases look at, account by account, and adds their keys as it is there.
+    fn read_ahead(&mut self) {
+        let mut groups: HashMap<(&_, &str), (Vec<ReleaseKey>, Vec<Interest>)> = HashMap::new();
+        let mut unread = Vec::new();
+        for key in self.known.keys() {
+            match self.index.interest(key) {
+                Some(interest) => {
+                    let place = (&interest.access, interest.region.as_str());
+                    let (keys, interests) = groups.entry(place).or_default();
+                    keys.push(key.clone());
+                    interests.push(interest.clone());
+                }
+                None => unread.push(key.clone()),
+            }
+        }
+        let since = Instant::now();
+        for (keys, interests) in groups.into_values() {
+            self.sweeping += 1;
+            let sender = self.sender.clone();
+            let reconciler = self.controller.worker.reconciler().clone();
+            self.tasks.spawn(async move {
+                reconciler.read_ahead(&interests).await;
+                let _ = sender.send(Message::Swept { keys, since });
+            });
+        }
+        for key in unread {
+            self.engine.add(key, since, Look::Afresh);
+        }
+    }
+
+    /// Something changed in the table.
+    fn noticed(&mut self, notice: Notice) {
+        let now = Instant::now();
+        let metrics = &self.controller.options.metrics;
+        match notice {
+            Notice::List => {
+                metrics.event("poll");
+                self.list(false);
+            }
+            Notice::Changed(Changed::Release(key) | Changed::Request(key)) => {
+                metrics.event("table");
+                if self.is_ours(&key) {
+                    // Not yet listed as it is now; whatever the next list says is news.
+                    self.known.entry(key.clone()).or_default();
+                    self.engine.add(key, now, Look::Afresh);
+                }
+            }
+            Notice::Changed(Changed::Hint(what)) => {
+                metrics.event("hint");
+                // Another version may say it in other words; the sweep finds what it meant.
+                if let Ok(concern) = serde_json::from_str(&what) {
+                    self.look_at(&concern);
+                }
+            }
+            Notice::Changed(Changed::Namespace(name)) => {
+                metrics.event("table");
+                let keys = self.known.keys().filter(|key| key.namespace == name);
+                for key in keys.cloned().collect::<Vec<_>>() {
+                    self.engine.add(key, now, Look::Afresh);
+                }
+                // It may be the first that is heard of its Releases.
+                self.list(false);
+            }
+            Notice::Changed(Changed::Lease | Changed::Other) => {}
+        }
+    }
+
+    /// Something happened in AWS.
+    fn concerned(&mut self, concern: Concern) {
+        self.look_at(&concern);
+        // Each event reaches one replica only, whoever works on what it concerns.
+        if self.controller.leadership.replicas() < 2 || !self.is_news(&concern) {
+            return;
+        }
+        let Ok(what) = serde_json::to_string(&concern) else {
+            return;
+        };
+        let reconciler = self.controller.worker.reconciler().clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = reconciler.store().hint(&what, reconciler.now()).await {
+                tracing::debug!(%error, "the other replicas are not told of an event");
+            }
+        });
+    }
+
+    /// Whether the others have not been told of it just now: events come in bursts.
+    fn is_news(&mut self, concern: &Concern) -> bool {
+        self.hinted.retain(|_, at| at.elapsed() < EVENTS);
+        let first = !self.hinted.contains_key(concern);
+        if first {
+            self.hinted.insert(concern.clone(), Instant::now());
+        }
+        first
+    }
+
+    fn look_at(&mut self, concern: &Concern) {
+        let due = Instant::now() + EVENTS;
+        for key in self.index.concerned(concern) {
+            self.engine.add(key, due, Look::Afresh);
+        }
+    }
+
+    fn is_ours(&self, key: &ReleaseKey) -> bool {
+        let namespace = self.controller.options.namespace.as_ref();
+        namespace.is_none_or(|only| *only == key.namespace)
+            && self.controller.leadership.writer(key).is_some()
+    }
+
+    /// Other keys are ours now: those that are new are looked at at once.
+    fn leases_changed(&mut self) {
+        let leadership = &self.controller.leadership;
+        let lost = self
+            .known
+            .keys()
+            .filter(|key| leadership.writer(key).is_none());
+        for key in lost.cloned().collect::<Vec<_>>() {
+            self.give_up(&key);
+        }
+        self.watch_or_not();
+        self.list(false);
+    }
+
+    /// Another replica looks after this Release now.
+    fn give_up(&mut self, key: &ReleaseKey) {
+        self.known.remove(key);
+        self.index.remove(key);
+        self.engine.queue.remove(key);
+        self.controller.worker.forget(key);
+    }
+
+    /// Watches the table and reads the queue of events while any lease is held.
+    fn watch_or_not(&mut self) {
+        if !self.controller.leadership.leads() {
+            for reader in [self.watch.take(), self.inbox.take()].into_iter().flatten() {
+                reader.abort();
+            }
+            return;
+        }
+        let options = &self.controller.options;
+        if self.watch.is_none() {
+            let (sender, notices) = mpsc::channel(NOTICES);
+            let store = self.controller.worker.reconciler().store().clone();
+            let watch = Watch::new(store, options.watch.clone());
+            self.notices = notices;
+            self.watch = Some(self.tasks.spawn(watch.run(sender)));
+        }
+        if let (None, Some(queue)) = (&self.inbox, &options.events) {
+            let (sender, concerns) = mpsc::channel(NOTICES);
+            let inbox = Inbox::new(queue.clone());
+            self.concerns = concerns;
+            self.inbox = Some(self.tasks.spawn(inbox.run(sender, options.metrics.clone())));
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) -> Result<(), ReconcileError> {
+        let Ended { key, pass } = ended;
+        match pass {
+            None => self.engine.retry(key),
+            Some(Err(error)) if error.is_lost_lease() => {
+                // Whoever has the lease now works on it.
+                self.give_up(&key);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(release = %key, %error, "the pass could not be made");
+                self.engine.retry(key);
+            }
+            Some(Ok(pass)) if pass.gone => {
+                self.engine.queue.settle(&key);
+                self.known.remove(&key);
+                self.index.remove(&key);
+            }
+            Some(Ok(mut pass)) => {
+                if let Some(interest) = pass.interest.take() {
+                    self.index.set(key.clone(), interest);
+                }
+                if pass.is_retryable() {
+                    self.engine.retry(key);
+                    return Ok(());
+                }
+                self.engine.queue.settle(&key);
+                // What is settled waits for the next sweep.
+                if let Some(due) = due(&pass) {
+                    self.engine.add(key, due, Look::Afresh);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Until the next sweep, with jitter, so that replicas and installations do not sweep at the
+    /// same moment for ever.
+    fn pause(&self) -> Duration {
+        let resync = super::std_duration(self.controller.options.resync);
+        let jitter = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0;
+        resync.mul_f64(0.9 + 0.2 * jitter)
+    }
+}
