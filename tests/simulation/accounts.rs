@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel::reconcile::ReconcileError;
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::resource::meta::ReleaseKey;
 use evenkeel::sandbox::{CallInfo, CallRecord, Tap, Verdict, is_write};
@@ -142,11 +143,12 @@ async fn a_role_that_is_not_answered_for_ends_the_pass_and_nothing_else() {
         operation: "AssumeRole",
         verdict: Verdict::Hang,
     })));
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     let key = key();
     let ended = reconciler.reconcile(&key, &|_, _| {});
     let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
     let error = ended.expect("in time").expect_err("no credentials");
+    assert!(matches!(error, ReconcileError::Aws(_)), "{error:?}");
     assert!(!error.is_final(), "{error}");
     world.sandbox.set_tap(None);
     pass(minutes(1)).await;
@@ -165,7 +167,7 @@ async fn credentials_that_are_not_accepted_are_final_only_if_they_are_evenkeels_
     let world = with_role("acme-7").await;
     world.put(&web("v2")).await;
     world.sandbox.set_tap(refuse());
-    let told = world.reconciler().reconcile(&key(), &|_, _| {}).await;
+    let told = world.takes_over().await.reconcile(&key(), &|_, _| {}).await;
     told.expect("the pass is made, and what it could not see is told");
     let ready = world.is(&key(), ConditionType::Ready).await;
     assert_eq!(ready, Some(ConditionStatus::Unknown));
@@ -173,7 +175,7 @@ async fn credentials_that_are_not_accepted_are_final_only_if_they_are_evenkeels_
     let world = shop(Breaker::Rollback).await;
     world.put(&web("v2")).await;
     world.sandbox.set_tap(refuse());
-    let told = world.reconciler().reconcile(&key(), &|_, _| {}).await;
+    let told = world.takes_over().await.reconcile(&key(), &|_, _| {}).await;
     assert!(told.expect_err("no credentials").is_final());
 }
 

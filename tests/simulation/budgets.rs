@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evenkeel::aws::{Aws, Budget};
-use evenkeel::reconcile::Pass;
+use evenkeel::reconcile::{Pass, Reconciler};
 use evenkeel::resource::conditions::ConditionType;
 use evenkeel::sandbox::Outcome;
 use serde_json::json;
@@ -55,8 +55,7 @@ async fn sixty_registrations_take_what_the_bucket_allows_and_are_never_throttled
     assert_eq!(world.sandbox.calls()["ecs.RegisterTaskDefinition"], 60);
 }
 
-async fn one_pass(world: &World) -> Pass {
-    let reconciler = world.reconciler();
+async fn one_pass(reconciler: &Reconciler) -> Pass {
     let pass = reconciler.reconcile(&key(), &|_, _| {}).await;
     pass.expect("a pass")
 }
@@ -76,7 +75,8 @@ async fn who_waits_for_a_turn_has_begun_nothing_and_writes_nothing() {
     let taken = taken.admit("ecs", "RegisterTaskDefinition", "other").await;
     taken.expect("there is one");
     world.put(&web("v2")).await;
-    let waits = one_pass(&world).await;
+    let reconciler = world.takes_over().await;
+    let waits = one_pass(&reconciler).await;
     let after = waits.over_budget.expect("it has to wait");
     // Less what the reads of the pass waited for theirs.
     assert!((80..=100).contains(&after.as_secs()), "{after:?}");
@@ -90,7 +90,7 @@ async fn who_waits_for_a_turn_has_begun_nothing_and_writes_nothing() {
     world.sandbox.reset_calls();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let again = one_pass(&world).await;
+        let again = one_pass(&reconciler).await;
         assert!(again.over_budget.is_some());
     }
     assert_eq!(world.writes(), [] as [String; 0]);
