@@ -62,7 +62,7 @@ mod tests {
     fn sessions_name_their_release() {
         let name = session_of(&ReleaseKey::new("production", "rails"));
         assert_eq!(name, "evenkeel-production-rails");
-        let long = session_of(&ReleaseKey::new(&"n".repeat(40), &"r".repeat(40)));
+        let long = session_of(&ReleaseKey::new("n".repeat(40), "r".repeat(40)));
         assert_eq!(long.len(), 64);
         assert!(long.ends_with("nnn-rrrrrrrrrrrrrr"), "{long}");
     }
