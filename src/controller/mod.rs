@@ -24,8 +24,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::aws::sqs::Queue;
-use crate::model::plan::{Plan, Requeue};
-use crate::reconcile::{ReconcileError, Reconciler};
+use crate::model::plan::Requeue;
+use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use engine::Engine;
 use health::Health;
 use leadership::{Leadership, LeaseOptions};
@@ -169,8 +169,11 @@ impl Controller {
 }
 
 /// When a Release that is not settled is looked at again.
-fn due(plan: &Plan) -> Option<Instant> {
-    match plan.requeue {
+fn due(pass: &Pass) -> Option<Instant> {
+    if let Some(after) = pass.over_budget {
+        return Some(Instant::now() + after);
+    }
+    match pass.plan.requeue {
         Requeue::Resync => None,
         Requeue::After(delay) => Some(Instant::now() + std_duration(delay)),
     }

@@ -113,6 +113,10 @@ impl Tally {
             }
         };
         let latest = Instant::now() + LATEST;
+        let again = match due(&pass) {
+            Some(due) if pass.over_budget.is_some() => due,
+            due => due.map_or(latest, |due| due.min(latest)),
+        };
         match standing(&pass) {
             _ if pass.is_retryable() => {
                 let error = not_done(&key, &pass);
@@ -125,19 +129,11 @@ impl Tally {
             Standing::Moving => {
                 self.failures.remove(&key);
                 engine.queue.settle(&key);
-                engine.add(
-                    key,
-                    due(&pass.plan).map_or(latest, |due| due.min(latest)),
-                    Look::Afresh,
-                );
+                engine.add(key, again, Look::Afresh);
             }
             Standing::Unknown(why) => {
                 if self.is_patient(&key) {
-                    engine.add(
-                        key,
-                        due(&pass.plan).map_or(latest, |due| due.min(latest)),
-                        Look::Afresh,
-                    );
+                    engine.add(key, again, Look::Afresh);
                 } else {
                     let why = format!("release {key} could not be observed: {why}");
                     self.given_up.get_or_insert(ReconcileError::Invalid(why));

@@ -147,6 +147,8 @@ impl<'a> Service<'a> {
     /// Once a second.
     fn tidy(&mut self) {
         self.engine.measure();
+        let replicas = self.controller.leadership.replicas();
+        self.controller.worker.reconciler().set_replicas(replicas);
         while let Some(ended) = self.tasks.try_join_next() {
             if ended.is_err_and(|error| error.is_panic()) {
                 tracing::error!("a list, a sweep or the watch panicked; it is done again");
@@ -421,7 +423,7 @@ impl<'a> Service<'a> {
                 }
                 self.engine.queue.settle(&key);
                 // What is settled waits for the next sweep.
-                if let Some(due) = due(&pass.plan) {
+                if let Some(due) = due(&pass) {
                     self.engine.add(key, due, Look::Afresh);
                 }
             }

@@ -26,7 +26,7 @@ pub mod taskdef;
 
 pub use base::{completed, is_answer, newest_successful};
 pub use claims::rule_arn;
-pub use conditions::stall;
+pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
 pub use revision::newest as newest_revision;

@@ -6,7 +6,8 @@ mod preview;
 mod reads;
 mod told;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::aws::error::ErrorClass;
 use crate::aws::{Aws, AwsError};
 use crate::model::build::{self, Provenance};
-use crate::model::desired::{Binding, Desired};
+use crate::model::desired::{self, Access, Binding, Desired};
 use crate::model::interest::Interest;
 use crate::model::ledger::Explanation;
 use crate::model::observed::Observed;
@@ -104,6 +105,8 @@ pub struct Pass {
     pub plan: Plan,
     /// The step that was not carried out, and why.
     pub failed: Option<(Action, StepError)>,
+    /// When to come back, where a step was not begun because too many requests were before it.
+    pub over_budget: Option<Duration>,
     /// The Release does not exist any more.
     pub gone: bool,
     /// What it looked at; none where it could not get so far.
@@ -136,6 +139,7 @@ impl Pass {
         Self {
             plan,
             failed: None,
+            over_budget: None,
             gone: true,
             interest: None,
             applied_at: None,
@@ -156,6 +160,8 @@ impl Pass {
             None => false,
             Some((_, StepError::Aws(error))) => !execute::is_refusal(error),
             Some((_, StepError::Store(_) | StepError::NotStarted(_))) => true,
+            // It has a time of its own.
+            Some((_, StepError::OverBudget(_))) => false,
         }
     }
 }
@@ -170,7 +176,7 @@ pub struct Reconciler {
     clock: Clock,
     reads: Reads,
     since: Option<Instant>,
-    account: Arc<OnceCell<String>>,
+    accounts: Arc<Mutex<BTreeMap<Access, Arc<OnceCell<String>>>>>,
     installation: Arc<OnceCell<String>>,
 }
 
@@ -185,7 +191,7 @@ impl Reconciler {
             store,
             clock,
             since: None,
-            account: Arc::default(),
+            accounts: Arc::default(),
             installation: Arc::default(),
         }
     }
@@ -215,6 +221,11 @@ impl Reconciler {
 
     fn writer(&self) -> Result<&ControllerStore, ReconcileError> {
         self.writer.as_ref().ok_or(ReconcileError::NoLease)
+    }
+
+    /// How many replicas share the request budgets of AWS.
+    pub fn set_replicas(&self, replicas: usize) {
+        self.aws.budget().set_replicas(replicas);
     }
 
     /// The table.
@@ -298,6 +309,7 @@ impl Reconciler {
             gone: false,
             interest,
             applied_at: told.applied_at,
+            over_budget: None,
         })
     }
 
@@ -344,7 +356,7 @@ impl Reconciler {
         // 2. Look.
         let (observed, interest) = match self.look(&desired, since).await {
             Ok(looked) => looked,
-            Err(ReconcileError::Aws(error)) if error.class == ErrorClass::Denied => {
+            Err(ReconcileError::Aws(error)) if is_for_a_person(&error) => {
                 return stalled(told, "AccessDenied", error.lasting());
             }
             Err(error) => return Err(error),
@@ -368,7 +380,7 @@ impl Reconciler {
         let account = if orphaned {
             String::new()
         } else {
-            self.account().await?
+            self.account(&desired.environment).await?
         };
         let installation = self.installation().await?;
         let environment = &desired.environment;
@@ -378,9 +390,24 @@ impl Reconciler {
         Ok(observe::observe(view, &self.store, desired, &account, &installation).await?)
     }
 
-    async fn account(&self) -> Result<String, ReconcileError> {
-        let account = self.account.get_or_try_init(|| async {
-            Ok::<_, ReconcileError>(self.aws.identity().await?.account)
+    /// The account that an Environment's credentials belong to, asked once for each role.
+    async fn account(&self, environment: &desired::Environment) -> Result<String, ReconcileError> {
+        let access = &environment.access;
+        let cell = {
+            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            accounts.entry(access.clone()).or_default().clone()
+        };
+        let account = cell.get_or_try_init(|| async {
+            let asked = match access.role_arn {
+                None => self.aws.identity().await,
+                Some(_) => {
+                    let clients = self.aws.at(access, &environment.region);
+                    clients.sts.identity().await
+                }
+            };
+            asked
+                .map(|identity| identity.account)
+                .map_err(|error| observe::spare(error, access))
         });
         Ok(account.await?.clone())
     }
@@ -419,7 +446,7 @@ impl Reconciler {
             return Ok(());
         }
         let binding = Binding {
-            account: self.account().await?,
+            account: self.account(&desired.environment).await?,
             region: desired.environment.region.clone(),
             cluster: desired.environment.cluster.clone(),
         };
@@ -437,7 +464,7 @@ impl Reconciler {
     ) -> Result<Option<(Action, StepError)>, ReconcileError> {
         let (access, region) = (&desired.environment.access, &desired.environment.region);
         let executor = Executor {
-            clients: self.aws.region(region),
+            clients: self.aws.for_release(access, region, &desired.key),
             writer: self.writer()?,
             key: &desired.key,
             uid: &desired.uid,
@@ -460,6 +487,12 @@ impl Reconciler {
         }
         Ok(None)
     }
+}
+
+/// Whether a person has to let evenkeel in: into the account, or into the Environment's role.
+fn is_for_a_person(error: &AwsError) -> bool {
+    let of_role = error.is_of_role() && error.class == ErrorClass::Refused;
+    of_role || error.class == ErrorClass::Denied
 }
 
 /// Whether it is the Environment that somebody has to put right: a word for programs.

@@ -9,7 +9,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::error::{AwsError, ErrorClass};
-use crate::model::desired::{Desired, Part, Source, Wanted};
+use crate::model::desired::{Access, Desired, Part, Source, Wanted};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
@@ -26,6 +26,17 @@ const CANDIDATES: usize = 100;
 
 /// Most service deployments that are looked back at.
 const RECORDS: usize = 20;
+
+/// An error of a call with these credentials. Where those of a role are not accepted, evenkeel's own
+/// may be as good as ever: that is for the Releases of one Environment to wait for, and final for
+/// none.
+pub(super) fn spare(error: AwsError, access: &Access) -> AwsError {
+    let own = access.role_arn.is_none() || error.is_of_role();
+    if own || error.class != ErrorClass::Credentials {
+        return error;
+    }
+    error.with_class(ErrorClass::Retry)
+}
 
 /// A look in the making.
 struct Look<'a> {
@@ -122,6 +133,7 @@ impl Look<'_> {
 
     /// What a failed read means: a sentence, and a problem where a person must solve it.
     fn failed(&mut self, error: AwsError) -> Result<String, LookError> {
+        let error = spare(error, &self.desired.environment.access);
         let reason = match (error.class, error.operation) {
             (ErrorClass::Credentials, _) => return Err(error.into()),
             (ErrorClass::Denied, _) => Some("AccessDenied"),

@@ -64,7 +64,7 @@ struct Accounts(Aws);
 
 impl Accounts {
     fn of(&self, place: &Place) -> Clients {
-        self.0.region(&place.region)
+        self.0.at(&place.access, &place.region)
     }
 }
 

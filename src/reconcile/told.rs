@@ -65,6 +65,13 @@ impl Reconciler {
             let left = &plan.actions[done.unwrap_or_default()..];
             plan::not_done(&mut plan.status, previous, left);
         }
+        let over_budget = failed.as_ref().and_then(|(action, error)| match error {
+            StepError::OverBudget(over) => Some((action, over.after)),
+            _ => None,
+        });
+        if let Some((action, _)) = over_budget {
+            plan::over_budget(&mut plan.status, action);
+        }
         if let Some(why) = failed.as_ref().and_then(refusal) {
             plan::stall(&mut plan.status, previous, &why, self.now());
             plan.requeue = Requeue::Resync;
@@ -74,9 +81,11 @@ impl Reconciler {
             return Ok(Pass::gone(plan));
         }
         self.say(told, &plan.status).await?;
+        let over_budget = over_budget.map(|(_, after)| after);
         Ok(Pass {
             plan,
-            failed,
+            failed: failed.filter(|_| over_budget.is_none()),
+            over_budget,
             gone: false,
             interest: None,
             applied_at: told.applied_at,
@@ -127,6 +136,7 @@ impl Reconciler {
                 ..Plan::default()
             },
             failed: None,
+            over_budget: None,
             gone: false,
             interest: None,
             applied_at: told.applied_at,

@@ -7,6 +7,8 @@
 )]
 
 mod acceptance;
+mod accounts;
+mod budgets;
 mod corners;
 mod crash;
 mod deletion;
