@@ -65,6 +65,8 @@ pub async fn work(
         engine.add(key, now, Look::Afresh);
     }
     let mut tally = Tally::default();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         if !engine.start().is_empty() {
             return Err(ReconcileError::NoLease);
@@ -82,6 +84,7 @@ pub async fn work(
         tokio::select! {
             biased;
             ended = engine.ended() => tally.take(&mut engine, ended)?,
+            _ = second.tick() => engine.measure(),
             () = due => {}
         }
     }

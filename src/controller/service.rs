@@ -417,7 +417,7 @@ impl<'a> Service<'a> {
                 if let Some(interest) = pass.interest.take() {
                     self.index.set(key.clone(), interest);
                 }
-                if pass.is_retryable() {
+                if pass.is_retryable() || (pass.unread && pass.plan.actions.is_empty()) {
                     self.engine.retry(key);
                     return Ok(());
                 }

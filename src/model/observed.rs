@@ -23,6 +23,8 @@ pub struct Observed {
     /// What certainly stands in the way, as found while looking: a cluster that does not exist, a
     /// read that is not allowed.
     pub problems: Vec<Explanation>,
+    /// Whether something could not be read that may be read a little later.
+    pub unread: bool,
     /// Service name -> what ECS says of it.
     pub services: BTreeMap<String, Known<Service>>,
     /// Family -> its ACTIVE revisions, newest first.

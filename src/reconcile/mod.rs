@@ -107,6 +107,8 @@ pub struct Pass {
     pub failed: Option<(Action, StepError)>,
     /// When to come back, where a step was not begun because too many requests were before it.
     pub over_budget: Option<Duration>,
+    /// Something could not be looked at, and may be a little later.
+    pub unread: bool,
     /// The Release does not exist any more.
     pub gone: bool,
     /// What it looked at; none where it could not get so far.
@@ -140,6 +142,7 @@ impl Pass {
             plan,
             failed: None,
             over_budget: None,
+            unread: false,
             gone: true,
             interest: None,
             applied_at: None,
@@ -276,7 +279,10 @@ impl Reconciler {
 
         // 5. Say how it stands; nothing is written if nothing changed.
         let pass = self.conclude(&told, plan, failed).await?;
-        Ok(pass.having_looked_at(ready.interest, told.applied_at))
+        Ok(Pass {
+            unread: ready.observed.unread,
+            ..pass.having_looked_at(ready.interest, told.applied_at)
+        })
     }
 
     /// The pass over a Release that stands as was told of it, by what was read since then: nothing
@@ -286,7 +292,7 @@ impl Reconciler {
         let Ok(looked) = self.prepare(key, Some(since)).await else {
             return None;
         };
-        let (told, plan, interest) = match looked {
+        let (told, plan, interest, unread) = match looked {
             Looked::Gone => return None,
             Looked::Stalled(told, _) if told.is_left() => return None,
             Looked::Stalled(told, why) => {
@@ -295,11 +301,12 @@ impl Reconciler {
                     status,
                     ..Plan::default()
                 };
-                (told, plan, None)
+                (told, plan, None, false)
             }
             Looked::Ready(told, ready) => {
                 let plan = self.plan(&told, &ready);
-                (told, plan, Some(ready.interest))
+                let unread = ready.observed.unread;
+                (told, plan, Some(ready.interest), unread)
             }
         };
         let quiet = plan.actions.is_empty() && plan.status == told.status;
@@ -310,6 +317,7 @@ impl Reconciler {
             interest,
             applied_at: told.applied_at,
             over_budget: None,
+            unread,
         })
     }
 

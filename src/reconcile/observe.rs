@@ -143,6 +143,7 @@ impl Look<'_> {
             _ => None,
         };
         let message = error.lasting();
+        self.observed.unread |= reason.is_none();
         if let Some(reason) = reason {
             let problem = Explanation {
                 reason: reason.to_owned(),
