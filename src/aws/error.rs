@@ -176,6 +176,13 @@ impl AwsError {
         self.operation == "AssumeRole"
     }
 
+    /// The same, told of this: what was read for several is told to each in its own words.
+    #[must_use]
+    pub fn about(mut self, resource: impl Into<String>) -> Self {
+        self.0.resource = resource.into();
+        self
+    }
+
     /// Whether what it was about is not there.
     pub fn is_not_found(&self) -> bool {
         self.class == ErrorClass::NotFound

@@ -105,3 +105,56 @@ impl Intercept for Lender {
         Err("nothing is to be sent".into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    async fn posted(scheme: &str) -> (TcpListener, http::Request<Bytes>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{scheme}://{}/v1", listener.local_addr().unwrap());
+        let request = http::Request::post(url).body(Bytes::from_static(b"spans"));
+        (listener, request.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_whole_whatever_its_status() {
+        let https = Https::new(Duration::from_secs(5)).await.unwrap();
+        let (listener, request) = posted("http").await;
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"spans") {
+                stream.read_buf(&mut asked).await.unwrap();
+            }
+            let answer = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 5\r\n\r\nlater";
+            stream.write_all(answer).await.unwrap();
+            String::from_utf8(asked).unwrap()
+        };
+        let (answer, asked) = tokio::join!(https.send(request), server);
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.body(), "later");
+        assert!(asked.starts_with("POST /v1 HTTP/1.1\r\n"), "{asked}");
+        let lower = asked.to_lowercase();
+        assert!(
+            !lower.contains("authorization") && !lower.contains("x-amz"),
+            "{asked}"
+        );
+    }
+
+    #[tokio::test]
+    async fn https_is_spoken_over_tls() {
+        let https = Https::new(Duration::from_secs(5)).await.unwrap();
+        let (listener, request) = posted("https").await;
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_u8().await.unwrap()
+        };
+        let (answer, first) = tokio::join!(https.send(request), server);
+        assert_eq!(first, 0x16, "a TLS record of a handshake");
+        assert!(answer.is_err(), "nobody shook hands");
+    }
+}

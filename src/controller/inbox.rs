@@ -12,7 +12,7 @@ use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::sqs::{Message, Queue};
 
 /// How often it is tried again what only a person can put right.
-const REFUSED: Duration = Duration::from_secs(60);
+const DENIED: Duration = Duration::from_secs(60);
 /// How often a server is asked that answers nothing without waiting, as some do.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -39,17 +39,24 @@ impl Inbox {
     ///
     /// Nothing depends on it: an event that is lost costs the wait for the next resync. So whatever
     /// fails is logged once for as long as it fails in the same way, and tried again later.
-    pub async fn run(mut self, concerns: mpsc::Sender<Concern>, metrics: LoopMetrics) {
+    pub async fn run(self, concerns: mpsc::Sender<Concern>, metrics: LoopMetrics) {
+        let others = concerns.clone();
+        tokio::select! {
+            () = others.closed() => {}
+            () = self.read(&concerns, &metrics) => {}
+        }
+    }
+
+    async fn read(mut self, concerns: &mpsc::Sender<Concern>, metrics: &LoopMetrics) {
         loop {
             let asked = Instant::now();
-            let done = self.turn(&concerns, &metrics).await;
-            match done {
-                Ok(Turn::Closed) => return,
-                Ok(Turn::Empty) if asked.elapsed() < IDLE => {
+            match self.turn(concerns, metrics).await {
+                Ok(messages) => {
                     self.well();
-                    tokio::time::sleep(IDLE).await;
+                    if messages == 0 && asked.elapsed() < IDLE {
+                        tokio::time::sleep(IDLE).await;
+                    }
                 }
-                Ok(Turn::Empty | Turn::Some) => self.well(),
                 Err(error) => {
                     let pause = self.failed(&error);
                     tokio::time::sleep(pause).await;
@@ -58,15 +65,13 @@ impl Inbox {
         }
     }
 
+    /// Answers how many messages there were.
     async fn turn(
         &self,
         concerns: &mpsc::Sender<Concern>,
         metrics: &LoopMetrics,
-    ) -> Result<Turn, AwsError> {
+    ) -> Result<usize, AwsError> {
         let messages = self.queue.receive().await?;
-        if messages.is_empty() {
-            return Ok(Turn::Empty);
-        }
         for Message { body, .. } in &messages {
             let news = events::read(body);
             metrics.event(news.source);
@@ -75,19 +80,22 @@ impl Inbox {
             }
             for concern in news.concerns {
                 if concerns.send(concern).await.is_err() {
-                    // What was not taken comes again, to whoever reads then.
-                    return Ok(Turn::Closed);
+                    // Nobody listens any more: it is left to whoever reads next.
+                    return Ok(messages.len());
                 }
             }
         }
         // Only now: a process that dies before it has told leaves them to the next reader.
         self.queue.delete(&messages).await?;
-        Ok(Turn::Some)
+        Ok(messages.len())
     }
 
     fn well(&mut self) {
         if self.wrong.take().is_some() {
-            tracing::info!(queue = self.queue.url(), "events are received again");
+            tracing::info!(
+                queue = self.queue.url(),
+                "the queue of events can be used again"
+            );
             self.pauses = Pauses::default();
         }
     }
@@ -99,26 +107,16 @@ impl Inbox {
             tracing::warn!(
                 queue = self.queue.url(),
                 %error,
-                "events are not received; changes are found by the resync meanwhile"
+                "the queue of events cannot be used as it should; meanwhile the resync finds what changes"
             );
             self.wrong = Some(what);
         }
         let pause = self.pauses.next();
         match error.class {
-            ErrorClass::Denied
-            | ErrorClass::Credentials
-            | ErrorClass::NotFound
-            | ErrorClass::Refused => REFUSED,
+            ErrorClass::Denied | ErrorClass::Credentials | ErrorClass::NotFound => DENIED,
             _ => pause,
         }
     }
-}
-
-/// What came of one look into the queue.
-enum Turn {
-    Empty,
-    Some,
-    Closed,
 }
 
 #[cfg(test)]

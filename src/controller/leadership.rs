@@ -15,7 +15,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::resource::meta::ReleaseKey;
 use crate::store::lease::Hold;
@@ -67,7 +67,7 @@ struct Inner {
     store: Store,
     options: LeaseOptions,
     state: Mutex<State>,
-    /// One at a time takes and renews leases, however many call [`Leadership::run`].
+    /// One at a time renews, takes and gives back, however many call [`Leadership::run`].
     driver: tokio::sync::Mutex<Driver>,
     changed: watch::Sender<u64>,
 }
@@ -117,10 +117,13 @@ impl Leadership {
     /// When the table can never be used: it is missing, or access is denied.
     pub async fn run(&self) -> Result<(), StoreError> {
         self.state().open = true;
-        let mut driver = self.inner.driver.lock().await;
         loop {
-            // On the heap: whoever runs this among much else does not carry the depth of its calls.
-            let next = Box::pin(driver.turn(self)).await?;
+            let next = {
+                let mut driver = self.inner.driver.lock().await;
+                // On the heap: whoever runs this among much else does not carry the depth of its
+                // calls.
+                Box::pin(driver.turn(self)).await?
+            };
             tokio::time::sleep_until(next).await;
         }
     }
@@ -150,11 +153,10 @@ impl Leadership {
     /// Gives back whatever is held, so that others need not wait, and takes nothing any more until
     /// [`Leadership::run`] is called again. A pass that is still under way writes nothing any more.
     pub async fn release(&self) {
-        let held = {
-            let mut state = self.state();
-            state.open = false;
-            std::mem::take(&mut state.held)
-        };
+        self.state().open = false;
+        // What is just being renewed or taken would be there again after it was given back.
+        let turn = timeout(self.inner.options.patience(), self.inner.driver.lock()).await;
+        let held = std::mem::take(&mut self.state().held);
         let mut calls = JoinSet::new();
         for Held { hold, .. } in held.into_values() {
             hold.end();
@@ -165,12 +167,12 @@ impl Leadership {
         if self.inner.options.shards > 1 {
             let store = &self.inner.store;
             let gone = Box::pin(store.delete_replica(&self.inner.options.identity, None));
-            if let Ok(Err(error)) = tokio::time::timeout(self.inner.options.patience(), gone).await
-            {
+            if let Ok(Err(error)) = timeout(self.inner.options.patience(), gone).await {
                 tracing::warn!(%error, "this replica could not be signed off");
             }
         }
         while calls.join_next().await.is_some() {}
+        drop(turn);
     }
 
     /// Changes whenever another set of leases is held.
@@ -235,7 +237,7 @@ impl Leadership {
     async fn give_back(&self, hold: &Hold) {
         let shard = hold.shard();
         let call = self.inner.store.release_lease(hold);
-        match tokio::time::timeout(self.inner.options.patience(), call).await {
+        match timeout(self.inner.options.patience(), call).await {
             Ok(Ok(())) => tracing::info!(shard, "gave the lease back"),
             Ok(Err(error)) => {
                 tracing::warn!(shard, %error, "the lease could not be given back and runs out");

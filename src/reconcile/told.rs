@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::execute::StepError;
-use super::{Pass, ReconcileError, Reconciler};
+use super::{Looked, Pass, ReconcileError, Reconciler};
 use crate::aws::error::ErrorClass;
 use crate::model::desired::Deletion;
 use crate::model::ledger::Explanation;
@@ -19,9 +19,9 @@ pub(super) struct Told {
     uid: String,
     generation: u64,
     deleting: Option<Deletion>,
-    applied_at: Option<Timestamp>,
     pub(super) status: ReleaseStatus,
     status_version: u64,
+    pub(super) applied_at: Option<Timestamp>,
 }
 
 impl Told {
@@ -31,10 +31,23 @@ impl Told {
             uid: stored.uid().to_owned(),
             generation: stored.generation(),
             deleting: stored.deleting,
-            applied_at: Some(stored.applied_at),
             status: stored.release.status.clone().unwrap_or_default(),
             status_version: stored.status_version,
+            applied_at: Some(stored.applied_at),
         }
+    }
+
+    /// Whether its deletion leaves everything in AWS as it is.
+    pub(super) fn is_left(&self) -> bool {
+        self.deleting.is_some_and(|deletion| deletion.orphan)
+    }
+
+    /// Its status, if nothing can be planned.
+    pub(super) fn stalled(&self, why: &Explanation, now: Timestamp) -> ReleaseStatus {
+        let mut status = self.status.clone();
+        status.observed_generation = Some(self.generation);
+        plan::stall(&mut status, &self.status, why, now);
+        status
     }
 }
 
@@ -84,20 +97,24 @@ impl Reconciler {
         &self,
         key: &ReleaseKey,
         error: StoreError,
-    ) -> Result<Pass, ReconcileError> {
+    ) -> Result<Looked, ReconcileError> {
         let Some(found) = self.store.unreadable_release(key).await? else {
-            return Ok(Pass::gone(Plan::default()));
+            return Ok(Looked::Gone);
         };
         let told = Told {
             key: key.clone(),
             uid: found.uid,
             generation: found.generation,
             deleting: found.deleting,
-            applied_at: None,
             status: found.status.unwrap_or_default(),
             status_version: found.status_version,
+            applied_at: None,
         };
-        self.stalled(&told, "InvalidSpec", error.to_string()).await
+        let why = Explanation {
+            reason: "InvalidSpec".to_owned(),
+            message: error.to_string(),
+        };
+        Ok(Looked::Stalled(told, why))
     }
 
     /// Nothing can be planned: told, and nothing else. A deletion that leaves everything as it is
@@ -105,20 +122,13 @@ impl Reconciler {
     pub(super) async fn stalled(
         &self,
         told: &Told,
-        reason: &str,
-        message: String,
+        why: Explanation,
     ) -> Result<Pass, ReconcileError> {
-        if told.deleting.is_some_and(|deletion| deletion.orphan) {
+        if told.is_left() {
             self.writer()?.finish_deletion(&told.key, &told.uid).await?;
             return Ok(Pass::gone(Plan::default()));
         }
-        let why = Explanation {
-            reason: reason.to_owned(),
-            message,
-        };
-        let mut status = told.status.clone();
-        status.observed_generation = Some(told.generation);
-        plan::stall(&mut status, &told.status, &why, self.now());
+        let status = told.stalled(&why, self.now());
         self.say(told, &status).await?;
         Ok(Pass {
             plan: Plan {

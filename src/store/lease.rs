@@ -31,8 +31,17 @@ pub struct Leases {
     pub layout: Option<u32>,
     /// The lease of each shard that was ever taken under this layout.
     pub shards: BTreeMap<u32, Lease>,
-    /// The replicas that share the work, with the version of their heartbeat.
-    pub replicas: BTreeMap<String, String>,
+    /// The replicas that share the work, by their ids.
+    pub replicas: BTreeMap<String, Replica>,
+}
+
+/// A replica's heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Another one with each heartbeat.
+    pub version: String,
+    /// Over how many shards it was told to spread the keys.
+    pub shards: u32,
 }
 
 /// A lease as the table has it.
@@ -151,8 +160,7 @@ impl Store {
                 leases.shards.insert(shard, from_item(item)?);
             } else if let Some(id) = place.strip_prefix(keys::REPLICA_PREFIX) {
                 let id = id.to_owned();
-                let Heartbeat { version } = from_item(item)?;
-                leases.replicas.insert(id, version);
+                leases.replicas.insert(id, from_item(item)?);
             } else if place == keys::layout().sk {
                 let Layout { shards } = from_item(item)?;
                 leases.layout = Some(shards);
@@ -276,13 +284,14 @@ impl Store {
         self.lease_write(writes, "the layout of the leases").await
     }
 
-    /// Says that a replica is alive.
+    /// Says that a replica is alive which was told of so many shards.
     ///
     /// # Errors
     /// What became of the call.
-    pub async fn put_replica(&self, id: &str) -> Result<(), StoreError> {
-        let heartbeat = Heartbeat {
+    pub async fn put_replica(&self, id: &str, shards: u32) -> Result<(), StoreError> {
+        let heartbeat = Replica {
             version: new_version(),
+            shards,
         };
         let put = Write::Put {
             item: to_item(&keys::replica(id), &heartbeat)?,
@@ -339,11 +348,6 @@ impl Store {
 #[derive(Serialize, Deserialize)]
 struct Layout {
     shards: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Heartbeat {
-    version: String,
 }
 
 fn new_version() -> String {

@@ -278,6 +278,9 @@ fn the_controller_serves_metrics_and_ends_when_told() {
     let metrics = http(address, "GET", "/metrics", "", "");
     for line in [
         r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#,
+        r#"evenkeel_release_info{generation=""#,
+        r#"evenkeel_change_lead_time_seconds_count{namespace="chuoi",release="chuoi"} 1"#,
+        r#"evenkeel_rollouts_total{namespace="chuoi",outcome="succeeded",release="chuoi","#,
         r#"evenkeel_aws_requests_total{code="OK",operation="DescribeServices",service="ecs"}"#,
     ] {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");

@@ -320,7 +320,7 @@ async fn a_crash_while_history_is_cut_leaves_nothing_behind() {
 }
 
 /// So many releases, each of its own service in its own family.
-async fn many(count: usize) -> World {
+pub async fn many(count: usize) -> World {
     let world = World::new("rails/account.json").await;
     world.apply(&example("rails/environment.yaml")).await;
     for number in 0..count {

@@ -69,11 +69,20 @@ impl World {
 
     /// A controller of its own, as a freshly started process has it.
     pub fn controller(&self) -> Controller {
-        let options = ControllerOptions {
+        self.controller_with(ControllerOptions {
             observer: Some(self.restless()),
             ..ControllerOptions::default()
-        };
+        })
+    }
+
+    /// The same with these options.
+    pub fn controller_with(&self, options: ControllerOptions) -> Controller {
         Controller::new(self.reconciler(), options)
+    }
+
+    /// AWS as the controller reaches it.
+    pub fn client(&self) -> Aws {
+        self.aws.clone()
     }
 
     /// Ends a test whose controller makes pass after pass in one moment: time would never go on.

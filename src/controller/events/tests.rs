@@ -191,3 +191,43 @@ fn whatever_else_comes_is_unknown_and_harms_nothing() {
     let body = event("aws.ecr", "AWS API Call via CloudTrail", json!([]), trail);
     assert_eq!(read(&body).concerns, []);
 }
+
+#[test]
+fn events_as_aws_documents_them_are_understood() {
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!("../../../tests/fixtures/events/", $name, ".json"))
+        };
+    }
+    let service = |name: &str| Concern::Service {
+        place: Place {
+            region: Some("ap-northeast-1".to_owned()),
+            ..place()
+        },
+        cluster: Some("rails-production".to_owned()),
+        service: name.to_owned(),
+    };
+    let task = Concern::Task {
+        place: Place {
+            region: Some("ap-northeast-1".to_owned()),
+            ..place()
+        },
+        cluster: Some("rails-production".to_owned()),
+        started_by: "evenkeel/6f1c".to_owned(),
+    };
+    let digest = "sha256:7f5b2640fe6fb4f46592dfd3410c4a79dac4f89e4782432e0378abcd12345678";
+    let image = image("ap-northeast-1", "rails/app", Some("9d3c2f1"), Some(digest));
+    for (body, source, concern) in [
+        (fixture!("ecs-task-state-change"), "ecs", task),
+        (
+            fixture!("ecs-deployment-state-change"),
+            "ecs",
+            service("app"),
+        ),
+        (fixture!("ecs-service-action"), "ecs", service("shoryuken")),
+        (fixture!("ecr-image-action"), "ecr", image.clone()),
+        (fixture!("ecr-replication-action"), "ecr", image),
+    ] {
+        assert_eq!(read(body), News::of(source, Some(concern)));
+    }
+}

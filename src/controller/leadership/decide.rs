@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::LeaseOptions;
-use crate::store::lease::{Lease, Leases};
+use crate::store::lease::{Lease, Leases, Replica};
 
 /// Of a replica that was not heard of for so many lease durations not even the name is kept.
 const FORGOTTEN: u32 = 4;
@@ -28,8 +28,8 @@ impl Sightings {
         }
         self.replicas
             .retain(|id, _| leases.replicas.contains_key(id));
-        for (id, version) in &leases.replicas {
-            note(&mut self.replicas, id, version, now);
+        for (id, replica) in &leases.replicas {
+            note(&mut self.replicas, id, &replica.version, now);
         }
     }
 
@@ -127,21 +127,21 @@ pub(super) fn decide(leases: &Leases, seen: &Sightings, own: &Own<'_>, now: Inst
     moves
 }
 
-/// How many replicas share the work, this one included.
+/// How many replicas share the work, this one included. Those that were told of another number of
+/// shards wait, and have no share.
 pub(super) fn live(
     leases: &Leases,
     seen: &Sightings,
     options: &LeaseOptions,
     now: Instant,
 ) -> usize {
-    let alive = |id: &&String| {
+    let shares = |(id, replica): &(&String, &Replica)| {
+        let since = seen.replicas.get(*id).map(|(_, since)| *since);
         **id != options.identity
-            && seen
-                .replicas
-                .get(*id)
-                .is_some_and(|(_, since)| now.duration_since(*since) < options.duration)
+            && replica.shards == options.shards
+            && since.is_some_and(|since| now.duration_since(since) < options.duration)
     };
-    1 + leases.replicas.keys().filter(alive).count()
+    1 + leases.replicas.iter().filter(shares).count()
 }
 
 /// Another layout stays as long as a replica works under it: all of its leases are taken, or none

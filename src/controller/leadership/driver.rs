@@ -66,9 +66,15 @@ impl Driver {
             });
         }
         if of.inner.options.shards > 1 {
-            let heartbeat = of.inner.store.put_replica(&of.inner.options.identity);
+            let options = &of.inner.options;
+            let heartbeat = of
+                .inner
+                .store
+                .put_replica(&options.identity, options.shards);
             match timeout(patience, heartbeat).await {
-                Ok(done) => tolerate("the heartbeat could not be written", done)?,
+                Ok(done) => {
+                    tolerate("the heartbeat could not be written", done)?;
+                }
                 Err(_) => tracing::warn!("the heartbeat could not be written in time"),
             }
         }
@@ -81,7 +87,9 @@ impl Driver {
                     tracing::warn!(shard, %error, "lost the lease");
                     hold.end();
                 }
-                Ok(Err(error)) => tolerate("the lease could not be renewed", Err(error))?,
+                Ok(Err(error)) => {
+                    tolerate("the lease could not be renewed", Err(error))?;
+                }
                 Err(_) => tracing::warn!(shard, "the lease could not be renewed in time"),
             }
         }
@@ -101,7 +109,9 @@ impl Driver {
             };
             let leases = match read {
                 Ok(leases) => leases,
-                Err(error) => return tolerate("the leases could not be read", Err(error)),
+                Err(error) => {
+                    return tolerate("the leases could not be read", Err(error)).map(drop);
+                }
             };
             let now = Instant::now();
             self.seen.look(&leases, now);
@@ -117,10 +127,14 @@ impl Driver {
                     .collect(),
             };
             let moves = decide(&leases, &self.seen, &own, now);
-            for one in &moves {
-                carry_out(of, &leases, one).await?;
-            }
             let changes_layout = leases.layout != Some(of.inner.options.shards);
+            for one in &moves {
+                let done = carry_out(of, &leases, one).await?;
+                // All or none, and in order: of two that want to change it one gets on.
+                if changes_layout && !done {
+                    break;
+                }
+            }
             if moves.is_empty() || !changes_layout {
                 break;
             }
@@ -153,33 +167,41 @@ impl Driver {
     }
 }
 
-async fn carry_out(of: &Leadership, leases: &Leases, one: &Move) -> Result<(), StoreError> {
+/// Says whether it was done.
+async fn carry_out(of: &Leadership, leases: &Leases, one: &Move) -> Result<bool, StoreError> {
     let (store, options) = (&of.inner.store, &of.inner.options);
     match one {
-        Move::LayOut => tolerate("the leases", store.lay_out(options.shards).await),
+        Move::LayOut => {
+            let done = store.lay_out(options.shards).await;
+            tolerate("the leases could not be laid out", done)
+        }
         Move::Take(shard) => take(of, leases, *shard).await,
         Move::Retire(shard) => {
             if let Some(held) = of.state().held.get_mut(shard) {
                 held.retiring = Some(Instant::now());
             }
-            Ok(())
+            Ok(true)
         }
         Move::GiveBack(shard) => {
             let held = of.state().held.remove(shard);
             if let Some(held) = held {
                 of.give_back(&held.hold).await;
             }
-            Ok(())
+            Ok(true)
         }
         Move::ChangeLayout => change_layout(of).await,
         Move::Forget(id) => {
-            let seen = leases.replicas.get(id).map(String::as_str);
-            tolerate("a dead replica", store.delete_replica(id, seen).await)
+            let seen = leases
+                .replicas
+                .get(id)
+                .map(|replica| replica.version.as_str());
+            let done = store.delete_replica(id, seen).await;
+            tolerate("a dead replica could not be forgotten", done)
         }
     }
 }
 
-async fn take(of: &Leadership, leases: &Leases, shard: u32) -> Result<(), StoreError> {
+async fn take(of: &Leadership, leases: &Leases, shard: u32) -> Result<bool, StoreError> {
     let options = &of.inner.options;
     let taking = Taking {
         shard,
@@ -193,7 +215,7 @@ async fn take(of: &Leadership, leases: &Leases, shard: u32) -> Result<(), StoreE
         Ok(Err(error)) => return tolerate("the lease could not be taken", Err(error)),
         Err(_) => {
             tracing::warn!(shard, "the lease could not be taken in time");
-            return Ok(());
+            return Ok(false);
         }
     };
     tracing::info!(shard, epoch = hold.epoch(), "took the lease");
@@ -211,10 +233,10 @@ async fn take(of: &Leadership, leases: &Leases, shard: u32) -> Result<(), StoreE
     if !is_wanted {
         of.give_back(&hold).await;
     }
-    Ok(())
+    Ok(is_wanted)
 }
 
-async fn change_layout(of: &Leadership) -> Result<(), StoreError> {
+async fn change_layout(of: &Leadership) -> Result<bool, StoreError> {
     let shards = of.inner.options.shards;
     let held = holds(of);
     let all: Vec<&Hold> = held.iter().map(AsRef::as_ref).collect();
@@ -288,14 +310,16 @@ fn is_due(at: Option<Instant>) -> bool {
     at.is_none_or(|at| Instant::now() >= at)
 }
 
-/// What may go away, or only says that somebody was faster, is no reason to end.
-fn tolerate(what: &str, done: Result<(), StoreError>) -> Result<(), StoreError> {
+/// What may go away, or only says that somebody was faster, is no reason to end. Says whether it was
+/// done.
+fn tolerate(what: &str, done: Result<(), StoreError>) -> Result<bool, StoreError> {
     match done {
-        Err(StoreError::Conflict(_)) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(StoreError::Conflict(_)) => Ok(false),
         Err(error) if error.is_transient() => {
             tracing::warn!(%error, "{what}");
-            Ok(())
+            Ok(false)
         }
-        other => other,
+        Err(error) => Err(error),
     }
 }

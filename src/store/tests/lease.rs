@@ -189,11 +189,15 @@ async fn every_layout_that_is_allowed_can_be_changed_in_one_transaction() {
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_was_heard_of_again_is_not_forgotten() {
     let (_, store) = laid_out(2).await;
-    store.put_replica("one").await.unwrap();
-    let seen = store.leases().await.unwrap().replicas["one"].clone();
-    store.put_replica("one").await.unwrap();
+    store.put_replica("one", 2).await.unwrap();
+    let seen = store.leases().await.unwrap().replicas["one"]
+        .version
+        .clone();
+    store.put_replica("one", 2).await.unwrap();
     conflict(store.delete_replica("one", Some(&seen)).await);
-    let seen = store.leases().await.unwrap().replicas["one"].clone();
+    let seen = store.leases().await.unwrap().replicas["one"]
+        .version
+        .clone();
     store.delete_replica("one", Some(&seen)).await.unwrap();
     store.delete_replica("one", None).await.unwrap();
     assert!(store.leases().await.unwrap().replicas.is_empty());

@@ -39,6 +39,12 @@ OFFERED = {
     "events": """
         PutRule DescribeRule ListRules EnableRule DisableRule DeleteRule PutTargets RemoveTargets
         ListTargetsByRule ListRuleNamesByTarget TagResource UntagResource ListTagsForResource
+        PutEvents
+    """,
+    "sqs": """
+        CreateQueue GetQueueUrl ListQueues DeleteQueue GetQueueAttributes SetQueueAttributes
+        PurgeQueue SendMessage SendMessageBatch ReceiveMessage DeleteMessage DeleteMessageBatch
+        ChangeMessageVisibility
     """,
     "sts": "GetCallerIdentity",
     "dynamodb": """
@@ -515,6 +521,64 @@ class DynamoDbTest(SandboxTest):
         self.assertIn("walked", self.dynamodb.list_tables()["TableNames"])
         self.dynamodb.delete_table(**table)
         self.refused("ResourceNotFoundException", self.dynamodb.describe_table, **table)
+
+
+class SqsTest(SandboxTest):
+    def test_a_queue(self):
+        url = self.sqs.create_queue(QueueName="letters", Attributes={"VisibilityTimeout": "60"})
+        queue = {"QueueUrl": url["QueueUrl"]}
+        self.assertEqual(self.sqs.get_queue_url(QueueName="letters")["QueueUrl"], url["QueueUrl"])
+        self.assertIn(url["QueueUrl"], self.sqs.list_queues(QueueNamePrefix="let")["QueueUrls"])
+        self.sqs.set_queue_attributes(**queue, Attributes={"DelaySeconds": "0"})
+        shown = self.sqs.get_queue_attributes(**queue, AttributeNames=["All"])["Attributes"]
+        self.assertEqual((shown["VisibilityTimeout"], shown["DelaySeconds"]), ("60", "0"))
+
+        self.sqs.send_message(**queue, MessageBody="one")
+        entries = [{"Id": "a", "MessageBody": "two"}, {"Id": "b", "MessageBody": "three"}]
+        sent = self.sqs.send_message_batch(**queue, Entries=entries)
+        self.assertEqual([entry["Id"] for entry in sent["Successful"]], ["a", "b"])
+        got = self.sqs.receive_message(
+            **queue,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=20,
+            MessageSystemAttributeNames=["All"],
+        )["Messages"]
+        self.assertEqual([message["Body"] for message in got], ["one", "two", "three"])
+        self.assertEqual(got[0]["Attributes"]["ApproximateReceiveCount"], "1")
+        handles = [message["ReceiptHandle"] for message in got]
+        self.sqs.delete_message(**queue, ReceiptHandle=handles[0])
+        deleted = self.sqs.delete_message_batch(
+            **queue, Entries=[{"Id": "a", "ReceiptHandle": handles[1]}]
+        )
+        self.assertEqual(deleted["Successful"], [{"Id": "a"}])
+        self.sqs.change_message_visibility(
+            **queue, ReceiptHandle=handles[2], VisibilityTimeout=0
+        )
+        again = self.sqs.receive_message(**queue)["Messages"]
+        self.assertEqual([message["Body"] for message in again], ["three"])
+        self.sqs.purge_queue(**queue)
+        self.assertNotIn("Messages", self.sqs.receive_message(**queue, WaitTimeSeconds=1))
+        self.refused(
+            "ReceiptHandleIsInvalid", self.sqs.delete_message, **queue, ReceiptHandle="nonsense"
+        )
+        self.sqs.delete_queue(**queue)
+        missing = "AWS.SimpleQueueService.NonExistentQueue"
+        self.refused(missing, self.sqs.receive_message, **queue)
+
+    def test_events_come_into_queues(self):
+        queue = {"QueueUrl": self.sqs.create_queue(QueueName="told")["QueueUrl"]}
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:told"
+        self.events.put_rule(Name="told", EventPattern=json.dumps({"source": ["shop"]}))
+        self.events.put_targets(Rule="told", Targets=[{"Id": "queue", "Arn": arn}])
+        entry = {"Source": "shop", "DetailType": "Sold", "Detail": json.dumps({"n": 1})}
+        answer = self.events.put_events(Entries=[entry, {**entry, "Source": "aws.ecs"}])
+        self.assertEqual(answer["FailedEntryCount"], 1)
+        messages = self.sqs.receive_message(**queue, WaitTimeSeconds=20)["Messages"]
+        event = json.loads(messages[0]["Body"])
+        self.assertEqual((event["detail-type"], event["detail"]), ("Sold", {"n": 1}))
+        self.events.remove_targets(Rule="told", Ids=["queue"])
+        self.events.delete_rule(Name="told")
+        self.sqs.delete_queue(**queue)
 
 
 class AwsCliTest(unittest.TestCase):

@@ -1,6 +1,6 @@
 use super::super::decide::{Move, Own, Sightings, decide};
 use super::*;
-use crate::store::lease::{Lease, Leases};
+use crate::store::lease::{Lease, Leases, Replica as Heartbeat};
 
 /// What a replica sees and has; time is told in seconds since the first look.
 struct Case {
@@ -38,8 +38,11 @@ impl Case {
     }
 
     fn replica(&mut self, id: &str, version: &str) -> &mut Self {
-        let version = version.to_owned();
-        self.leases.replicas.insert(id.to_owned(), version);
+        let heartbeat = Heartbeat {
+            version: version.to_owned(),
+            shards: self.options.shards,
+        };
+        self.leases.replicas.insert(id.to_owned(), heartbeat);
         self
     }
 
@@ -99,6 +102,11 @@ async fn nobody_has_more_than_its_share_of_the_replicas_that_live() {
     case.held.insert(3, true);
     case.held.insert(4, true);
     assert_eq!(case.at(1), [], "they are on their way");
+    // One that was told of another number of shards has no share.
+    let mut case = Case::new(2, Some(2));
+    case.holds(0..2).replica("other", "a");
+    case.leases.replicas.get_mut("other").unwrap().shards = 3;
+    assert_eq!(case.at(0), []);
     // The other one is dead, and what it held runs out with it.
     let mut case = Case::new(4, Some(4));
     case.holds(0..2).replica("other", "a");
