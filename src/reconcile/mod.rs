@@ -313,6 +313,7 @@ impl Reconciler {
         quiet.then_some(Pass {
             plan,
             failed: None,
+            over_budget: None,
             gone: false,
             interest,
             applied_at: told.applied_at,
