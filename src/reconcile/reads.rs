@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError};
 use kept::Kept;
 use kinds::{Families, Images, Rules, Services, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
-use shared::{Asker, Fresh, KEPT, Order, Shared};
+use shared::{Asked, Asker, Fresh, KEPT, Order, Shared};
 
 pub(super) use view::{Activity, View};
 
@@ -286,9 +286,9 @@ fn older_tags(since: Instant) -> Fresh {
 /// What many looks ask for, by what one call can be about.
 #[derive(Default)]
 struct Wants {
-    services: BTreeMap<(Place, String), Vec<(Asker, BTreeSet<String>)>>,
-    images: BTreeMap<(Access, EcrRepository), Vec<(Asker, BTreeSet<Wanted>)>>,
-    families: BTreeMap<Place, Vec<(Asker, BTreeSet<String>)>>,
+    services: BTreeMap<(Place, String), Asked<String>>,
+    images: BTreeMap<(Access, EcrRepository), Asked<Wanted>>,
+    families: BTreeMap<Place, Asked<String>>,
     rules: BTreeMap<Place, BTreeSet<String>>,
 }
 

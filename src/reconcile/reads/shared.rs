@@ -91,11 +91,17 @@ impl Fresh {
     }
 }
 
+/// Names, by who asks for them.
+pub(super) type Asked<N> = Vec<(Asker, BTreeSet<N>)>;
+
 /// Who asks: names that a refused call mixed up are asked for again by those who wanted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asker(pub(super) u64);
 
 type Answered<K> = Result<<K as Kind>::Answer, AwsError>;
+type Found<K> = BTreeMap<<K as Kind>::Name, Answered<K>>;
+/// Names of one call, by who asked for them.
+type Parts<K> = Vec<BTreeSet<<K as Kind>::Name>>;
 type ToCome<K> = (<K as Kind>::Name, oneshot::Receiver<Answered<K>>);
 
 /// Reads of one kind. Clones share their answers.
@@ -130,7 +136,7 @@ impl<K: Kind> Shared<K> {
         names: BTreeSet<K::Name>,
         fresh: Fresh,
         asker: Asker,
-    ) -> BTreeMap<K::Name, Answered<K>> {
+    ) -> Found<K> {
         let (mut found, open) = self.join(group, vec![(asker, names)], fresh);
         for (name, answered) in open {
             if let Ok(answer) = answered.await {
@@ -141,12 +147,7 @@ impl<K: Kind> Shared<K> {
     }
 
     /// The same for several who will ask afterwards.
-    pub(super) async fn ahead(
-        &self,
-        group: &K::Group,
-        asked: Vec<(Asker, BTreeSet<K::Name>)>,
-        fresh: Fresh,
-    ) {
+    pub(super) async fn ahead(&self, group: &K::Group, asked: Asked<K::Name>, fresh: Fresh) {
         for (_, answered) in self.join(group, asked, fresh).1 {
             // Kept, or left to those who ask.
             let _told = answered.await;
@@ -157,9 +158,9 @@ impl<K: Kind> Shared<K> {
     fn join(
         &self,
         group: &K::Group,
-        asked: Vec<(Asker, BTreeSet<K::Name>)>,
+        asked: Asked<K::Name>,
         fresh: Fresh,
-    ) -> (BTreeMap<K::Name, Answered<K>>, Vec<ToCome<K>>) {
+    ) -> (Found<K>, Vec<ToCome<K>>) {
         let (mut found, mut open) = (BTreeMap::new(), Vec::new());
         let mut groups = self.groups();
         let state = groups.entry(group.clone()).or_default();
@@ -286,7 +287,7 @@ impl<K: Kind> Shared<K> {
 
 /// What is to be set off.
 struct Begun<K: Kind> {
-    calls: Vec<(UnderWay<K>, Vec<BTreeSet<K::Name>>)>,
+    calls: Vec<(UnderWay<K>, Parts<K>)>,
     gathers: bool,
 }
 
@@ -299,7 +300,7 @@ struct UnderWay<K: Kind> {
 }
 
 impl<K: Kind> UnderWay<K> {
-    async fn fly(mut self, parts: Vec<BTreeSet<K::Name>>) {
+    async fn fly(mut self, parts: Parts<K>) {
         let landed = read(&self.shared.0.kind, &self.key, parts).await;
         self.landed = true;
         self.shared.land(&self.key, self.flight, landed);
@@ -316,7 +317,7 @@ impl<K: Kind> Drop for UnderWay<K> {
 
 /// Reads it all in one call. Where that may have failed because of one name, each who asked gets a
 /// call of their own, as they would without the others.
-async fn read<K: Kind>(kind: &K, key: &K::Group, parts: Vec<BTreeSet<K::Name>>) -> Landed<K> {
+async fn read<K: Kind>(kind: &K, key: &K::Group, parts: Parts<K>) -> Landed<K> {
     let all: BTreeSet<K::Name> = parts.iter().flatten().cloned().collect();
     let together = kind.read(key, &all).await;
     let is_mixed_up = parts.len() > 1 && is_about_one(kind, &together);
@@ -342,7 +343,7 @@ fn is_about_one<K: Kind, A>(kind: &K, read: &Result<A, AwsError>) -> bool {
 }
 
 /// The names, by who asked for them first.
-fn by_asker<K: Kind>(names: &BTreeMap<K::Name, Vec<Waiter<K>>>) -> Vec<BTreeSet<K::Name>> {
+fn by_asker<K: Kind>(names: &BTreeMap<K::Name, Vec<Waiter<K>>>) -> Parts<K> {
     let mut parts: BTreeMap<Option<Asker>, BTreeSet<K::Name>> = BTreeMap::new();
     for (name, waiters) in names {
         let asker = waiters.first().map(|waiter| waiter.asker);
