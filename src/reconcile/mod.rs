@@ -317,7 +317,6 @@ impl Reconciler {
             gone: false,
             interest,
             applied_at: told.applied_at,
-            over_budget: None,
             unread,
         })
     }
