@@ -89,7 +89,7 @@ fn calls(world: &World, of_table: bool) -> BTreeMap<String, u64> {
 #[tokio::test(start_paused = true)]
 async fn a_settled_sweep_costs_what_aws_allows_at_best() {
     let world = fleet().await;
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     let interests = interests(&reconciler).await;
     assert_eq!(interests.len(), RELEASES);
     // Tags of rules were read with them.
@@ -141,7 +141,7 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
 #[tokio::test(start_paused = true)]
 async fn releases_that_look_afresh_at_once_share_their_calls() {
     let world = fleet().await;
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     world.sandbox.reset_calls();
     let mut passes = JoinSet::new();
     for key in keys() {
@@ -159,7 +159,7 @@ async fn scheduled() -> (World, Reconciler, ReleaseKey, Vec<Interest>) {
     let spec =
         json!({"services": [service("web")], "schedules": [schedule("nightly", "0 3 * * *")]});
     let world = delivered(&release("web", "v2", &spec)).await;
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     let key = shop::key();
     let interest = look(&reconciler, &key).await.interest;
     (world, reconciler, key, interest.into_iter().collect())
@@ -215,7 +215,7 @@ async fn drift_that_a_shared_reading_shows_is_looked_at_afresh_and_put_right() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_a_sweep_moved_is_not_told_of_by_what_it_read_before() {
     let world = delivered(&web("v2")).await;
-    let (reconciler, key) = (world.reconciler(), shop::key());
+    let (reconciler, key) = (world.takes_over().await, shop::key());
     let interest = look(&reconciler, &key).await.interest;
     world.by_hand("web", "web:1");
     pass(minutes(2)).await;
@@ -234,7 +234,7 @@ async fn a_service_that_a_sweep_moved_is_not_told_of_by_what_it_read_before() {
 #[tokio::test(start_paused = true)]
 async fn the_records_of_a_rollout_are_not_read_while_ecs_says_that_it_goes_on() {
     let world = delivered(&web("v2")).await;
-    let (reconciler, key) = (world.reconciler(), shop::key());
+    let (reconciler, key) = (world.takes_over().await, shop::key());
     world.put(&web("v3")).await;
     // Until the deployment that came of it is noted.
     while !is_noted(&world, &key).await {
@@ -274,7 +274,7 @@ async fn a_pass_of_an_event_looks_afresh_whatever_a_sweep_has_read() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_cluster_is_not_asked_by_each_of_its_releases() {
     let world = fleet().await;
-    let reconciler = world.reconciler();
+    let reconciler = world.takes_over().await;
     let interests = interests(&reconciler).await;
     world.deny(&["ecs:DescribeServices"]);
     for key in keys() {
