@@ -133,6 +133,7 @@ impl Connection {
     ///
     /// # Errors
     /// When there is none.
+    #[cfg(feature = "sandbox")]
     pub async fn release(&self, key: &ReleaseKey) -> Result<Release, CliError> {
         let name = ReleaseName {
             namespace: Some(key.namespace.clone()),

@@ -31,6 +31,7 @@ use config::RunConfig;
 use stop::Stop;
 
 pub use config::RunArgs;
+#[cfg(feature = "sandbox")]
 pub use stop::signal as stop_signal;
 
 /// How long passes may go on at the end, so that another replica leads within three seconds. Most
