@@ -50,9 +50,14 @@ impl Default for LeaseOptions {
 }
 
 impl LeaseOptions {
-    /// How long one call may take: a connection that hangs leaves time for another try.
+    /// How long a renewal may take: a connection that hangs leaves time for another try.
     fn patience(&self) -> Duration {
         self.renew_deadline / 2
+    }
+
+    /// How long any other call may take: the renewals wait for it.
+    fn haste(&self) -> Duration {
+        self.retry_period
     }
 }
 
@@ -114,7 +119,8 @@ impl Leadership {
     /// could not be renewed in time is lost, and taken again when it is free.
     ///
     /// # Errors
-    /// When the table can never be used: it is missing, or access is denied.
+    /// When the table cannot be used from the start: it is missing, or access is denied. Later that
+    /// is waited out, as any other trouble is.
     pub async fn run(&self) -> Result<(), StoreError> {
         self.state().open = true;
         loop {
@@ -122,7 +128,8 @@ impl Leadership {
                 let mut driver = self.inner.driver.lock().await;
                 // On the heap: whoever runs this among much else does not carry the depth of its
                 // calls.
-                Box::pin(driver.turn(self)).await?
+                let turn = Box::pin(driver.turn(self)).await;
+                driver.bear(turn, self.inner.options.retry_period)?
             };
             tokio::time::sleep_until(next).await;
         }
@@ -237,7 +244,7 @@ impl Leadership {
     async fn give_back(&self, hold: &Hold) {
         let shard = hold.shard();
         let call = self.inner.store.release_lease(hold);
-        match timeout(self.inner.options.patience(), call).await {
+        match timeout(self.inner.options.haste(), call).await {
             Ok(Ok(())) => tracing::info!(shard, "gave the lease back"),
             Ok(Err(error)) => {
                 tracing::warn!(shard, %error, "the lease could not be given back and runs out");

@@ -31,7 +31,7 @@ Exit code with --once: 0 everything is Ready, 1 something is Stalled, 2 an error
 Examples:
   evenkeel run --http 127.0.0.1:8080         serve /metrics, /healthz and /readyz beside it
   evenkeel run --once                        work until everything is Ready or Stalled
-  evenkeel run -n production --resync 1m     one environment, looked at every minute
+  evenkeel run --once -n production          the releases of one environment only
   evenkeel run --print-config -o yaml        what counts, and where it was said")]
 pub struct RunArgs {
     /// Work until every release is Ready, Stalled or suspended, then end
@@ -48,7 +48,7 @@ pub struct RunArgs {
         value_name = "N"
     )]
     workers: String,
-    /// How long after a release settled it is looked at again, at least 10s. Changes in the table
+    /// How often everything is looked at again, 10s to 24h. Changes in the table
     /// are noticed at once anyway
     #[arg(
         long,
@@ -262,7 +262,7 @@ impl RunConfig {
             wrong: Vec::new(),
         };
         let workers = reader.read("workers", &args.workers, |text| whole(text, 256));
-        let resync = reader.read("resync", &args.resync, |text| span(text, 10, None));
+        let resync = reader.read("resync", &args.resync, |text| span(text, 10, Some(86_400)));
         let http = reader.read_if_any("http", args.http.as_deref(), address);
         let queue = args.events_queue_url.as_deref();
         let events_queue_url = reader.read_if_any("events-queue-url", queue, queue_url);
@@ -270,13 +270,27 @@ impl RunConfig {
         let shards = reader.read("shards", &args.shards, |text| whole(text, MAX_SHARDS));
         let identity = reader.read_if_any("identity", args.identity.as_deref(), name);
         let stuck_after = reader.read("stuck-after", &args.stuck_after, |text| {
-            span(text, 60, None)
+            span(text, 60, Some(86_400))
         });
         let shutdown_grace = reader.read("shutdown-grace", &args.shutdown_grace, |text| {
             span(text, 1, Some(600))
         });
         let endpoint = args.otlp_endpoint.as_deref();
         let otlp_endpoint = reader.read_if_any("otlp-endpoint", endpoint, traces_url);
+        if !args.once && settings.namespace.is_some() {
+            reader.wrong.push(
+                "--namespace (EVENKEEL_NAMESPACE): the controller works on every namespace of its \
+                 table, and two that divide them would keep each other's lease: leave it out, give \
+                 the environment a table of its own, or say --once"
+                    .to_owned(),
+            );
+        }
+        if args.once && shards.is_some_and(|shards| shards > 1) {
+            reader.wrong.push(format!(
+                "{}: --once does everything itself: leave it out",
+                args.shown("shards")
+            ));
+        }
         let config = (|| {
             Some(Self {
                 once: args.once,
@@ -292,7 +306,8 @@ impl RunConfig {
                 otlp_endpoint: otlp_endpoint?,
             })
         })();
-        config.ok_or_else(|| match reader.wrong.as_slice() {
+        let right = config.filter(|_| reader.wrong.is_empty());
+        right.ok_or_else(|| match reader.wrong.as_slice() {
             [one] => CliError::new(one.as_str()),
             all => CliError::new(format!(
                 "{} settings of `run` are wrong:\n  {}",

@@ -24,9 +24,43 @@ pub(super) struct Driver {
     seen: Sightings,
     renew_at: Option<Instant>,
     look_at: Option<Instant>,
+    /// Whether the table could be used at least once.
+    worked: bool,
+    /// What only a person can put right, as it was logged.
+    wrong: Option<String>,
 }
 
 impl Driver {
+    /// When to come again after a turn. What only a person can put right ends it at the start, when
+    /// a person is there to see it; in a replica that has worked it is logged once and waited out.
+    ///
+    /// # Errors
+    /// When the table could not be used yet.
+    pub fn bear(
+        &mut self,
+        turn: Result<Instant, StoreError>,
+        pause: Duration,
+    ) -> Result<Instant, StoreError> {
+        match turn {
+            Ok(next) => {
+                self.worked = true;
+                if self.wrong.take().is_some() {
+                    tracing::info!("the leases can be used again");
+                }
+                Ok(next)
+            }
+            Err(error) if self.worked => {
+                let what = error.to_string();
+                if self.wrong.as_ref() != Some(&what) {
+                    tracing::error!(%error, "the leases cannot be used");
+                    self.wrong = Some(what);
+                }
+                Ok(Instant::now() + pause)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Does what is due, and says when to come again.
     ///
     /// # Errors
@@ -100,7 +134,7 @@ impl Driver {
     /// Reads the leases and does what is to be done about them.
     async fn look(&mut self, of: &Leadership) -> Result<(), StoreError> {
         for _ in 0..LOOKS {
-            let read = match timeout(of.inner.options.patience(), of.inner.store.leases()).await {
+            let read = match timeout(of.inner.options.haste(), of.inner.store.leases()).await {
                 Ok(read) => read,
                 Err(_) => {
                     tracing::warn!("the leases could not be read in time");
@@ -172,8 +206,8 @@ async fn carry_out(of: &Leadership, leases: &Leases, one: &Move) -> Result<bool,
     let (store, options) = (&of.inner.store, &of.inner.options);
     match one {
         Move::LayOut => {
-            let done = store.lay_out(options.shards).await;
-            tolerate("the leases could not be laid out", done)
+            let done = timeout(options.haste(), store.lay_out(options.shards)).await;
+            in_time("the leases could not be laid out", done)
         }
         Move::Take(shard) => take(of, leases, *shard).await,
         Move::Retire(shard) => {
@@ -195,8 +229,8 @@ async fn carry_out(of: &Leadership, leases: &Leases, one: &Move) -> Result<bool,
                 .replicas
                 .get(id)
                 .map(|replica| replica.version.as_str());
-            let done = store.delete_replica(id, seen).await;
-            tolerate("a dead replica could not be forgotten", done)
+            let done = timeout(options.haste(), store.delete_replica(id, seen)).await;
+            in_time("a dead replica could not be forgotten", done)
         }
     }
 }
@@ -210,7 +244,7 @@ async fn take(of: &Leadership, leases: &Leases, shard: u32) -> Result<bool, Stor
         seen: leases.shards.get(&shard),
         deadline: options.renew_deadline,
     };
-    let hold = match timeout(options.patience(), of.inner.store.take_lease(taking)).await {
+    let hold = match timeout(options.haste(), of.inner.store.take_lease(taking)).await {
         Ok(Ok(hold)) => Arc::new(hold),
         Ok(Err(error)) => return tolerate("the lease could not be taken", Err(error)),
         Err(_) => {
@@ -240,8 +274,9 @@ async fn change_layout(of: &Leadership) -> Result<bool, StoreError> {
     let shards = of.inner.options.shards;
     let held = holds(of);
     let all: Vec<&Hold> = held.iter().map(AsRef::as_ref).collect();
-    let done = of.inner.store.change_layout(&all, shards).await;
-    if done.is_ok() {
+    let change = of.inner.store.change_layout(&all, shards);
+    let done = timeout(of.inner.options.haste(), change).await;
+    if matches!(done, Ok(Ok(()))) {
         tracing::info!(
             from = all.len(),
             to = shards,
@@ -250,7 +285,7 @@ async fn change_layout(of: &Leadership) -> Result<bool, StoreError> {
         held.iter().for_each(|hold| hold.end());
         drop_ended(of);
     }
-    tolerate("the number of shards could not be changed", done)
+    in_time("the number of shards could not be changed", done)
 }
 
 /// Gives back what nobody writes under any more, or has had its time.
@@ -269,9 +304,12 @@ async fn give_back_retired(of: &Leadership) {
         state.held = kept;
         done.into_values().map(|held| held.hold).collect()
     };
+    let mut calls = JoinSet::new();
     for hold in done {
-        of.give_back(&hold).await;
+        let of = of.clone();
+        calls.spawn(async move { of.give_back(&hold).await });
     }
+    while calls.join_next().await.is_some() {}
 }
 
 /// What has run out, or turned out to be lost, is not held.
@@ -308,6 +346,20 @@ fn wants_more(of: &Leadership) -> bool {
 
 fn is_due(at: Option<Instant>) -> bool {
     at.is_none_or(|at| Instant::now() >= at)
+}
+
+/// The same for a call that had to come back in time.
+fn in_time(
+    what: &str,
+    done: Result<Result<(), StoreError>, tokio::time::error::Elapsed>,
+) -> Result<bool, StoreError> {
+    match done {
+        Ok(done) => tolerate(what, done),
+        Err(_) => {
+            tracing::warn!("{what} in time");
+            Ok(false)
+        }
+    }
 }
 
 /// What may go away, or only says that somebody was faster, is no reason to end. Says whether it was

@@ -261,13 +261,24 @@ async fn one_that_cannot_renew_stops_by_its_own_clock_and_takes_the_lease_again_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_is_denied_ends_it() {
+async fn a_table_that_is_denied_ends_it_at_the_start_and_is_waited_for_later() {
     let table = table().await;
     let leader = Replica::start(&table, "leader", 1);
     until(|| leader.leads()).await;
     everything(&leader.local, denied);
-    let ended = leader.process.await.unwrap();
-    assert!(ended.unwrap_err().is_access_denied());
+    pass(seconds(600)).await;
+    assert!(!leader.leads() && !leader.process.is_finished());
+    everything(&leader.local, || Fate::Answered);
+    assert!(until(|| leader.leads()).await < seconds(20));
+    let other = Replica {
+        local: table.beside(),
+        ..Replica::start(&table, "other", 1)
+    };
+    everything(&other.local, denied);
+    let options = LeaseOptions::default();
+    let refused = Leadership::new(Store::new(other.local.table()), options);
+    assert!(refused.run().await.unwrap_err().is_access_denied());
+    (leader.kill(), other.kill());
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,6 +57,7 @@ fn the_bounds_themselves_are_right() {
         "--workers=257",
         "--workers=1.5",
         "--shards=0",
+        "--resync=25h",
         "--budget=0",
         "--budget=NaN",
         "--budget=-0.5",
@@ -68,6 +69,15 @@ fn the_bounds_themselves_are_right() {
         let name = wrong.split('=').next().unwrap();
         assert!(told.starts_with(&format!("error: {name}: ")), "{told}");
     }
+}
+
+#[test]
+fn what_would_keep_another_controller_from_its_work_is_refused() {
+    let told = read(&["-n", "production"]).unwrap_err();
+    assert!(told.contains("every namespace"), "{told}");
+    assert!(read(&["-n", "production", "--once"]).is_ok());
+    let told = read(&["--once", "--shards", "2"]).unwrap_err();
+    assert!(told.starts_with("error: --shards: "), "{told}");
 }
 
 #[test]
