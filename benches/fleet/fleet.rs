@@ -75,6 +75,17 @@ impl Fleet {
         fleet
     }
 
+    /// Turns the table's stream on or off. The sandbox's table takes longer for each write the more
+    /// its stream holds, so none is kept while the fleet is set up.
+    fn stream(&self, on: bool) {
+        let mut stream = json!({"StreamEnabled": on});
+        if on {
+            stream["StreamViewType"] = "NEW_AND_OLD_IMAGES".into();
+        }
+        let input = json!({"TableName": "evenkeel", "StreamSpecification": stream});
+        self.call("dynamodb", "UpdateTable", input);
+    }
+
     pub fn call(&self, service: &str, operation: &str, input: Value) {
         let answer = self.sandbox.call(service, REGION, operation, input);
         answer.unwrap_or_else(|error| panic!("{service}.{operation}: {error}"));
@@ -219,12 +230,14 @@ impl Fleet {
 
     /// Every release applied and Ready on its first image. Buckets are not enforced meanwhile.
     pub async fn ready(&self) {
+        self.stream(false);
         self.apply_environment().await;
         for index in 0..self.size.releases() {
             self.apply_release(index, "v1").await;
         }
         let summary = self.controller(Budget::unbounded()).run_once().await;
         let summary = summary.expect("converges");
+        self.stream(true);
         assert_eq!(
             summary.ready.len(),
             self.size.releases(),
