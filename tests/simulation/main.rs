@@ -7,6 +7,7 @@
 )]
 
 mod acceptance;
+mod chaos;
 mod corners;
 mod crash;
 mod deletion;
