@@ -10,6 +10,11 @@ use crate::scene::{QUEUE, Scene};
 const BREAKING: Duration = Duration::from_secs(60);
 /// How much longer it may take until the release is Ready.
 const REPAIRED: Duration = Duration::from_secs(120);
+/// Of a hundred requests, how many each kind of fault hits.
+const SHARE: u64 = 20;
+/// The same, once it gets better. Where each hits a fifth, a third of the requests gets through and
+/// hardly a pass comes to its end; now passes do, and are broken at their writes.
+const BETTER: u64 = 5;
 const SEED: u64 = 20_260_302;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,13 +29,18 @@ async fn whatever_happens_to_requests_everything_is_done_once() {
     scene
         .until("nobody leads", REPAIRED, || scene.leader())
         .await;
-    proxy.breaks(true);
+    proxy.breaks(SHARE);
     scene.apply_example().await;
     tokio::time::sleep(BREAKING).await;
-    proxy.breaks(false);
+    proxy.breaks(BETTER);
+    scene
+        .until("nothing is done", REPAIRED, || async {
+            (scene.writes().len() > 3).then_some(())
+        })
+        .await;
+    proxy.breaks(0);
     let (before, hit) = (scene.writes().len(), proxy.hit());
     assert!(hit > 50, "only {hit} requests failed");
-    assert!(before > 0, "nothing was done while requests failed");
     scene
         .until("it does not become Ready", REPAIRED, || async {
             scene.is_ready().await.then_some(())

@@ -3,14 +3,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Of a hundred requests, how many each kind of fault hits.
-const SHARE: u64 = 20;
 /// Of a hundred timeouts, how many last longer than an attempt may; the others would only make the
 /// test wait.
 const HANGS: u64 = 5;
@@ -49,7 +47,7 @@ pub struct Proxy {
 
 struct Faults {
     seed: u64,
-    on: AtomicBool,
+    share: AtomicU64,
     requests: AtomicU64,
     hit: AtomicU64,
 }
@@ -61,7 +59,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let faults = Arc::new(Faults {
             seed,
-            on: AtomicBool::new(false),
+            share: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             hit: AtomicU64::new(0),
         });
@@ -76,9 +74,9 @@ impl Proxy {
         Self { address, faults }
     }
 
-    /// From now on requests fail, or none does.
-    pub fn breaks(&self, on: bool) {
-        self.faults.on.store(on, Ordering::SeqCst);
+    /// From now on each kind of fault hits so many of a hundred requests.
+    pub fn breaks(&self, share: u64) {
+        self.faults.share.store(share, Ordering::SeqCst);
     }
 
     /// How many requests failed.
@@ -90,14 +88,12 @@ impl Proxy {
 impl Faults {
     /// What befalls the next request; each fault is independent of the others.
     fn next(&self) -> Option<(Fault, u64)> {
-        if !self.on.load(Ordering::SeqCst) {
-            return None;
-        }
+        let share = self.share.load(Ordering::SeqCst);
         let request = self.requests.fetch_add(1, Ordering::SeqCst);
         let hit = FAULTS
             .into_iter()
             .map(|fault| (fault, self.number(request, fault)))
-            .find(|(_, number)| number % 100 < SHARE);
+            .find(|(_, number)| number % 100 < share);
         if hit.is_some() {
             self.hit.fetch_add(1, Ordering::SeqCst);
         }
