@@ -14,7 +14,7 @@ const REPAIRED: Duration = Duration::from_secs(120);
 const SHARE: u64 = 20;
 /// The same, once it gets better. Where each hits a fifth, a third of the requests gets through and
 /// hardly a pass comes to its end; now passes do, and are broken at their writes.
-const BETTER: u64 = 5;
+const BETTER: u64 = 3;
 const SEED: u64 = 20_260_302;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +35,7 @@ async fn whatever_happens_to_requests_everything_is_done_once() {
     proxy.breaks(BETTER);
     scene
         .until("nothing is done", REPAIRED, || async {
-            (scene.writes().len() > 3).then_some(())
+            (!scene.writes().is_empty()).then_some(())
         })
         .await;
     proxy.breaks(0);
