@@ -1,6 +1,7 @@
 //! An account with many services, and the releases that declare them.
 
 use evenkeel::aws::Aws;
+use evenkeel::aws::budget::Budget;
 use evenkeel::aws::dynamodb::Table;
 use evenkeel::controller::{Controller, ControllerOptions};
 use evenkeel::reconcile::Reconciler;
@@ -207,12 +208,13 @@ impl Fleet {
         }
     }
 
-    /// A controller in this process.
-    pub fn controller(&self, options: ControllerOptions) -> Controller {
+    /// A controller in this process, which keeps to this budget.
+    pub fn controller(&self, budget: Budget) -> Controller {
         let sandbox = self.sandbox.clone();
         let clock = Arc::new(move || sandbox.now());
-        let reconciler = Reconciler::new(self.aws.clone(), self.store.clone(), clock);
-        Controller::new(reconciler, options)
+        let aws = self.aws.clone().with_budget(budget);
+        let reconciler = Reconciler::new(aws, self.store.clone(), clock);
+        Controller::new(reconciler, ControllerOptions::default())
     }
 
     /// Every release applied and Ready on its first image. Buckets are not enforced meanwhile.
@@ -221,10 +223,7 @@ impl Fleet {
         for index in 0..self.size.releases() {
             self.apply_release(index, "v1").await;
         }
-        let summary = self
-            .controller(ControllerOptions::default())
-            .run_once()
-            .await;
+        let summary = self.controller(Budget::unbounded()).run_once().await;
         let summary = summary.expect("converges");
         assert_eq!(
             summary.ready.len(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel::controller::ControllerOptions;
+use evenkeel::aws::budget::Budget;
 use evenkeel::sandbox::is_write;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     fleet
         .sandbox
         .update_settings(|settings| settings.throttle = true);
-    let controller = fleet.controller(ControllerOptions::default());
+    let controller = fleet.controller(Budget::new(0.5));
     let swept = async {
         // The list at the start, and a first sweep.
         for _ in 0..2 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::controller::ControllerOptions;
+use evenkeel::aws::budget::Budget;
 use serde_json::json;
 
 use crate::Measure;
@@ -26,7 +26,7 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     fleet
         .sandbox
         .update_settings(|settings| settings.throttle = true);
-    let controller = fleet.controller(ControllerOptions::default());
+    let controller = fleet.controller(Budget::new(1.0));
     let floor = (services - BURST) as f64;
     let wave = async {
         // The controller settles, and buckets that were used are full again.

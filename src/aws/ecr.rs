@@ -14,7 +14,7 @@ mod tests;
 
 const SERVICE: &str = "ecr";
 /// Most that DescribeImages takes.
-const BATCH: usize = 100;
+pub const MAX_IMAGES: usize = 100;
 
 /// ECR in one Region. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Ecr {
             .collect();
         // One missing image makes DescribeImages refuse the whole batch without saying which, so
         // a refused batch is halved until the missing ones stand alone.
-        let mut batches: Vec<&[&Wanted]> = distinct.chunks(BATCH).collect();
+        let mut batches: Vec<&[&Wanted]> = distinct.chunks(MAX_IMAGES).collect();
         while let Some(batch) = batches.pop() {
             match self.describe(registry_id, repository, batch).await {
                 Ok(details) => {
@@ -77,14 +77,11 @@ impl Ecr {
         repository: &str,
         batch: &[&Wanted],
     ) -> Result<Vec<ImageDetail>, AwsError> {
-        let image = match batch {
-            [one] => format!("image {} of ", name(one)),
-            _ => String::new(),
+        let one = match batch {
+            [one] => Some(*one),
+            _ => None,
         };
-        let what = format!(
-            "{image}repository {repository} in account {registry_id}, Region {}",
-            self.region
-        );
+        let what = images_of(registry_id, &self.region, repository, one);
         let call = Call::read(SERVICE, "DescribeImages", what);
         let sent = self
             .client
@@ -97,6 +94,20 @@ impl Ecr {
         let answer = sent.map_err(|error| call.failed(error))?;
         Ok(answer.image_details.unwrap_or_default())
     }
+}
+
+/// What a read of one image of a repository, or of several, is about.
+pub fn images_of(
+    registry_id: &str,
+    region: &str,
+    repository: &str,
+    one: Option<&Wanted>,
+) -> String {
+    let image = one.map(|one| format!("image {} of ", name(one)));
+    format!(
+        "{}repository {repository} in account {registry_id}, Region {region}",
+        image.unwrap_or_default()
+    )
 }
 
 /// Tags hold no colon and digests always do, so both can be keys of one map.

@@ -13,7 +13,9 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use tasks::{Failure, RunTaskAnswer};
+pub use deployments::MAX_RECORDS;
+pub use services::{MAX_SERVICES, services_in};
+pub use tasks::{Failure, MAX_TASKS, RunTaskAnswer};
 
 const SERVICE: &str = "ecs";
 

@@ -11,7 +11,7 @@ mod classify;
 #[cfg(test)]
 mod tests;
 
-pub(super) use classify::{code_of_response, never_connected};
+pub(super) use classify::{code_of_response, is_throttle, never_connected};
 
 /// What a caller can do about a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,11 +164,23 @@ impl AwsError {
         self
     }
 
-    /// The same of another class, where a service says something in its own way.
+    /// The same of another class, where a service says something in its own way, or it means less.
     #[must_use]
-    pub(super) fn with_class(mut self, class: ErrorClass) -> Self {
+    pub fn with_class(mut self, class: ErrorClass) -> Self {
         self.0.class = class;
         self
+    }
+
+    /// The same, told of this: what was read for several is told to each in its own words.
+    #[must_use]
+    pub fn about(mut self, resource: impl Into<String>) -> Self {
+        self.0.resource = resource.into();
+        self
+    }
+
+    /// Whether it was the role of an Environment that could not be assumed.
+    pub fn is_of_role(&self) -> bool {
+        self.operation == "AssumeRole"
     }
 
     /// Whether what it was about is not there.
@@ -244,6 +256,12 @@ impl AwsError {
         if self.message.contains("iam:PassRole") {
             return "Allow iam:PassRole on the role that AWS names, for the principal that \
                     evenkeel runs as."
+                .to_owned();
+        }
+        if self.operation == "AssumeRole" {
+            return "Allow sts:AssumeRole on it for the principal that evenkeel runs as, let the \
+                    role's trust policy name that principal, and check the Environment's \
+                    externalId."
                 .to_owned();
         }
         // SQS's batches are no actions of their own to IAM.

@@ -53,17 +53,21 @@ impl Events {
         }
     }
 
-    /// Every rule whose name begins so, as ListRules answers.
+    /// Every rule whose name begins so, as ListRules answers; with an empty prefix all of the bus.
     pub async fn rules_with_prefix(
         &self,
         prefix: &str,
     ) -> Result<Vec<Map<String, Value>>, AwsError> {
-        let what = format!("rules whose names begin with {prefix}");
-        let call = Call::read(SERVICE, "ListRules", what);
+        let call = Call::read(SERVICE, "ListRules", rules_named(prefix));
+        // AWS takes no empty prefix.
+        let asked = match prefix {
+            "" => json!({}),
+            prefix => json!({ "NamePrefix": prefix }),
+        };
         let mut rules = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let body = page(json!({ "NamePrefix": prefix }), token.clone());
+            let body = page(asked.clone(), token.clone());
             let mut answer = send!(self.client.list_rules(), &call, &body)?;
             rules.extend(
                 objects(&mut answer, "Rules")
@@ -162,6 +166,11 @@ impl Events {
         let body = json!({ "ResourceARN": arn, "Tags": tags });
         send!(self.client.tag_resource(), &call, &body).map(drop)
     }
+}
+
+/// What a read of the rules whose names begin so is about.
+pub fn rules_named(prefix: &str) -> String {
+    format!("rules whose names begin with {prefix}")
 }
 
 fn only_if_not_done() -> Builder {

@@ -4,7 +4,9 @@
 //! ([`AwsSettings::http_client`]), so what is tested is what is sent. Reads answer the types of
 //! [`crate::model::observed`]; where content must not be lost, JSON is sent and read as it stands.
 
+pub mod budget;
 pub mod clients;
+mod connector;
 pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;
@@ -14,6 +16,7 @@ pub mod https;
 pub mod metrics;
 pub mod raw;
 mod retry;
+mod role;
 pub mod sqs;
 pub mod streams;
 pub mod sts;
@@ -22,6 +25,7 @@ mod time;
 #[cfg(test)]
 pub(crate) mod canned;
 
+pub use budget::{Budget, OverBudget, RegionBudget};
 pub use clients::{Aws, AwsSettings, Clients};
 pub use ecr::Ecr;
 pub use ecs::Ecs;

@@ -14,7 +14,7 @@ const ATTEMPTS: u32 = 3;
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Time of one attempt, connecting included.
-const ATTEMPT: Duration = Duration::from_secs(15);
+pub(super) const ATTEMPT: Duration = Duration::from_secs(15);
 
 /// The SDK's standard mode, with few attempts: the reconciler looks again anyway.
 pub(super) fn retries() -> RetryConfig {
@@ -26,6 +26,14 @@ pub(super) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(ATTEMPT)
+        .build()
+}
+
+/// The same without the time of an attempt, which [`super::connector`] sees to.
+pub(super) fn timeouts_of_connections() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .disable_operation_attempt_timeout()
         .build()
 }
 

@@ -1,6 +1,9 @@
-//! STS: whose credentials these are.
+//! STS: whose credentials these are, and those of other roles.
+
+use std::time::SystemTime;
 
 use aws_sdk_sts::Client;
+use aws_sdk_sts::config::Credentials;
 
 use super::error::{AwsError, Call, ErrorClass};
 
@@ -43,5 +46,42 @@ impl Sts {
                 "the answer names no account; is this endpoint AWS?",
             )),
         }
+    }
+
+    /// AssumeRole: credentials for an hour, which is what every role allows and the most where
+    /// evenkeel itself runs as a role.
+    pub(super) async fn assume_role(
+        &self,
+        role_arn: &str,
+        external_id: Option<&str>,
+        session: &str,
+    ) -> Result<Credentials, AwsError> {
+        let call = Call::read(SERVICE, "AssumeRole", format!("role {role_arn}"));
+        let request = self
+            .client
+            .assume_role()
+            .role_arn(role_arn)
+            .set_external_id(external_id.map(str::to_owned))
+            .role_session_name(session);
+        let answer = request.send().await.map_err(|error| call.failed(error))?;
+        let Some(given) = answer.credentials else {
+            return Err(call.unexpected(
+                ErrorClass::Refused,
+                "the answer holds no credentials; is this endpoint AWS?",
+            ));
+        };
+        let ends = SystemTime::try_from(given.expiration).map_err(|_| {
+            call.unexpected(
+                ErrorClass::Refused,
+                "the credentials end at no moment in time",
+            )
+        })?;
+        Ok(Credentials::new(
+            given.access_key_id,
+            given.secret_access_key,
+            Some(given.session_token),
+            Some(ends),
+            "evenkeel",
+        ))
     }
 }

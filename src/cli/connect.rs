@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::settings::Settings;
 use super::target::ReleaseName;
 use crate::aws::dynamodb::Table;
-use crate::aws::{Aws, AwsMetrics, AwsSettings};
+use crate::aws::{Aws, AwsSettings};
 use crate::model::ledger::{Ledger, RequestKind};
 use crate::reconcile::{Clock, ReconcileError, Reconciler};
 use crate::resource::meta::{Environment, Release, ReleaseKey};
@@ -37,22 +37,15 @@ impl Connection {
     /// # Errors
     /// When no Region is set.
     pub async fn open(settings: &Settings) -> Result<Self, CliError> {
-        Self::open_with(settings, None).await
+        Self::open_with(settings, AwsSettings::default()).await
     }
 
-    /// The same, with calls counted.
+    /// The same, with settings of AWS.
     ///
     /// # Errors
     /// When no Region is set.
-    pub async fn open_with(
-        settings: &Settings,
-        metrics: Option<AwsMetrics>,
-    ) -> Result<Self, CliError> {
-        let aws = Aws::load(AwsSettings {
-            metrics,
-            ..AwsSettings::default()
-        })
-        .await;
+    pub async fn open_with(settings: &Settings, aws: AwsSettings) -> Result<Self, CliError> {
+        let aws = Aws::load(aws).await;
         if aws.default_region().is_none() {
             return Err(
                 CliError::new("no AWS Region is set, so the table cannot be found")
@@ -140,6 +133,7 @@ impl Connection {
     ///
     /// # Errors
     /// When there is none.
+    #[cfg(feature = "sandbox")]
     pub async fn release(&self, key: &ReleaseKey) -> Result<Release, CliError> {
         let name = ReleaseName {
             namespace: Some(key.namespace.clone()),

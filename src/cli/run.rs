@@ -20,6 +20,7 @@ use super::out::{Format, Out};
 use super::settings::Settings;
 use super::traces::Traces;
 use crate::aws::sqs::Queue;
+use crate::aws::{AwsSettings, Budget};
 use crate::controller::health::Health;
 use crate::controller::leadership::LeaseOptions;
 use crate::controller::{Controller, ControllerOptions, Happening, Observer, Summary, What};
@@ -30,6 +31,7 @@ use config::RunConfig;
 use stop::Stop;
 
 pub use config::RunArgs;
+#[cfg(feature = "sandbox")]
 pub use stop::signal as stop_signal;
 
 /// How long passes may go on at the end, so that another replica leads within three seconds. Most
@@ -70,7 +72,15 @@ pub async fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError> 
 async fn work(config: &RunConfig, settings: &Settings, stop: &Stop) -> Result<Exit, CliError> {
     let metrics = Metrics::new().map_err(|error| CliError::from_error(&error))?;
     let health = Health::new(config::length(&config.stuck_after));
-    let connection = Connection::open_with(settings, Some(metrics.aws())).await?;
+    let budget = Budget::new(config.budget);
+    let registered = budget.register(&metrics.registry());
+    registered.map_err(|error| CliError::from_error(&error))?;
+    let aws = AwsSettings {
+        metrics: Some(metrics.aws()),
+        budget: Some(budget),
+        ..AwsSettings::default()
+    };
+    let connection = Connection::open_with(settings, aws).await?;
     // A table that is not there is told before anything is served.
     tokio::select! {
         found = connection.store.installation() => found?,
@@ -105,7 +115,6 @@ async fn work(config: &RunConfig, settings: &Settings, stop: &Stop) -> Result<Ex
             .map(|url| Queue::new(&connection.aws, url.as_str())),
         ..ControllerOptions::default()
     };
-    // To be wired: config.budget.
     let controller = Controller::new(connection.reconciler(), options);
     let ended = if config.once {
         tokio::select! {

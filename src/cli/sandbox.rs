@@ -20,8 +20,8 @@ const DEFAULT_REGION: &str = "us-east-1";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Plays DynamoDB, ECS, ECR, EventBridge, SQS and STS for account 123456789012; any credentials do. Works
-with evenkeel, the AWS CLI and every SDK. Everything is forgotten when it ends.
+Plays DynamoDB, ECS, ECR, EventBridge, SQS and STS for account 123456789012; any credentials do.
+Works with evenkeel, the AWS CLI and every SDK. Everything is forgotten when it ends.
 
 An account file is a JSON list of {\"service\", \"operation\", \"input\"}: calls made at the start.
 A rules file is a JSON list that says what tasks do; the first match wins:

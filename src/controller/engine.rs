@@ -175,6 +175,7 @@ fn outcome(pass: Option<&Result<Pass, ReconcileError>>, again: bool) -> Outcome 
         None | Some(Err(_)) => Outcome::Error,
         Some(Ok(pass)) if pass.failed.is_some() => Outcome::Error,
         Some(Ok(_)) if again => Outcome::Requeue,
+        Some(Ok(pass)) if pass.over_budget.is_some() => Outcome::RequeueAfter,
         Some(Ok(pass)) => match pass.plan.requeue {
             Requeue::Resync => Outcome::Success,
             Requeue::After(_) => Outcome::RequeueAfter,

@@ -1,8 +1,7 @@
 //! Which Releases there are, and whether something about them changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use tokio::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Store, StoreError};
@@ -14,41 +13,35 @@ pub type Listed = BTreeMap<ReleaseKey, String>;
 /// Lists the Releases of one namespace or all.
 ///
 /// Namespaces come from the Environments. One without Environment is only found by reading the
-/// whole table, so that is done at the start and then once for each sweep.
+/// whole table, which [`List::search`] does.
 #[derive(Debug)]
 pub struct List {
     only: Option<String>,
-    stray: Option<BTreeSet<String>>,
+    stray: Mutex<BTreeSet<String>>,
 }
 
 impl List {
     /// Of this namespace only, or of all.
     pub fn new(only: Option<String>) -> Self {
-        Self { only, stray: None }
+        Self {
+            only,
+            stray: Mutex::default(),
+        }
     }
 
-    /// Lists them. With `whole` the whole table is searched for namespaces that no Environment
-    /// names, as it is at the first time anyway.
+    /// Lists them.
     ///
     /// # Errors
     /// When a call fails.
-    pub async fn read(
-        this: &Mutex<Self>,
-        store: &Store,
-        whole: bool,
-    ) -> Result<Listed, StoreError> {
-        let mut list = this.lock().await;
+    pub async fn read(&self, store: &Store) -> Result<Listed, StoreError> {
         let environments = store.environment_versions().await?;
-        if list.only.is_none() && (whole || list.stray.is_none()) {
-            list.search(store).await;
-        }
-        let mut namespaces: BTreeSet<&String> = match &list.only {
-            Some(only) => BTreeSet::from([only]),
-            None => environments.keys().collect(),
+        let mut namespaces: BTreeSet<String> = match &self.only {
+            Some(only) => BTreeSet::from([only.clone()]),
+            None => environments.keys().cloned().collect(),
         };
-        namespaces.extend(list.stray.iter().flatten());
+        namespaces.extend(self.stray().iter().cloned());
         let mut all = BTreeMap::new();
-        for namespace in namespaces {
+        for namespace in &namespaces {
             let releases = store.release_versions(namespace).await?;
             if releases.is_empty() {
                 continue;
@@ -64,14 +57,28 @@ impl List {
         Ok(all)
     }
 
-    async fn search(&mut self, store: &Store) {
+    /// Looks through the whole table for namespaces that no Environment names. Says whether there
+    /// are others than before; where it cannot be done, those that are known stay.
+    pub async fn search(&self, store: &Store) -> bool {
+        if self.only.is_some() {
+            return false;
+        }
         match store.namespaces().await {
-            Ok(found) => self.stray = Some(found),
+            Ok(found) => {
+                let mut stray = self.stray();
+                let news = *stray != found;
+                *stray = found;
+                news
+            }
             // The others are not kept waiting for it.
             Err(error) => {
-                self.stray.get_or_insert_default();
                 tracing::warn!(%error, "namespaces without Environment could not be searched for");
+                false
             }
         }
+    }
+
+    fn stray(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.stray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,12 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::aws::sqs::Queue;
-use crate::model::plan::{Plan, Requeue};
-use crate::reconcile::{ReconcileError, Reconciler};
+use crate::model::plan::Requeue;
+use crate::reconcile::{Pass, ReconcileError, Reconciler};
 use engine::Engine;
 use health::Health;
 use leadership::{Leadership, LeaseOptions};
@@ -89,7 +88,7 @@ impl Default for ControllerOptions {
 pub struct Controller {
     worker: Worker,
     leadership: Leadership,
-    list: Arc<Mutex<List>>,
+    list: Arc<List>,
     options: ControllerOptions,
 }
 
@@ -98,7 +97,7 @@ impl Controller {
     pub fn new(reconciler: Reconciler, options: ControllerOptions) -> Self {
         Self {
             leadership: Leadership::new(reconciler.store().clone(), options.leases.clone()),
-            list: Arc::new(Mutex::new(List::new(options.namespace.clone()))),
+            list: Arc::new(List::new(options.namespace.clone())),
             worker: Worker::new(reconciler, options.observer.clone()),
             options,
         }
@@ -125,7 +124,8 @@ impl Controller {
 
     async fn converge(&self) -> Result<Summary, ReconcileError> {
         let reconciler = self.worker.reconciler();
-        let keys = List::read(&self.list, reconciler.store(), true).await?;
+        self.list.search(reconciler.store()).await;
+        let keys = self.list.read(reconciler.store()).await?;
         if let Some(namespace) = &self.options.namespace
             && keys.is_empty()
         {
@@ -141,14 +141,24 @@ impl Controller {
     /// When at the start there are no credentials, or the table cannot be used.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
         let mut service = Service::new(self);
+        let mut leading = std::pin::pin!(self.leadership.run());
         let result = tokio::select! {
             biased;
             result = service.run(shutdown) => result,
-            led = self.leadership.run() => led.map_err(ReconcileError::from),
+            led = &mut leading => {
+                self.leadership.release().await;
+                return led.map_err(ReconcileError::from);
+            }
         };
         // Whatever is still under way must not go on without its lease.
         drop(service);
-        self.leadership.release().await;
+        // A lease that is just being taken is not forgotten: that turn ends first.
+        let release = self.leadership.release();
+        tokio::pin!(release);
+        tokio::select! {
+            () = &mut release => {}
+            _ = leading => release.await,
+        }
         result
     }
 
@@ -169,8 +179,11 @@ impl Controller {
 }
 
 /// When a Release that is not settled is looked at again.
-fn due(plan: &Plan) -> Option<Instant> {
-    match plan.requeue {
+fn due(pass: &Pass) -> Option<Instant> {
+    if let Some(after) = pass.over_budget {
+        return Some(Instant::now() + after);
+    }
+    match pass.plan.requeue {
         Requeue::Resync => None,
         Requeue::After(delay) => Some(Instant::now() + std_duration(delay)),
     }

@@ -65,6 +65,8 @@ pub async fn work(
         engine.add(key, now, Look::Afresh);
     }
     let mut tally = Tally::default();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         if !engine.start().is_empty() {
             return Err(ReconcileError::NoLease);
@@ -82,6 +84,7 @@ pub async fn work(
         tokio::select! {
             biased;
             ended = engine.ended() => tally.take(&mut engine, ended)?,
+            _ = second.tick() => engine.measure(),
             () = due => {}
         }
     }
@@ -113,6 +116,10 @@ impl Tally {
             }
         };
         let latest = Instant::now() + LATEST;
+        let again = match due(&pass) {
+            Some(due) if pass.over_budget.is_some() => due,
+            due => due.map_or(latest, |due| due.min(latest)),
+        };
         match standing(&pass) {
             _ if pass.is_retryable() => {
                 let error = not_done(&key, &pass);
@@ -125,19 +132,11 @@ impl Tally {
             Standing::Moving => {
                 self.failures.remove(&key);
                 engine.queue.settle(&key);
-                engine.add(
-                    key,
-                    due(&pass.plan).map_or(latest, |due| due.min(latest)),
-                    Look::Afresh,
-                );
+                engine.add(key, again, Look::Afresh);
             }
             Standing::Unknown(why) => {
                 if self.is_patient(&key) {
-                    engine.add(
-                        key,
-                        due(&pass.plan).map_or(latest, |due| due.min(latest)),
-                        Look::Afresh,
-                    );
+                    engine.add(key, again, Look::Afresh);
                 } else {
                     let why = format!("release {key} could not be observed: {why}");
                     self.given_up.get_or_insert(ReconcileError::Invalid(why));

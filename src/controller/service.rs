@@ -1,21 +1,23 @@
 //! `run`: works for ever. Notices what changes, sweeps over everything now and then, and hands
 //! keys to the workers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::backoff::Pauses;
 use super::engine::{Ended, Engine};
 use super::events::Concern;
 use super::inbox::Inbox;
 use super::index::Index;
-use super::list::{List, Listed};
+use super::list::Listed;
 use super::queue::Look;
 use super::watch::{Notice, Watch};
 use super::{Controller, due};
+use crate::model::desired::Access;
 use crate::model::interest::Interest;
 use crate::reconcile::ReconcileError;
 use crate::resource::meta::ReleaseKey;
@@ -24,6 +26,10 @@ use crate::store::{Changed, StoreError};
 /// How long it is waited for more events of the same kind: they come in bursts, and one look does
 /// for all of them.
 const EVENTS: Duration = Duration::from_secs(1);
+
+/// How often it is looked for namespaces that no Environment names. The watch tells of their
+/// Releases when they are written.
+const SEARCH: Duration = Duration::from_secs(60 * 60);
 
 /// How many notices of the watch wait for the loop.
 const NOTICES: usize = 1024;
@@ -35,21 +41,56 @@ enum Message {
         result: Result<Listed, StoreError>,
         sweep: bool,
     },
-    /// What these keys look at has been read since then.
+    /// There are other namespaces without Environment than before.
+    Strays,
+    /// What these keys look at in one account has been read since then.
     Swept {
+        place: (Access, String),
         keys: Vec<ReleaseKey>,
         since: Instant,
     },
 }
 
-/// Whether the table is being listed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Listing {
-    #[default]
-    No,
-    Yes,
-    /// Something changed since it began, so it is listed once more.
-    Again,
+/// Whether the table is being listed, and what is asked of the next time.
+#[derive(Debug, Default)]
+struct Listing {
+    under_way: bool,
+    /// Something changed since it began, or it failed: it is to be done once more, for a sweep or
+    /// not.
+    again: Option<bool>,
+    /// Not before this moment.
+    not_before: Option<Instant>,
+    pauses: Pauses,
+}
+
+impl Listing {
+    /// Lists as soon as that can be.
+    fn ask(&mut self, sweep: bool) {
+        self.again = Some(sweep || self.again == Some(true));
+    }
+
+    /// Takes what is asked, if it can be done now.
+    fn take(&mut self) -> Option<bool> {
+        let early = self.not_before.is_some_and(|at| Instant::now() < at);
+        if self.under_way || early {
+            return None;
+        }
+        let sweep = self.again.take()?;
+        self.under_way = true;
+        Some(sweep)
+    }
+
+    fn succeeded(&mut self) {
+        (self.under_way, self.not_before) = (false, None);
+        self.pauses = Pauses::default();
+    }
+
+    /// It is done again after a while.
+    fn failed(&mut self, sweep: bool) {
+        self.under_way = false;
+        self.not_before = Some(Instant::now() + self.pauses.next());
+        self.ask(sweep);
+    }
 }
 
 /// The state of the loop.
@@ -73,7 +114,9 @@ pub struct Service<'a> {
     /// Lists and sweeps that go on.
     tasks: JoinSet<()>,
     listing: Listing,
-    sweeping: usize,
+    /// Accounts and Regions that are being read.
+    sweeping: HashSet<(Access, String)>,
+    searched: Option<Instant>,
     next_sweep: Instant,
     listed: bool,
 }
@@ -96,7 +139,8 @@ impl<'a> Service<'a> {
             inbox: None,
             tasks: JoinSet::new(),
             listing: Listing::default(),
-            sweeping: 0,
+            sweeping: HashSet::new(),
+            searched: None,
             next_sweep: Instant::now(),
             listed: false,
         }
@@ -147,25 +191,32 @@ impl<'a> Service<'a> {
     /// Once a second.
     fn tidy(&mut self) {
         self.engine.measure();
+        let replicas = self.controller.leadership.replicas();
+        self.controller.worker.reconciler().set_replicas(replicas);
         while let Some(ended) = self.tasks.try_join_next() {
             if ended.is_err_and(|error| error.is_panic()) {
                 tracing::error!("a list, a sweep or the watch panicked; it is done again");
-                (self.listing, self.sweeping) = (Listing::No, 0);
-                self.list(false);
+                self.listing.under_way = false;
+                self.sweeping.clear();
+                self.list(true);
             }
         }
         for reader in [&mut self.watch, &mut self.inbox] {
             reader.take_if(|reader| reader.is_finished());
         }
         self.watch_or_not();
+        self.list_if_asked();
+        self.search();
     }
 
     fn told(&mut self, message: Message) -> Result<(), ReconcileError> {
         match message {
             Message::Listed { result, sweep } => {
-                if std::mem::take(&mut self.listing) == Listing::Again {
-                    self.list(false);
+                match &result {
+                    Ok(_) => self.listing.succeeded(),
+                    Err(_) => self.listing.failed(sweep),
                 }
+                self.list_if_asked();
                 let told = result.as_ref().map(|_| ()).map_err(ToString::to_string);
                 self.controller.options.health.listed(told);
                 match result.map_err(ReconcileError::from) {
@@ -175,8 +226,9 @@ impl<'a> Service<'a> {
                     Err(error) => tracing::warn!(%error, "the list of releases could not be read"),
                 }
             }
-            Message::Swept { keys, since } => {
-                self.sweeping = self.sweeping.saturating_sub(1);
+            Message::Strays => self.list(false),
+            Message::Swept { place, keys, since } => {
+                self.sweeping.remove(&place);
                 let now = Instant::now();
                 for key in keys {
                     self.engine.add(key, now, Look::Since(since));
@@ -216,28 +268,47 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Lists the table, beside the loop.
+    /// Lists the table, beside the loop, now or as soon as that can be.
     fn list(&mut self, sweep: bool) {
-        if self.listing != Listing::No {
-            self.listing = Listing::Again;
+        self.listing.ask(sweep);
+        self.list_if_asked();
+    }
+
+    fn list_if_asked(&mut self) {
+        let Some(sweep) = self.listing.take() else {
             return;
-        }
-        self.listing = Listing::Yes;
+        };
         let (list, sender) = (self.controller.list.clone(), self.sender.clone());
         let store = self.controller.worker.reconciler().store().clone();
         self.tasks.spawn(async move {
-            let result = List::read(&list, &store, sweep).await;
+            let result = list.read(&store).await;
             // Nobody listens any more when the loop has ended.
             let _ = sender.send(Message::Listed { result, sweep });
+        });
+    }
+
+    /// Looks for namespaces without Environment, beside the loop: that reads the whole table.
+    fn search(&mut self) {
+        if self.searched.is_some_and(|at| at.elapsed() < SEARCH)
+            || !self.controller.leadership.leads()
+        {
+            return;
+        }
+        self.searched = Some(Instant::now());
+        let (list, sender) = (self.controller.list.clone(), self.sender.clone());
+        let store = self.controller.worker.reconciler().store().clone();
+        self.tasks.spawn(async move {
+            if list.search(&store).await {
+                let _ = sender.send(Message::Strays);
+            }
         });
     }
 
     /// Looks at everything again, whether anything was heard of it or not.
     fn sweep(&mut self) {
         self.next_sweep = Instant::now() + self.pause();
-        if self.sweeping == 0 {
-            self.list(true);
-        }
+        // One that stands by looks at nothing, and finds out so that the table lets it in.
+        self.list(true);
     }
 
     /// Reads what all Releases look at, account by account, and adds their keys as it is there.
@@ -256,13 +327,18 @@ impl<'a> Service<'a> {
             }
         }
         let since = Instant::now();
-        for (keys, interests) in groups.into_values() {
-            self.sweeping += 1;
+        for ((access, region), (keys, interests)) in groups {
+            let place = (access.clone(), region.to_owned());
+            // An account that takes longer than the time between two sweeps keeps no other waiting.
+            if !self.sweeping.insert(place.clone()) {
+                continue;
+            }
             let sender = self.sender.clone();
             let reconciler = self.controller.worker.reconciler().clone();
             self.tasks.spawn(async move {
                 reconciler.read_ahead(&interests).await;
-                let _ = sender.send(Message::Swept { keys, since });
+                let swept = Message::Swept { place, keys, since };
+                let _ = sender.send(swept);
             });
         }
         for key in unread {
@@ -398,10 +474,12 @@ impl<'a> Service<'a> {
         let Ended { key, pass } = ended;
         match pass {
             None => self.engine.retry(key),
-            Some(Err(error)) if error.is_lost_lease() => {
-                // Whoever has the lease now works on it.
-                self.give_up(&key);
-            }
+            // Whoever has the lease now works on it: perhaps this replica again.
+            Some(Err(error)) if error.is_lost_lease() => match self.is_ours(&key) {
+                true => self.engine.add(key, Instant::now(), Look::Afresh),
+                false => self.give_up(&key),
+            },
+            Some(_) if !self.is_ours(&key) => self.give_up(&key),
             Some(Err(error)) => {
                 tracing::warn!(release = %key, %error, "the pass could not be made");
                 self.engine.retry(key);
@@ -415,13 +493,13 @@ impl<'a> Service<'a> {
                 if let Some(interest) = pass.interest.take() {
                     self.index.set(key.clone(), interest);
                 }
-                if pass.is_retryable() {
+                if pass.is_retryable() || (pass.unread && pass.plan.actions.is_empty()) {
                     self.engine.retry(key);
                     return Ok(());
                 }
                 self.engine.queue.settle(&key);
                 // What is settled waits for the next sweep.
-                if let Some(due) = due(&pass.plan) {
+                if let Some(due) = due(&pass) {
                     self.engine.add(key, due, Look::Afresh);
                 }
             }

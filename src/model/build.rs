@@ -116,7 +116,10 @@ fn place(environment: &meta::Environment) -> Environment {
         cluster: cluster_name(&spec.cluster).to_owned(),
         region: spec.region.clone(),
         account: spec.account.clone().or_else(of_cluster),
-        access: Access::default(),
+        access: Access {
+            role_arn: spec.role_arn.clone(),
+            external_id: spec.external_id.clone(),
+        },
         recorded: environment.status.as_ref().and_then(recorded),
         allow: allow(spec),
     }

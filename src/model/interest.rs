@@ -21,6 +21,8 @@ pub struct Interest {
     pub images: BTreeMap<EcrRepository, BTreeSet<Wanted>>,
     /// Names of EventBridge rules.
     pub rules: BTreeSet<String>,
+    /// Families whose ACTIVE revisions it lists.
+    pub families: BTreeSet<String>,
     /// `startedBy` of the tasks of migrations that may be going on.
     pub tasks: BTreeSet<String>,
 }

@@ -23,6 +23,8 @@ pub struct Observed {
     /// What certainly stands in the way, as found while looking: a cluster that does not exist, a
     /// read that is not allowed.
     pub problems: Vec<Explanation>,
+    /// Whether something could not be read that may be read a little later.
+    pub unread: bool,
     /// Service name -> what ECS says of it.
     pub services: BTreeMap<String, Known<Service>>,
     /// Family -> its ACTIVE revisions, newest first.
@@ -67,8 +69,6 @@ pub struct Service {
     pub circuit_breaker: (bool, bool),
     /// `deployments[]`, PRIMARY first.
     pub deployments: Vec<Deployment>,
-    /// Newest events first, a few.
-    pub events: Vec<ServiceEvent>,
     /// ECS's service deployments, newest first; looked at only when `deployments` leave doubt.
     pub records: Option<Known<Vec<DeploymentRecord>>>,
 }
@@ -107,15 +107,6 @@ pub struct Deployment {
     pub created_at: Option<Timestamp>,
 }
 
-/// One event of a service.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServiceEvent {
-    /// When.
-    pub at: Option<Timestamp>,
-    /// ECS's sentence.
-    pub message: String,
-}
-
 /// ECS's own record of a deployment (DescribeServiceDeployments).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeploymentRecord {
@@ -125,7 +116,9 @@ pub struct DeploymentRecord {
     pub status: String,
     /// ECS's sentence.
     pub status_reason: Option<String>,
-    /// Task definition ARN of the target service revision, where it could be found out.
+    /// ARN of the service revision that it rolls out.
+    pub service_revision: Option<String>,
+    /// Task definition ARN of that service revision, where it could be found out.
     pub task_definition: Option<String>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
@@ -133,6 +126,16 @@ pub struct DeploymentRecord {
     pub finished_at: Option<Timestamp>,
     /// Why it was rolled back.
     pub rollback_reason: Option<String>,
+}
+
+impl DeploymentRecord {
+    /// Whether ECS changes nothing of it any more.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self.status.as_str(),
+            "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED"
+        )
+    }
 }
 
 /// A described task definition.

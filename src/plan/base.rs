@@ -11,7 +11,7 @@ use super::rollout::short;
 use crate::model::desired::{Part, Source};
 use crate::model::known::Known;
 use crate::model::ledger::{PartTarget, Registration};
-use crate::model::observed::{DeploymentRecord, Service};
+use crate::model::observed::{Deployment, DeploymentRecord, Service};
 use crate::model::plan::Step;
 
 /// The base of one part.
@@ -248,14 +248,15 @@ pub fn proven(service: &Service) -> Option<&str> {
             .and_then(|record| record.task_definition.as_deref()),
         _ => None,
     };
-    let listed = || {
-        service
-            .deployments
-            .iter()
-            .find(|deployment| deployment.rollout_state.as_deref() == Some("COMPLETED"))
-            .map(|deployment| deployment.task_definition.as_str())
-    };
-    recorded.or_else(listed)
+    recorded.or_else(|| completed(&service.deployments))
+}
+
+/// The definition of the first deployment in the list that ECS calls COMPLETED.
+pub fn completed(deployments: &[Deployment]) -> Option<&str> {
+    deployments
+        .iter()
+        .find(|deployment| deployment.rollout_state.as_deref() == Some("COMPLETED"))
+        .map(|deployment| deployment.task_definition.as_str())
 }
 
 /// Where a target's definition stands.

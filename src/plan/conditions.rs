@@ -4,9 +4,12 @@ use jiff::Timestamp;
 
 use super::draft::Draft;
 use crate::model::ledger::Explanation;
-use crate::model::plan::Step;
+use crate::model::plan::{Action, Step};
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find};
 use crate::resource::status::{DifferenceAction, ReleaseStatus};
+
+/// Why a Release is not Ready whose next step is carried out at once.
+const PROGRESSING: &str = "Progressing";
 
 /// Writes Ready, Reconciling, Stalled and Drifted.
 pub fn write(draft: &mut Draft<'_>) {
@@ -56,7 +59,7 @@ fn standing(
         return (
             ConditionStatus::False,
             reconciling,
-            told("Progressing", &action.reason),
+            told(PROGRESSING, &action.reason),
         );
     }
     let revision = draft.status.revision.unwrap_or_default();
@@ -170,6 +173,20 @@ fn carried(
         message: why.message.clone(),
         last_transition_time: since,
         observed_generation: generation,
+    }
+}
+
+/// Says that a step waits for its turn, where the status says that it is under way. The sentence is
+/// the same for as long as it waits: a thousand Releases that wait must write nothing.
+pub fn over_budget(status: &mut ReleaseStatus, action: &Action) {
+    let message = format!(
+        "{}: {} waits for its turn: the account allows only so many of these requests",
+        action.resource,
+        action.step.kind()
+    );
+    let told = status.conditions.iter_mut();
+    for condition in told.filter(|condition| condition.reason == PROGRESSING) {
+        condition.message.clone_from(&message);
     }
 }
 

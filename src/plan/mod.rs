@@ -24,12 +24,13 @@ mod services;
 mod target;
 pub mod taskdef;
 
-pub use base::{is_answer, newest_successful};
+pub use base::{completed, is_answer, newest_successful};
 pub use claims::rule_arn;
-pub use conditions::stall;
+pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
 pub use revision::newest as newest_revision;
+pub use rollout::goes_on;
 
 use draft::Draft;
 

@@ -130,6 +130,9 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
     if primary.rollout_state.as_deref() == Some("FAILED") {
         return failed(explain(primary));
     }
+    if service.records.is_none() && asked.is_some_and(|rollout| goes_on(service, rollout)) {
+        return underway(question, primary, asked);
+    }
     let record = match newest_record(service, target, asked) {
         Ok(record) => record,
         Err(why) => return Standing::Doubt(why),
@@ -149,6 +152,17 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         Standing::Failed(message) => failed(message),
         other => other,
     }
+}
+
+/// Whether the very deployment that a rollout led to is the PRIMARY and in progress. ECS's records
+/// of it say no more then: it has ended once ECS calls it COMPLETED or FAILED, or shows another.
+pub fn goes_on(service: &Service, rollout: &Rollout) -> bool {
+    let ours = |primary: &Deployment| {
+        rollout.deployment_id.as_ref() == Some(&primary.id)
+            && primary.task_definition == rollout.target
+            && primary.rollout_state.as_deref() == Some("IN_PROGRESS")
+    };
+    rollout.state == RolloutState::Requested && service.primary().is_some_and(ours)
 }
 
 /// A new deployment of what the service was pointed at already was asked for, and the one that

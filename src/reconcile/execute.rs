@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::aws::Clients;
 use crate::aws::ecs::RunTaskAnswer;
 use crate::aws::error::{AwsError, ErrorClass};
+use crate::aws::{Clients, OverBudget};
 use crate::model::ledger::{
     Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout, RolloutState, RunState,
 };
@@ -30,6 +30,9 @@ pub enum StepError {
     /// RunTask answered with `failures[]`: nothing was started, and it is tried again.
     #[error("{0}")]
     NotStarted(String),
+    /// It was not even begun: too many such requests are before it.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
 }
 
 /// Whether AWS certainly did not do it, and will not until a person changes something.
@@ -60,6 +63,12 @@ impl Executor<'_> {
     /// # Errors
     /// When it was not done, or nobody knows; the record tells the next pass.
     pub async fn carry_out(&self, step: &Step) -> Result<(), StepError> {
+        // Before it is written down that it was begun, and before the lease is looked at: whoever
+        // waits holds nothing and promises nothing.
+        let who = self.key.to_string();
+        for (service, operation) in requests(step) {
+            self.clients.budget.admit(service, operation, &who).await?;
+        }
         match step {
             Step::RecordRevision { revision, contents } => {
                 self.record_revision(revision, contents).await
@@ -310,6 +319,47 @@ impl Executor<'_> {
         }
         Ok(())
     }
+}
+
+/// The requests of a step that change something in AWS, by their IAM prefix. `fargate` is the
+/// further bucket that RunTask on Fargate takes from.
+fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
+    match step {
+        Step::RegisterTaskDefinition { .. } => vec![("ecs", "RegisterTaskDefinition")],
+        Step::DeregisterTaskDefinition { .. } => vec![("ecs", "DeregisterTaskDefinition")],
+        Step::RunMigration { input, .. } if is_on_fargate(input) => {
+            vec![("fargate", "RunTask"), ("ecs", "RunTask")]
+        }
+        Step::RunMigration { .. } => vec![("ecs", "RunTask")],
+        Step::StopTask { .. } => vec![("ecs", "StopTask")],
+        Step::UpdateService { .. } => vec![("ecs", "UpdateService")],
+        Step::PutRule { .. } => vec![("events", "PutRule")],
+        Step::PutTargets { .. } => vec![("events", "PutTargets")],
+        Step::RemoveTargets { .. } => vec![("events", "RemoveTargets")],
+        Step::DeleteRule { .. } => vec![("events", "DeleteRule")],
+        Step::TagRule { .. } => vec![("events", "TagResource")],
+        Step::RecordRevision { .. }
+        | Step::UpdateRevision(_)
+        | Step::DeleteRevision(_)
+        | Step::Claim(_)
+        | Step::Unclaim(_)
+        | Step::RecordRegistration(_)
+        | Step::RecordMigration(_)
+        | Step::RecordRollout(_)
+        | Step::FinishRequest { .. }
+        | Step::FinishDeletion => Vec::new(),
+    }
+}
+
+/// Whether RunTask's input names Fargate, as launch type or among its capacity providers.
+fn is_on_fargate(input: &Value) -> bool {
+    let strategy = input["capacityProviderStrategy"].as_array();
+    let mut providers = strategy.into_iter().flatten();
+    input["launchType"] == "FARGATE"
+        || providers.any(|item| {
+            let name = item["capacityProvider"].as_str();
+            name.is_some_and(|name| matches!(name, "FARGATE" | "FARGATE_SPOT"))
+        })
 }
 
 fn certainly_not_done(error: &AwsError) -> bool {

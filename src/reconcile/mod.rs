@@ -2,10 +2,12 @@
 
 mod execute;
 mod observe;
+mod preview;
+mod reads;
 mod told;
 
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,18 +17,20 @@ use tokio::time::Instant;
 use crate::aws::error::ErrorClass;
 use crate::aws::{Aws, AwsError};
 use crate::model::build::{self, Provenance};
-use crate::model::desired::{Binding, Desired};
+use crate::model::desired::{self, Access, Binding, Desired};
 use crate::model::interest::Interest;
+use crate::model::ledger::Explanation;
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan};
 use crate::plan;
-use crate::resource::meta::{Environment, Release, ReleaseKey};
-use crate::store::{ApplyOptions, ControllerStore, ObjectRef, Store, StoreError, StoredRelease};
+use crate::resource::meta::{Environment, ReleaseKey};
+use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
 
+use reads::Reads;
 use told::Told;
 
 pub use execute::{Executor, StepError};
-pub use observe::{LookError, observe};
+pub use observe::LookError;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -101,6 +105,10 @@ pub struct Pass {
     pub plan: Plan,
     /// The step that was not carried out, and why.
     pub failed: Option<(Action, StepError)>,
+    /// When to come back, where a step was not begun because too many requests were before it.
+    pub over_budget: Option<Duration>,
+    /// Something could not be looked at, and may be a little later.
+    pub unread: bool,
     /// The Release does not exist any more.
     pub gone: bool,
     /// What it looked at; none where it could not get so far.
@@ -111,10 +119,20 @@ pub struct Pass {
 
 /// Everything that a decision needs.
 struct Ready {
-    told: Told,
     environment: Environment,
     desired: Desired,
     observed: Observed,
+    interest: Interest,
+}
+
+/// What a look led to.
+enum Looked {
+    /// There is no such Release any more.
+    Gone,
+    /// Nothing can be planned.
+    Stalled(Told, Explanation),
+    /// A decision can be made.
+    Ready(Told, Box<Ready>),
 }
 
 impl Pass {
@@ -123,9 +141,19 @@ impl Pass {
         Self {
             plan,
             failed: None,
+            over_budget: None,
+            unread: false,
             gone: true,
             interest: None,
             applied_at: None,
+        }
+    }
+
+    fn having_looked_at(self, interest: Interest, applied_at: Option<Timestamp>) -> Self {
+        Self {
+            interest: Some(interest),
+            applied_at,
+            ..self
         }
     }
 
@@ -135,6 +163,8 @@ impl Pass {
             None => false,
             Some((_, StepError::Aws(error))) => !execute::is_refusal(error),
             Some((_, StepError::Store(_) | StepError::NotStarted(_))) => true,
+            // It has a time of its own.
+            Some((_, StepError::OverBudget(_))) => false,
         }
     }
 }
@@ -147,9 +177,9 @@ pub struct Reconciler {
     /// The proof that writes carry; previews need none.
     writer: Option<ControllerStore>,
     clock: Clock,
-    #[expect(dead_code, reason = "until reads are shared")]
+    reads: Reads,
     since: Option<Instant>,
-    account: Arc<OnceCell<String>>,
+    accounts: Arc<Mutex<BTreeMap<Access, Arc<OnceCell<String>>>>>,
     installation: Arc<OnceCell<String>>,
 }
 
@@ -158,12 +188,13 @@ impl Reconciler {
     /// preview until it is [`Reconciler::writing`].
     pub fn new(aws: Aws, store: Store, clock: Clock) -> Self {
         Self {
+            reads: Reads::new(aws.clone()),
             aws,
             writer: None,
             store,
             clock,
             since: None,
-            account: Arc::default(),
+            accounts: Arc::default(),
             installation: Arc::default(),
         }
     }
@@ -187,10 +218,17 @@ impl Reconciler {
 
     /// Reads for all of these at once what their next passes look at, so that those that are
     /// content with it make no call of their own. What cannot be read is left to them.
-    pub async fn read_ahead(&self, _interests: &[Interest]) {}
+    pub async fn read_ahead(&self, interests: &[Interest]) {
+        self.reads.ahead(interests).await;
+    }
 
     fn writer(&self) -> Result<&ControllerStore, ReconcileError> {
         self.writer.as_ref().ok_or(ReconcileError::NoLease)
+    }
+
+    /// How many replicas share the request budgets of AWS.
+    pub fn set_replicas(&self, replicas: usize) {
+        self.aws.budget().set_replicas(replicas);
     }
 
     /// The table.
@@ -214,24 +252,24 @@ impl Reconciler {
         on_step: OnStep<'_>,
     ) -> Result<Pass, ReconcileError> {
         self.writer()?;
-        let ready = match self.prepare(key).await? {
-            ControlFlow::Continue(ready) => ready,
-            ControlFlow::Break(pass) => return Ok(pass),
+        if let Some(since) = self.since
+            && let Some(pass) = self.settled(key, since).await
+        {
+            return Ok(pass);
+        }
+        let (told, ready) = match self.prepare(key, None).await? {
+            Looked::Gone => return Ok(Pass::gone(Plan::default())),
+            Looked::Stalled(told, why) => return self.stalled(&told, why).await,
+            Looked::Ready(told, ready) => (told, ready),
         };
         let Ready {
-            told,
             environment,
             desired,
-            observed,
-        } = &ready;
+            ..
+        } = &*ready;
 
         // 3. Decide. From here on nothing is decided any more.
-        let plan = plan::plan(plan::Input {
-            desired,
-            observed,
-            previous: &told.status,
-            now: self.now(),
-        });
+        let plan = self.plan(&told, &ready);
 
         // 4. Carry it out, in order; the first step that fails ends the pass.
         if plan.actions.iter().any(|action| action.step.is_first_use()) {
@@ -240,139 +278,144 @@ impl Reconciler {
         let failed = self.execute(desired, &plan, on_step).await?;
 
         // 5. Say how it stands; nothing is written if nothing changed.
-        self.conclude(told, plan, failed).await
+        let pass = self.conclude(&told, plan, failed).await?;
+        Ok(Pass {
+            unread: ready.observed.unread,
+            ..pass.having_looked_at(ready.interest, told.applied_at)
+        })
     }
 
-    /// Everything that a decision needs; a pass that ended where there is nothing to decide on.
-    async fn prepare(&self, key: &ReleaseKey) -> Result<ControlFlow<Pass, Ready>, ReconcileError> {
+    /// The pass over a Release that stands as was told of it, by what was read since then: nothing
+    /// is to be done or written. None where anything differs or could not be read; that is looked at
+    /// afresh.
+    async fn settled(&self, key: &ReleaseKey, since: Instant) -> Option<Pass> {
+        let Ok(looked) = self.prepare(key, Some(since)).await else {
+            return None;
+        };
+        let (told, plan, interest, unread) = match looked {
+            Looked::Gone => return None,
+            Looked::Stalled(told, _) if told.is_left() => return None,
+            Looked::Stalled(told, why) => {
+                let status = told.stalled(&why, self.now());
+                let plan = Plan {
+                    status,
+                    ..Plan::default()
+                };
+                (told, plan, None, false)
+            }
+            Looked::Ready(told, ready) => {
+                let plan = self.plan(&told, &ready);
+                let unread = ready.observed.unread;
+                (told, plan, Some(ready.interest), unread)
+            }
+        };
+        let quiet = plan.actions.is_empty() && plan.status == told.status;
+        quiet.then_some(Pass {
+            plan,
+            failed: None,
+            over_budget: None,
+            gone: false,
+            interest,
+            applied_at: told.applied_at,
+            unread,
+        })
+    }
+
+    fn plan(&self, told: &Told, ready: &Ready) -> Plan {
+        plan::plan(plan::Input {
+            desired: &ready.desired,
+            observed: &ready.observed,
+            previous: &told.status,
+            now: self.now(),
+        })
+    }
+
+    /// Everything that a decision needs, read afresh or since then.
+    async fn prepare(
+        &self,
+        key: &ReleaseKey,
+        since: Option<Instant>,
+    ) -> Result<Looked, ReconcileError> {
         // 1. Load what people want, and what was last said of it.
         let stored = match self.store.release(key).await {
             Ok(Some(stored)) => stored,
-            Ok(None) => return Ok(ControlFlow::Break(Pass::gone(Plan::default()))),
-            Err(error @ StoreError::Malformed { .. }) => {
-                return self.unreadable(key, error).await.map(ControlFlow::Break);
-            }
+            Ok(None) => return Ok(Looked::Gone),
+            Err(error @ StoreError::Malformed { .. }) => return self.unreadable(key, error).await,
             Err(error) => return Err(error.into()),
         };
         tracing::Span::current().record("generation", stored.generation());
         let told = Told::of(&stored);
-        let stalled = async |reason: &str, message: String| {
-            let pass = self.stalled(&told, reason, message).await;
-            pass.map(ControlFlow::Break)
+        let stalled = |told: Told, reason: &str, message: String| {
+            let reason = reason.to_owned();
+            Ok(Looked::Stalled(told, Explanation { reason, message }))
         };
-        let environment = match self.environment(&key.namespace).await {
+        let environment = match self.environment_since(&key.namespace, since).await {
             Ok(environment) => environment,
             Err(error) => match cause_in_environment(&error) {
-                Some(reason) => return stalled(reason, error.to_string()).await,
+                Some(reason) => return stalled(told, reason, error.to_string()),
                 None => return Err(error),
             },
         };
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
             Ok(desired) => desired,
-            Err(errors) => return stalled("InvalidSpec", sentences(&errors)).await,
+            Err(errors) => return stalled(told, "InvalidSpec", sentences(&errors)),
         };
 
         // 2. Look.
-        let observed = match self.look(&desired).await {
-            Ok(observed) => observed,
-            Err(ReconcileError::Aws(error)) if error.class == ErrorClass::Denied => {
-                return stalled("AccessDenied", error.lasting()).await;
+        let (observed, interest) = match self.look(&desired, since).await {
+            Ok(looked) => looked,
+            Err(ReconcileError::Aws(error)) if is_for_a_person(&error) => {
+                return stalled(told, "AccessDenied", error.lasting());
             }
             Err(error) => return Err(error),
         };
-        Ok(ControlFlow::Continue(Ready {
-            told,
+        let ready = Ready {
             environment,
             desired,
             observed,
-        }))
-    }
-
-    /// What the next pass would do. Writes nothing.
-    ///
-    /// # Errors
-    /// When the table cannot be read, there are no credentials, or the spec is not valid.
-    pub async fn preview(&self, key: &ReleaseKey) -> Result<Plan, ReconcileError> {
-        let stored = self.store.release(key).await?;
-        let stored = stored.ok_or_else(|| ReconcileError::NotFound(key.clone()))?;
-        let environment = self
-            .readable(&key.namespace)
-            .await?
-            .ok_or_else(|| ReconcileError::EnvironmentNotFound(key.namespace.clone()))?;
-        self.decide(&stored.release, &environment, provenance(&stored))
-            .await
-    }
-
-    /// What the first pass would do if this manifest were applied, in an Environment as
-    /// [`Store::environment_if_applied`] foresees it, or in the table's. Writes nothing.
-    ///
-    /// # Errors
-    /// As [`Reconciler::preview`] and [`Store::apply_release`].
-    pub async fn preview_manifest(
-        &self,
-        manifest: &Release,
-        environment: Option<&Environment>,
-        options: &ApplyOptions,
-    ) -> Result<Plan, ReconcileError> {
-        let object = ObjectRef::release(&manifest.release_key());
-        let environment = match environment {
-            Some(environment) => environment.clone(),
-            None => self
-                .readable(&manifest.release_key().namespace)
-                .await?
-                .ok_or_else(|| self.store.no_environment(&object))?,
+            interest,
         };
-        let stored = self.store.release_if_applied(manifest, options).await?;
-        self.decide(&stored.release, &environment, provenance(&stored))
-            .await
+        Ok(Looked::Ready(told, Box::new(ready)))
     }
 
-    /// An Environment of the table, where somebody plans who may not see it.
-    async fn readable(&self, name: &str) -> Result<Option<Environment>, ReconcileError> {
-        let found = self.store.environment(name).await;
-        found.map_err(|error| match error.is_access_denied() {
-            true => ReconcileError::EnvironmentDenied {
-                name: name.to_owned(),
-                error,
-            },
-            false => error.into(),
-        })
-    }
-
-    async fn decide(
+    async fn look(
         &self,
-        release: &Release,
-        environment: &Environment,
-        provenance: Provenance,
-    ) -> Result<Plan, ReconcileError> {
-        let desired = build::desired(release, environment, provenance)
-            .map_err(|errors| ReconcileError::Invalid(sentences(&errors)))?;
-        let observed = self.look(&desired).await?;
-        let previous = release.status.clone().unwrap_or_default();
-        let now = self.now();
-        Ok(plan::plan(plan::Input {
-            desired: &desired,
-            observed: &observed,
-            previous: &previous,
-            now,
-        }))
-    }
-
-    async fn look(&self, desired: &Desired) -> Result<Observed, ReconcileError> {
+        desired: &Desired,
+        since: Option<Instant>,
+    ) -> Result<(Observed, Interest), ReconcileError> {
         let orphaned = desired.deleting.is_some_and(|deletion| deletion.orphan);
         // A deletion that leaves everything must end also when the account refuses us.
         let account = if orphaned {
             String::new()
         } else {
-            self.account().await?
+            self.account(&desired.environment).await?
         };
         let installation = self.installation().await?;
-        Ok(observe(&self.aws, &self.store, desired, &account, &installation).await?)
+        let environment = &desired.environment;
+        let view = self
+            .reads
+            .view(&environment.access, &environment.region, since);
+        Ok(observe::observe(view, &self.store, desired, &account, &installation).await?)
     }
 
-    async fn account(&self) -> Result<String, ReconcileError> {
-        let account = self.account.get_or_try_init(|| async {
-            Ok::<_, ReconcileError>(self.aws.identity().await?.account)
+    /// The account that an Environment's credentials belong to, asked once for each role.
+    async fn account(&self, environment: &desired::Environment) -> Result<String, ReconcileError> {
+        let access = &environment.access;
+        let cell = {
+            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            accounts.entry(access.clone()).or_default().clone()
+        };
+        let account = cell.get_or_try_init(|| async {
+            let asked = match access.role_arn {
+                None => self.aws.identity().await,
+                Some(_) => {
+                    let clients = self.aws.at(access, &environment.region);
+                    clients.sts.identity().await
+                }
+            };
+            asked
+                .map(|identity| identity.account)
+                .map_err(|error| observe::spare(error, access))
         });
         Ok(account.await?.clone())
     }
@@ -389,7 +432,15 @@ impl Reconciler {
     /// # Errors
     /// [`ReconcileError::EnvironmentNotFound`], or why it cannot be read.
     pub async fn environment(&self, name: &str) -> Result<Environment, ReconcileError> {
-        let found = self.store.environment(name).await?;
+        self.environment_since(name, None).await
+    }
+
+    async fn environment_since(
+        &self,
+        name: &str,
+        since: Option<Instant>,
+    ) -> Result<Environment, ReconcileError> {
+        let found = self.reads.environment(&self.store, name, since).await?;
         found.ok_or_else(|| ReconcileError::EnvironmentNotFound(name.to_owned()))
     }
 
@@ -403,14 +454,14 @@ impl Reconciler {
             return Ok(());
         }
         let binding = Binding {
-            account: self.account().await?,
+            account: self.account(&desired.environment).await?,
             region: desired.environment.region.clone(),
             cluster: desired.environment.cluster.clone(),
         };
-        Ok(self
-            .writer()?
-            .bind_environment(&environment.metadata.name, &binding)
-            .await?)
+        let name = &environment.metadata.name;
+        let bound = self.writer()?.bind_environment(name, &binding).await;
+        self.reads.bound(name).await;
+        Ok(bound?)
     }
 
     async fn execute(
@@ -419,8 +470,9 @@ impl Reconciler {
         plan: &Plan,
         on_step: OnStep<'_>,
     ) -> Result<Option<(Action, StepError)>, ReconcileError> {
+        let (access, region) = (&desired.environment.access, &desired.environment.region);
         let executor = Executor {
-            clients: self.aws.region(&desired.environment.region),
+            clients: self.aws.for_release(access, region, &desired.key),
             writer: self.writer()?,
             key: &desired.key,
             uid: &desired.uid,
@@ -428,7 +480,9 @@ impl Reconciler {
         };
         for action in &plan.actions {
             let before = tokio::time::Instant::now();
-            match executor.carry_out(&action.step).await {
+            let done = executor.carry_out(&action.step).await;
+            self.reads.wrote(access, region, &action.step);
+            match done {
                 Ok(()) => on_step(action, Some(before.elapsed())),
                 Err(StepError::Store(error @ StoreError::LostLease { .. })) => {
                     return Err(error.into());
@@ -441,6 +495,12 @@ impl Reconciler {
         }
         Ok(None)
     }
+}
+
+/// Whether a person has to let evenkeel in: into the account, or into the Environment's role.
+fn is_for_a_person(error: &AwsError) -> bool {
+    let of_role = error.is_of_role() && error.class == ErrorClass::Refused;
+    of_role || error.class == ErrorClass::Denied
 }
 
 /// Whether it is the Environment that somebody has to put right: a word for programs.

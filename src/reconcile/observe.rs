@@ -9,14 +9,15 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::error::{AwsError, ErrorClass};
-use crate::aws::{Aws, Clients};
-use crate::model::desired::{Desired, Part, Source, Wanted};
+use crate::model::desired::{Access, Desired, Part, Source, Wanted};
+use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
     Explanation, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
+use crate::reconcile::reads::View;
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
 
@@ -26,13 +27,24 @@ const CANDIDATES: usize = 100;
 /// Most service deployments that are looked back at.
 const RECORDS: usize = 20;
 
+/// An error of a call with these credentials. Where those of a role are not accepted, evenkeel's own
+/// may be as good as ever: that is for the Releases of one Environment to wait for, and final for
+/// none.
+pub(super) fn spare(error: AwsError, access: &Access) -> AwsError {
+    let own = access.role_arn.is_none() || error.is_of_role();
+    if own || error.class != ErrorClass::Credentials {
+        return error;
+    }
+    error.with_class(ErrorClass::Retry)
+}
+
 /// A look in the making.
-pub struct Look<'a> {
+struct Look<'a> {
     desired: &'a Desired,
-    aws: &'a Aws,
-    clients: Clients,
+    view: View,
     store: &'a Store,
     observed: Observed,
+    interest: Interest,
 }
 
 /// Why a look could not be had at all.
@@ -46,56 +58,65 @@ pub enum LookError {
     Aws(#[from] AwsError),
 }
 
-/// Looks at everything that the plan of `desired` needs.
+/// Looks at everything that the plan of `desired` needs, and tells what it was that it looked at.
 ///
 /// # Errors
 /// When the table cannot be read, or there are no credentials.
-pub async fn observe(
-    aws: &Aws,
+pub(super) async fn observe(
+    view: View,
     store: &Store,
     desired: &Desired,
     account: &str,
     installation: &str,
-) -> Result<Observed, LookError> {
+) -> Result<(Observed, Interest), LookError> {
+    let environment = &desired.environment;
     let mut look = Look {
         desired,
-        aws,
-        clients: aws.region(&desired.environment.region),
+        view,
         store,
         observed: Observed {
             account: Some(account.to_owned()),
             installation: installation.to_owned(),
             ..Observed::default()
         },
+        interest: Interest {
+            access: environment.access.clone(),
+            region: environment.region.clone(),
+            cluster: environment.cluster.clone(),
+            ..Interest::default()
+        },
     };
     look.observed.ledger = store.ledger(&desired.key, &desired.uid).await?;
-    let orphaned = desired.deleting.is_some_and(|deletion| deletion.orphan);
-    if orphaned {
-        return Ok(look.observed);
-    }
-    look.rules().await?;
-    if desired.deleting.is_some() {
-        // By what they run, rules' targets are told from strangers'.
-        look.registrations(account).await?;
-        return Ok(look.observed);
-    }
-    look.tasks().await?;
-    if desired.suspend {
-        return Ok(look.observed);
-    }
-    look.images().await?;
-    look.cluster().await?;
-    look.services().await?;
-    look.registrations(account).await?;
-    look.records_before_moving().await?;
-    look.families().await?;
-    look.definitions().await?;
-    look.contents().await?;
-    look.claims().await?;
-    Ok(look.observed)
+    look.at_everything(account).await?;
+    Ok((look.observed, look.interest))
 }
 
 impl Look<'_> {
+    async fn at_everything(&mut self, account: &str) -> Result<(), LookError> {
+        let deleting = self.desired.deleting;
+        if deleting.is_some_and(|deletion| deletion.orphan) {
+            return Ok(());
+        }
+        self.rules().await?;
+        if deleting.is_some() {
+            // By what they run, rules' targets are told from strangers'.
+            return self.registrations(account).await;
+        }
+        self.tasks().await?;
+        if self.desired.suspend {
+            return Ok(());
+        }
+        self.images().await?;
+        self.cluster().await?;
+        self.services().await?;
+        self.registrations(account).await?;
+        self.records_before_moving().await?;
+        self.families().await?;
+        self.definitions().await?;
+        self.contents().await?;
+        self.claims().await
+    }
+
     /// The newest revision, if it is of this generation.
     fn current(&self) -> Option<&Revision> {
         let revisions = &self.observed.ledger.revisions;
@@ -112,6 +133,7 @@ impl Look<'_> {
 
     /// What a failed read means: a sentence, and a problem where a person must solve it.
     fn failed(&mut self, error: AwsError) -> Result<String, LookError> {
+        let error = spare(error, &self.desired.environment.access);
         let reason = match (error.class, error.operation) {
             (ErrorClass::Credentials, _) => return Err(error.into()),
             (ErrorClass::Denied, _) => Some("AccessDenied"),
@@ -121,6 +143,7 @@ impl Look<'_> {
             _ => None,
         };
         let message = error.lasting();
+        self.observed.unread |= reason.is_none();
         if let Some(reason) = reason {
             let problem = Explanation {
                 reason: reason.to_owned(),
@@ -157,22 +180,20 @@ impl Look<'_> {
             }
         }
         for (ecr, wanted) in repositories {
-            let client = self.aws.region(&ecr.region).ecr;
-            let ids: Vec<Wanted> = wanted.iter().map(|(_, wanted, _)| wanted.clone()).collect();
-            let found = match client.digests(&ecr.registry_id, &ecr.name, &ids).await {
-                Ok(found) => found,
-                Err(error) => {
-                    let why = self.failed(error)?;
-                    vec![Known::Unknown(why); ids.len()]
-                }
+            let ids: BTreeSet<Wanted> = wanted.iter().map(|(_, id, _)| id.clone()).collect();
+            self.interest.images.insert(ecr.clone(), ids.clone());
+            let (found, why) = match self.view.images(&ecr, ids).await {
+                Ok(found) => (found, String::new()),
+                Err(error) => (BTreeMap::new(), self.failed(error)?),
             };
-            for ((name, _, pinned), digest) in wanted.into_iter().zip(found) {
+            for (name, id, pinned) in wanted {
                 let map = if pinned {
                     &mut self.observed.pinned
                 } else {
                     &mut self.observed.images
                 };
-                map.insert(name, digest);
+                let digest = found.get(&id).cloned();
+                map.insert(name, digest.unwrap_or_else(|| Known::Unknown(why.clone())));
             }
         }
         Ok(())
@@ -187,11 +208,8 @@ impl Look<'_> {
             return Ok(());
         }
         let nobody = "evenkeel";
-        let read = self
-            .clients
-            .ecs
-            .tasks_started_by(&environment.cluster, nobody)
-            .await;
+        let ecs = self.view.clients().ecs;
+        let read = ecs.tasks_started_by(&environment.cluster, nobody).await;
         if let Err(error) = read {
             self.failed(error)?;
         }
@@ -216,29 +234,41 @@ impl Look<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = names.into_iter().collect();
-        let cluster = self.desired.environment.cluster.clone();
-        let mut services = match self.clients.ecs.describe_services(&cluster, &names).await {
-            Ok(services) => services,
-            Err(error) => {
-                let why = self.failed(error)?;
-                names
-                    .iter()
-                    .map(|name| (name.clone(), Known::Unknown(why.clone())))
-                    .collect()
-            }
-        };
-        for (name, known) in &mut services {
-            let Known::Present(service) = known else {
-                continue;
+        self.interest.services.clone_from(&names);
+        let cluster = &self.desired.environment.cluster;
+        for (name, read) in self.view.services(cluster, names).await {
+            let known = match read {
+                Ok(Known::Present(service)) => {
+                    let service = self.with_records(service).await?;
+                    Known::Present(service)
+                }
+                Ok(known) => known,
+                Err(error) => Known::Unknown(self.failed(error)?),
             };
-            if service.status != "ACTIVE" || self.is_settled(service) {
-                continue;
-            }
-            service.records = Some(self.records(name).await?);
+            self.observed.services.insert(name, known);
         }
-        self.observed.services = services;
         Ok(())
+    }
+
+    /// A service with ECS's records of its deployments, where they may tell more than it does.
+    async fn with_records(&mut self, mut service: Service) -> Result<Service, LookError> {
+        if service.status == "ACTIVE" && !self.is_settled(&service) && !self.is_rolling(&service) {
+            service.records = Some(self.records(&service.name).await?);
+        }
+        Ok(service)
+    }
+
+    /// Whether the very deployment that this revision asked for goes on, and what ran before is
+    /// told: there is nothing to find out until it ends, and ECS answers few calls for records.
+    fn is_rolling(&self, service: &Service) -> bool {
+        if plan::completed(&service.deployments).is_none() {
+            return false;
+        }
+        let revision = self.current().map(|revision| revision.number);
+        let rollouts = &self.observed.ledger.rollouts;
+        rollouts.get(&service.name).is_some_and(|rollout| {
+            Some(rollout.revision) == revision && plan::goes_on(service, rollout)
+        })
     }
 
     /// What is noted with the request to move a service that is settled on something else.
@@ -276,8 +306,7 @@ impl Look<'_> {
 
     async fn records(&mut self, service: &str) -> Result<Known<Vec<DeploymentRecord>>, LookError> {
         let cluster = &self.desired.environment.cluster;
-        let ecs = &self.clients.ecs;
-        match ecs.deployment_records(cluster, service, RECORDS).await {
+        match self.view.records(cluster, service, RECORDS).await {
             Ok(records) => Ok(Known::Present(records)),
             Err(error) => Ok(Known::Unknown(self.failed(error)?)),
         }
@@ -311,21 +340,15 @@ impl Look<'_> {
             .cloned()
             .collect();
         for run in open {
+            self.interest.tasks.insert(run.started_by.clone());
             let read = match (&run.task_arn, run.state) {
                 (Some(arn), RunState::Started) => {
-                    let arns = [arn.clone()];
-                    let read = self.clients.ecs.describe_tasks(&run.cluster, &arns).await;
-                    read.map(|mut found| {
-                        let task = found.remove(arn).unwrap_or(Known::Absent);
-                        task.map(|task| vec![task])
-                    })
+                    let read = self.view.task(&run.cluster, arn).await;
+                    read.map(|task| task.map(|task| vec![task]))
                 }
                 _ => {
-                    let read = self
-                        .clients
-                        .ecs
-                        .tasks_started_by(&run.cluster, &run.started_by)
-                        .await;
+                    let ecs = self.view.clients().ecs;
+                    let read = ecs.tasks_started_by(&run.cluster, &run.started_by).await;
                     read.map(Known::Present)
                 }
             };

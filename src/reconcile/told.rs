@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::execute::StepError;
-use super::{Pass, ReconcileError, Reconciler};
+use super::{Looked, Pass, ReconcileError, Reconciler};
 use crate::aws::error::ErrorClass;
 use crate::model::desired::Deletion;
 use crate::model::ledger::Explanation;
@@ -19,9 +19,9 @@ pub(super) struct Told {
     uid: String,
     generation: u64,
     deleting: Option<Deletion>,
-    applied_at: Option<Timestamp>,
     pub(super) status: ReleaseStatus,
     status_version: u64,
+    pub(super) applied_at: Option<Timestamp>,
 }
 
 impl Told {
@@ -31,10 +31,23 @@ impl Told {
             uid: stored.uid().to_owned(),
             generation: stored.generation(),
             deleting: stored.deleting,
-            applied_at: Some(stored.applied_at),
             status: stored.release.status.clone().unwrap_or_default(),
             status_version: stored.status_version,
+            applied_at: Some(stored.applied_at),
         }
+    }
+
+    /// Whether its deletion leaves everything in AWS as it is.
+    pub(super) fn is_left(&self) -> bool {
+        self.deleting.is_some_and(|deletion| deletion.orphan)
+    }
+
+    /// Its status, if nothing can be planned.
+    pub(super) fn stalled(&self, why: &Explanation, now: Timestamp) -> ReleaseStatus {
+        let mut status = self.status.clone();
+        status.observed_generation = Some(self.generation);
+        plan::stall(&mut status, &self.status, why, now);
+        status
     }
 }
 
@@ -52,6 +65,13 @@ impl Reconciler {
             let left = &plan.actions[done.unwrap_or_default()..];
             plan::not_done(&mut plan.status, previous, left);
         }
+        let over_budget = failed.as_ref().and_then(|(action, error)| match error {
+            StepError::OverBudget(over) => Some((action, over.after)),
+            _ => None,
+        });
+        if let Some((action, _)) = over_budget {
+            plan::over_budget(&mut plan.status, action);
+        }
         if let Some(why) = failed.as_ref().and_then(refusal) {
             plan::stall(&mut plan.status, previous, &why, self.now());
             plan.requeue = Requeue::Resync;
@@ -61,9 +81,12 @@ impl Reconciler {
             return Ok(Pass::gone(plan));
         }
         self.say(told, &plan.status).await?;
+        let over_budget = over_budget.map(|(_, after)| after);
         Ok(Pass {
             plan,
-            failed,
+            failed: failed.filter(|_| over_budget.is_none()),
+            over_budget,
+            unread: false,
             gone: false,
             interest: None,
             applied_at: told.applied_at,
@@ -75,20 +98,24 @@ impl Reconciler {
         &self,
         key: &ReleaseKey,
         error: StoreError,
-    ) -> Result<Pass, ReconcileError> {
+    ) -> Result<Looked, ReconcileError> {
         let Some(found) = self.store.unreadable_release(key).await? else {
-            return Ok(Pass::gone(Plan::default()));
+            return Ok(Looked::Gone);
         };
         let told = Told {
             key: key.clone(),
             uid: found.uid,
             generation: found.generation,
             deleting: found.deleting,
-            applied_at: None,
             status: found.status.unwrap_or_default(),
             status_version: found.status_version,
+            applied_at: None,
         };
-        self.stalled(&told, "InvalidSpec", error.to_string()).await
+        let why = Explanation {
+            reason: "InvalidSpec".to_owned(),
+            message: error.to_string(),
+        };
+        Ok(Looked::Stalled(told, why))
     }
 
     /// Nothing can be planned: told, and nothing else. A deletion that leaves everything as it is
@@ -96,20 +123,13 @@ impl Reconciler {
     pub(super) async fn stalled(
         &self,
         told: &Told,
-        reason: &str,
-        message: String,
+        why: Explanation,
     ) -> Result<Pass, ReconcileError> {
-        if told.deleting.is_some_and(|deletion| deletion.orphan) {
+        if told.is_left() {
             self.writer()?.finish_deletion(&told.key, &told.uid).await?;
             return Ok(Pass::gone(Plan::default()));
         }
-        let why = Explanation {
-            reason: reason.to_owned(),
-            message,
-        };
-        let mut status = told.status.clone();
-        status.observed_generation = Some(told.generation);
-        plan::stall(&mut status, &told.status, &why, self.now());
+        let status = told.stalled(&why, self.now());
         self.say(told, &status).await?;
         Ok(Pass {
             plan: Plan {
@@ -117,6 +137,8 @@ impl Reconciler {
                 ..Plan::default()
             },
             failed: None,
+            over_budget: None,
+            unread: false,
             gone: false,
             interest: None,
             applied_at: told.applied_at,

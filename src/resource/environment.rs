@@ -17,6 +17,13 @@ pub struct EnvironmentSpec {
     /// The twelve-digit account id; checked against the credentials when given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// ARN of a role to assume for everything that is done here, such as another account's; the
+    /// controller's own credentials when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// External id that the role's trust policy asks for. Not a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     /// Defaults for migrations and scheduled tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<TaskSettings>,

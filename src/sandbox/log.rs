@@ -25,6 +25,8 @@ pub struct CallRecord {
     pub operation: String,
     /// The Region.
     pub region: String,
+    /// ARN of the caller.
+    pub principal: String,
     /// What was sent.
     pub input: Value,
     /// What became of it.
@@ -86,6 +88,7 @@ impl Log {
         &mut self,
         at: Timestamp,
         call: &Call,
+        principal: String,
         client: bool,
         outcome: &Result<Value, Fault>,
     ) {
@@ -101,6 +104,7 @@ impl Log {
             service: call.service.clone(),
             operation: call.operation.clone(),
             region: call.region.clone(),
+            principal,
             input: Value::Object(call.input.clone()),
             outcome: match outcome {
                 Ok(_) => Outcome::Answered,

@@ -1,5 +1,6 @@
 //! How strictly the sandbox plays AWS.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct Settings {
     /// EventBridge targets that PutTargets and RemoveTargets answer in `FailedEntries`: globs over
     /// the target's id and over its role ARN.
     pub fail_targets: Vec<Glob>,
+    /// The external id that a role's trust policy asks for, by the role's ARN. Others take any.
+    pub external_ids: BTreeMap<String, String>,
     /// What befalls events on their way to queues, and messages in them.
     pub delivery: Delivery,
 }
@@ -63,6 +66,7 @@ impl Default for Settings {
             deny: Vec::new(),
             deny_keys: Vec::new(),
             fail_targets: Vec::new(),
+            external_ids: BTreeMap::new(),
             delivery: Delivery::default(),
         }
     }

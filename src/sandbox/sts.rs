@@ -65,6 +65,17 @@ impl Sts {
         let session = text(input, "RoleSessionName").unwrap_or_default();
         let (account, role) = role_of(arn)
             .ok_or_else(|| Fault::client("ValidationError", format!("{arn} is invalid")))?;
+        let asked = cx.settings.external_ids.get(arn);
+        if asked.is_some_and(|asked| text(input, "ExternalId") != Some(asked)) {
+            let message = format!(
+                "User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}",
+                cx.principal
+            );
+            return Err(Fault {
+                status: 403,
+                ..Fault::client("AccessDenied", message)
+            });
+        }
         let name_ok = (2..=64).contains(&session.len())
             && session
                 .chars()

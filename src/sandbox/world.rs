@@ -80,6 +80,8 @@ impl World {
     pub fn handle(&mut self, call: &Call, client: bool) -> Result<Value, Fault> {
         let now = self.clock.now();
         self.advance(now);
+        let account = &self.settings.account;
+        let principal = self.sts.principal(account, call.access_key.as_deref());
         let outcome = self.answer(now, call, client);
         self.send_events(now);
         if let Err(fault) = &outcome
@@ -91,7 +93,7 @@ impl World {
                 "the sandbox does not know this operation"
             );
         }
-        self.log.add(now, call, client, &outcome);
+        self.log.add(now, call, principal, client, &outcome);
         outcome
     }
 

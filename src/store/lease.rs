@@ -21,8 +21,8 @@ use super::{Store, StoreError, keys};
 use crate::aws::dynamodb::{Condition, Item, Write, WriteError};
 
 /// Over how many leases the keys may be spread: a change of that number writes two items for each
-/// in one transaction, which holds 100.
-pub const MAX_SHARDS: u32 = 49;
+/// in one transaction, which holds 100, and the number itself.
+pub const MAX_SHARDS: u32 = 48;
 
 /// The leases as the table has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

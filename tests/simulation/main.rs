@@ -7,6 +7,8 @@
 )]
 
 mod acceptance;
+mod accounts;
+mod budgets;
 mod chaos;
 mod corners;
 mod crash;
@@ -25,5 +27,6 @@ mod scene;
 mod schedules;
 mod services;
 mod shop;
+mod sweep;
 mod table;
 mod world;

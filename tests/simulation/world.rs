@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel::aws::Aws;
 use evenkeel::aws::dynamodb::Table;
+use evenkeel::aws::{Aws, Budget};
 use evenkeel::controller::{Controller, ControllerOptions, Observer, Summary, What};
 use evenkeel::model::ledger::Ledger;
 use evenkeel::reconcile::{ReconcileError, Reconciler};
@@ -50,7 +50,8 @@ impl World {
     pub async fn empty() -> Self {
         let start: Timestamp = "2026-03-02T09:00:00Z".parse().expect("a moment");
         let sandbox = Sandbox::new(SandboxOptions::at(start));
-        let aws = Aws::for_test(sandbox.http_client(), REGION);
+        let clock = sandbox.clone();
+        let aws = Aws::for_test(sandbox.http_client(), REGION).with_clock(move || clock.now());
         let store = Store::new(Table::new(&aws, "evenkeel"));
         store.init().await.expect("init");
         Self {
@@ -134,6 +135,12 @@ impl World {
 
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
         self.controller().run_once().await
+    }
+
+    /// The same world, where AWS is asked within this budget.
+    pub fn within(mut self, budget: Budget) -> Self {
+        self.aws = self.aws.with_budget(budget);
+        self
     }
 
     /// Applies manifests as `apply -f` does.

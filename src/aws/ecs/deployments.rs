@@ -11,60 +11,20 @@ use crate::aws::time::timestamp;
 use crate::model::observed::DeploymentRecord;
 
 /// Most that DescribeServiceDeployments and DescribeServiceRevisions take.
-const BATCH: usize = 20;
+pub const MAX_RECORDS: usize = 20;
 /// Largest page of ListServiceDeployments.
 const PAGE: i32 = 100;
 
 impl Ecs {
-    /// The newest service deployments, newest first, at most that many, with the task definition
-    /// that each rolls out. ECS keeps them for 90 days.
-    pub async fn deployment_records(
+    /// The newest service deployments, newest first, at most that many, as the list tells of them:
+    /// without what was rolled out and why it was rolled back. ECS keeps them for 90 days.
+    pub async fn list_deployments(
         &self,
         cluster: &str,
         service: &str,
         newest: usize,
     ) -> Result<Vec<DeploymentRecord>, AwsError> {
         let what = format!("service {service} in cluster {cluster}");
-        let mut listed = self
-            .list_deployments(cluster, service, newest, &what)
-            .await?;
-        // The order of the list is not documented.
-        listed.sort_by_key(|brief| Reverse(timestamp(brief.created_at())));
-        listed.truncate(newest);
-        let arns: Vec<String> = listed
-            .iter()
-            .filter_map(|it| it.service_deployment_arn.clone())
-            .collect();
-        let described = self.describe_deployments(&arns, &what).await?;
-        let mut records = Vec::new();
-        let mut targets = Vec::new();
-        for brief in &listed {
-            let arn = brief.service_deployment_arn().unwrap_or_default();
-            let whole = described.get(arn);
-            let target = whole
-                .and_then(|it| it.target_service_revision())
-                .and_then(|it| it.arn())
-                .or_else(|| brief.target_service_revision_arn());
-            targets.push(target.map(str::to_owned));
-            records.push(record(brief, whole));
-        }
-        let revisions: Vec<String> = targets.iter().flatten().cloned().collect();
-        let definitions = self.definitions_of_revisions(&revisions, &what).await?;
-        for (record, target) in records.iter_mut().zip(&targets) {
-            record.task_definition = target
-                .as_ref()
-                .and_then(|target| definitions.get(target).cloned());
-        }
-        Ok(records)
-    }
-
-    async fn list_deployments(
-        &self,
-        cluster: &str,
-        service: &str,
-        newest: usize,
-        what: &str,
-    ) -> Result<Vec<types::ServiceDeploymentBrief>, AwsError> {
         let call = Call::read(SERVICE, "ListServiceDeployments", what);
         let mut listed = Vec::new();
         let mut token: Option<String> = None;
@@ -79,23 +39,28 @@ impl Ecs {
                 .send()
                 .await;
             let answer = sent.map_err(|error| call.failed(error))?;
-            listed.extend(answer.service_deployments.unwrap_or_default());
+            listed.extend(answer.service_deployments().iter().map(listed_record));
             token = call.next_page(token.as_ref(), answer.next_token)?;
             if token.is_none() || listed.len() >= newest {
-                return Ok(listed);
+                break;
             }
         }
+        // The order of the list is not documented.
+        listed.sort_by_key(|record| Reverse(record.created_at));
+        listed.truncate(newest);
+        Ok(listed)
     }
 
-    /// By ARN; those that are gone by now are left out.
-    async fn describe_deployments(
+    /// Service deployments by ARN, without the definitions that they rolled out; those that are
+    /// gone by now are left out.
+    pub async fn describe_deployments(
         &self,
         arns: &[String],
-        what: &str,
-    ) -> Result<BTreeMap<String, types::ServiceDeployment>, AwsError> {
+    ) -> Result<BTreeMap<String, DeploymentRecord>, AwsError> {
+        let what = format!("service deployments {}", arns.join(", "));
         let call = Call::read(SERVICE, "DescribeServiceDeployments", what);
         let mut found = BTreeMap::new();
-        for batch in arns.chunks(BATCH) {
+        for batch in arns.chunks(MAX_RECORDS) {
             let sent = self
                 .client
                 .describe_service_deployments()
@@ -103,27 +68,21 @@ impl Ecs {
                 .send()
                 .await;
             let answer = sent.map_err(|error| call.failed(error))?;
-            for deployment in answer.service_deployments.unwrap_or_default() {
-                if let Some(arn) = deployment.service_deployment_arn.clone() {
-                    found.insert(arn, deployment);
-                }
-            }
+            let records = answer.service_deployments().iter().map(record);
+            found.extend(records.map(|record| (record.arn.clone(), record)));
         }
         Ok(found)
     }
 
     /// Service revision ARN -> task definition ARN; those that are gone by now are left out.
-    async fn definitions_of_revisions(
+    pub async fn definitions_of_revisions(
         &self,
-        revisions: &[String],
-        what: &str,
+        arns: &[String],
     ) -> Result<BTreeMap<String, String>, AwsError> {
+        let what = format!("service revisions {}", arns.join(", "));
         let call = Call::read(SERVICE, "DescribeServiceRevisions", what);
-        let mut arns = revisions.to_vec();
-        arns.sort();
-        arns.dedup();
         let mut found = BTreeMap::new();
-        for batch in arns.chunks(BATCH) {
+        for batch in arns.chunks(MAX_RECORDS) {
             let sent = self
                 .client
                 .describe_service_revisions()
@@ -143,31 +102,34 @@ impl Ecs {
     }
 }
 
-fn record(
-    brief: &types::ServiceDeploymentBrief,
-    whole: Option<&types::ServiceDeployment>,
-) -> DeploymentRecord {
-    // What was described is newer than what was listed.
-    let status = whole.and_then(|it| it.status()).or(brief.status());
-    let reason = whole
-        .and_then(|it| it.status_reason())
-        .or(brief.status_reason());
-    let finished = whole
-        .and_then(|it| it.finished_at().or(it.stopped_at()))
-        .or(brief.finished_at());
-    let rollback = whole.and_then(|it| it.rollback());
+fn listed_record(brief: &types::ServiceDeploymentBrief) -> DeploymentRecord {
     DeploymentRecord {
-        arn: brief
-            .service_deployment_arn()
-            .unwrap_or_default()
-            .to_owned(),
-        status: status
-            .map(|status| status.as_str().to_owned())
-            .unwrap_or_default(),
-        status_reason: reason.map(str::to_owned),
+        arn: text(brief.service_deployment_arn()),
+        status: text(brief.status().map(types::ServiceDeploymentStatus::as_str)),
+        status_reason: brief.status_reason().map(str::to_owned),
+        service_revision: brief.target_service_revision_arn().map(str::to_owned),
         task_definition: None,
         created_at: timestamp(brief.created_at()),
-        finished_at: timestamp(finished),
+        finished_at: timestamp(brief.finished_at()),
+        rollback_reason: None,
+    }
+}
+
+fn record(whole: &types::ServiceDeployment) -> DeploymentRecord {
+    let revision = whole.target_service_revision().and_then(|it| it.arn());
+    let rollback = whole.rollback();
+    DeploymentRecord {
+        arn: text(whole.service_deployment_arn()),
+        status: text(whole.status().map(types::ServiceDeploymentStatus::as_str)),
+        status_reason: whole.status_reason().map(str::to_owned),
+        service_revision: revision.map(str::to_owned),
+        task_definition: None,
+        created_at: timestamp(whole.created_at()),
+        finished_at: timestamp(whole.finished_at().or(whole.stopped_at())),
         rollback_reason: rollback.and_then(|it| it.reason()).map(str::to_owned),
     }
+}
+
+fn text(value: Option<&str>) -> String {
+    value.unwrap_or_default().to_owned()
 }

@@ -8,12 +8,15 @@ use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::time::timestamp;
 use crate::model::known::Known;
-use crate::model::observed::{Deployment, Service, ServiceEvent};
+use crate::model::observed::{Deployment, Service};
 
 /// Most that DescribeServices takes.
-const BATCH: usize = 10;
-/// Newest events that are kept.
-const EVENTS: usize = 10;
+pub const MAX_SERVICES: usize = 10;
+
+/// `service app in cluster rails`: what a read of these is about.
+pub fn services_in(cluster: &str, names: &[String]) -> String {
+    format!("{} in cluster {cluster}", listed("service", names))
+}
 
 impl Ecs {
     /// Looks at services by name. Each name asked for has an answer; a service that was deleted
@@ -31,9 +34,8 @@ impl Ecs {
             .into_iter()
             .collect();
         let mut found = BTreeMap::new();
-        for batch in names.chunks(BATCH) {
-            let what = format!("{} in cluster {cluster}", listed("service", batch));
-            let call = Call::read(SERVICE, "DescribeServices", what);
+        for batch in names.chunks(MAX_SERVICES) {
+            let call = Call::read(SERVICE, "DescribeServices", services_in(cluster, batch));
             let sent = self
                 .client
                 .describe_services()
@@ -125,16 +127,6 @@ fn observed(service: &types::Service) -> Service {
         .filter(|arn| !arn.is_empty())
         .or_else(|| service.task_definition().map(str::to_owned))
         .unwrap_or_default();
-    let mut events: Vec<ServiceEvent> = service
-        .events()
-        .iter()
-        .map(|event| ServiceEvent {
-            at: timestamp(event.created_at()),
-            message: event.message().unwrap_or_default().to_owned(),
-        })
-        .collect();
-    events.sort_by_key(|event| std::cmp::Reverse(event.at));
-    events.truncate(EVENTS);
     Service {
         arn: service.service_arn().unwrap_or_default().to_owned(),
         name: service.service_name().unwrap_or_default().to_owned(),
@@ -153,7 +145,6 @@ fn observed(service: &types::Service) -> Service {
             .to_owned(),
         circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
         deployments,
-        events,
         records: None,
     }
 }

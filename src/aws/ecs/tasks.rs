@@ -14,7 +14,7 @@ use crate::model::known::Known;
 use crate::model::observed::{Container, Task};
 
 /// Most that DescribeTasks takes.
-const BATCH: usize = 100;
+pub const MAX_TASKS: usize = 100;
 
 /// What RunTask answered: a 200 can carry failures, and then nothing was started for them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -160,7 +160,7 @@ impl Ecs {
         arns: &[String],
     ) -> Result<BTreeMap<String, Known<Task>>, AwsError> {
         let mut found = BTreeMap::new();
-        for batch in arns.chunks(BATCH) {
+        for batch in arns.chunks(MAX_TASKS) {
             let what = match batch {
                 [one] => format!("task {one} in cluster {cluster}"),
                 _ => format!("{} tasks in cluster {cluster}", batch.len()),

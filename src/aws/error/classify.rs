@@ -10,9 +10,13 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::{Map, Value};
 
 use super::{AwsError, Call, Details, ErrorClass};
+use crate::aws::budget::NotSent;
 
 /// Longest piece of an answer that is no AWS error, as people see it.
 const SNIPPET: usize = 200;
+
+/// What is said of an attempt whose time ran out.
+const NO_ANSWER: &str = "no answer within the time allowed";
 
 /// What is known of a failure before it has a class.
 #[derive(Default)]
@@ -30,6 +34,10 @@ impl Call {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
+        // A role could not be assumed: that call failed, not this one, which was never made.
+        if let Some(assuming) = links(&error).find_map(|link| link.downcast_ref::<AwsError>()) {
+            return assuming.clone();
+        }
         let mut facts = error.raw_response().map(facts).unwrap_or_default();
         if let SdkError::ServiceError(service) = &error {
             let meta = service.err().meta();
@@ -62,7 +70,9 @@ impl Call {
         match error {
             SdkError::ConstructionFailure(_) => unsent(error).unwrap_or(ErrorClass::Refused),
             SdkError::DispatchFailure(failure) => {
-                if let Some(class) = unsent(error) {
+                if links(error).any(|link| link.is::<NotSent>()) {
+                    ErrorClass::Throttled
+                } else if let Some(class) = unsent(error) {
                     class
                 } else if failure.is_user() {
                     ErrorClass::Refused
@@ -103,7 +113,12 @@ impl Call {
     {
         match error {
             SdkError::ServiceError(_) => String::new(),
-            SdkError::TimeoutError(_) => "no answer within the time allowed".to_owned(),
+            SdkError::TimeoutError(_) => NO_ANSWER.to_owned(),
+            SdkError::DispatchFailure(failure)
+                if failure.is_timeout() && !never_connected(error) =>
+            {
+                NO_ANSWER.to_owned()
+            }
             _ if class == ErrorClass::Credentials => match chain(error).as_str() {
                 "" | "the credential provider was not enabled" => {
                     "no AWS credentials were found".to_owned()
@@ -168,6 +183,19 @@ pub(in crate::aws) fn code_of_response(response: &HttpResponse) -> Option<String
     let code = code.split(':').next().unwrap_or_default();
     let code = code.rsplit('#').next().unwrap_or_default().trim();
     (!code.is_empty()).then(|| code.to_owned())
+}
+
+/// Whether AWS answers that there were too many calls.
+pub(in crate::aws) fn is_throttle(response: &HttpResponse) -> bool {
+    if response.status().is_success() {
+        return false;
+    }
+    let facts = facts(response);
+    let message = facts.message.as_deref().unwrap_or_default();
+    let class = facts.code.and_then(|code| class_of_code(&code, message));
+    class.map_or(response.status().as_u16() == 429, |class| {
+        class == ErrorClass::Throttled
+    })
 }
 
 /// A sentence about an answer that is no AWS error: a proxy's page, an empty body.

@@ -16,6 +16,7 @@ use crate::cli::logs;
 use crate::cli::settings::Settings;
 use crate::report::paint::printable;
 use crate::resource::duration::Span;
+use crate::store::lease::MAX_SHARDS;
 
 /// As the command line has them: values are read by [`RunConfig::new`], so that everything that is
 /// wrong is told at once.
@@ -84,7 +85,7 @@ pub struct RunArgs {
         value_name = "SHARE"
     )]
     budget: String,
-    /// Leases that the releases are spread over, 1 to 64: so many replicas can share the work. The
+    /// Leases that the releases are spread over, 1 to 48: so many replicas can share the work. The
     /// same for all of them
     #[arg(
         long,
@@ -112,8 +113,8 @@ pub struct RunArgs {
         value_name = "TIME"
     )]
     stuck_after: String,
-    /// How long passes under way may go on after SIGTERM, 1s to 10m. Keep it some seconds below
-    /// the stopTimeout of the ECS task
+    /// How long ending may take after SIGTERM, 1s to 10m. Passes under way have the first 2s of it.
+    /// Keep it some seconds below the stopTimeout of the ECS task
     #[arg(
         long,
         env = "EVENKEEL_RUN_SHUTDOWN_GRACE",
@@ -266,7 +267,7 @@ impl RunConfig {
         let queue = args.events_queue_url.as_deref();
         let events_queue_url = reader.read_if_any("events-queue-url", queue, queue_url);
         let budget = reader.read("budget", &args.budget, share);
-        let shards = reader.read("shards", &args.shards, |text| whole(text, 64));
+        let shards = reader.read("shards", &args.shards, |text| whole(text, MAX_SHARDS));
         let identity = reader.read_if_any("identity", args.identity.as_deref(), name);
         let stuck_after = reader.read("stuck-after", &args.stuck_after, |text| {
             span(text, 60, None)

@@ -71,6 +71,7 @@ impl Stop {
 }
 
 /// Resolves when the process is asked to end.
+#[cfg(feature = "sandbox")]
 pub async fn signal() {
     Signals::listen().next().await;
 }

@@ -7,6 +7,7 @@ use crate::model::desired::{Part, Source};
 use crate::model::known::Known;
 use crate::model::ledger::{PartTarget, Registration, RunState};
 use crate::plan;
+use crate::reconcile::reads::Activity;
 
 impl Look<'_> {
     /// Families that the parts' definitions are registered in.
@@ -93,7 +94,8 @@ impl Look<'_> {
     }
 
     pub(super) async fn families(&mut self) -> Result<(), LookError> {
-        for family in self.families_to_list() {
+        self.interest.families = self.families_to_list();
+        for family in self.interest.families.clone() {
             let ours = self.our_arns(&family);
             let targets: Vec<String> = self
                 .current()
@@ -110,7 +112,7 @@ impl Look<'_> {
                     && found.iter().any(|arn| !ours.contains(arn))
                     && targets.iter().all(|arn| found.contains(arn))
             };
-            let known = match self.clients.ecs.active_revisions(&family, enough).await {
+            let known = match self.view.family(&family, enough).await {
                 Ok(found) if found.is_empty() => Known::Absent,
                 Ok(found) => Known::Present(found),
                 Err(error) => Known::Unknown(self.failed(error)?),
@@ -154,7 +156,8 @@ impl Look<'_> {
         }
         wanted.extend(self.definitions_of_rules());
         for arn in wanted {
-            self.describe(&arn).await?;
+            let activity = self.activity(&arn);
+            self.describe(&arn, activity).await?;
         }
         for (family, known) in self.observed.families.clone() {
             if let Known::Present(active) = known {
@@ -247,7 +250,12 @@ impl Look<'_> {
             if intents.is_empty() && followers.iter().all(|(_, target)| recorded(target)) {
                 return Ok(());
             }
-            self.describe(arn).await?;
+            // What a lost answer led to is compared to the last tag.
+            let activity = match intents.is_empty() {
+                true => Activity::Listed,
+                false => Activity::Unknown,
+            };
+            self.describe(arn, activity).await?;
             let known = self.observed.definitions.get(arn);
             if intents.iter().any(|intent| plan::is_answer(known, intent)) {
                 continue;
@@ -271,11 +279,21 @@ impl Look<'_> {
         Ok(())
     }
 
-    pub(super) async fn describe(&mut self, arn: &str) -> Result<(), LookError> {
+    /// Whether a definition is among the ACTIVE revisions of its family.
+    fn activity(&self, arn: &str) -> Activity {
+        let listed = self.observed.families.get(family_of(arn));
+        let active = listed.and_then(Known::present);
+        match active.is_some_and(|active| active.iter().any(|it| it == arn)) {
+            true => Activity::Listed,
+            false => Activity::Unknown,
+        }
+    }
+
+    async fn describe(&mut self, arn: &str, activity: Activity) -> Result<(), LookError> {
         if self.observed.definitions.contains_key(arn) {
             return Ok(());
         }
-        let known = match self.clients.ecs.describe_task_definition(arn).await {
+        let known = match self.view.definition(arn, activity).await {
             Ok(known) => known,
             Err(error) => Known::Unknown(self.failed(error)?),
         };
@@ -287,7 +305,7 @@ impl Look<'_> {
     pub(super) async fn contents(&mut self) -> Result<(), LookError> {
         let Some(revision) = self.current() else {
             let needed = self.lost_bases();
-            self.observed.contents = self.store.definitions(&needed).await?;
+            self.observed.contents = self.view.contents(self.store, needed).await?;
             return Ok(());
         };
         let needed: BTreeSet<String> = revision
@@ -310,8 +328,7 @@ impl Look<'_> {
             })
             .map(|(_, target)| target.definition.clone())
             .collect();
-        let needed: Vec<String> = needed.into_iter().collect();
-        self.observed.contents = self.store.definitions(&needed).await?;
+        self.observed.contents = self.view.contents(self.store, needed).await?;
         Ok(())
     }
 

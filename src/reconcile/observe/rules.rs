@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
+
 use super::{Look, LookError};
+use crate::aws::events::rules_named;
 use crate::model::known::Known;
 use crate::model::ledger::Ledger;
 use crate::model::observed::Rule;
@@ -23,30 +26,20 @@ impl Look<'_> {
         }
         let key = &self.desired.key;
         let prefix = format!("{}-{}-", key.namespace, key.name);
-        let mut found = BTreeMap::new();
-        match self.clients.events.rules_with_prefix(&prefix).await {
-            Ok(rules) => {
-                self.observed.rules_listed = Some(true);
-                for rule in rules {
-                    if let Some(name) = rule.get("Name").and_then(serde_json::Value::as_str) {
-                        names.insert(name.to_owned());
-                        found.insert(name.to_owned(), rule);
-                    }
-                }
-            }
-            Err(error) => {
-                self.failed(error)?;
-                self.observed.rules_listed = Some(false);
-            }
-        }
+        let mut found = self.list(&prefix, &names).await?;
+        names.extend(found.keys().cloned());
+        self.interest.rules.clone_from(&names);
+        let whole_bus = self.view.is_content();
         for name in names {
             let known = match found.remove(&name) {
                 Some(rule) => Known::Present(rule),
                 // The list was read whole: what it does not hold is not there.
-                None if self.observed.rules_listed == Some(true) && name.starts_with(&prefix) => {
+                None if self.observed.rules_listed == Some(true)
+                    && (whole_bus || name.starts_with(&prefix)) =>
+                {
                     Known::Absent
                 }
-                None => match self.clients.events.rule(&name).await {
+                None => match self.view.clients().events.rule(&name).await {
                     Ok(known) => known,
                     Err(error) => Known::Unknown(self.failed(error)?),
                 },
@@ -61,22 +54,51 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Rules with this prefix or of these names, as ListRules answers. A pass that is content with
+    /// what was read before looks into the list of the whole bus, which many share.
+    async fn list(
+        &mut self,
+        prefix: &str,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Map<String, Value>>, LookError> {
+        let read = match self.view.is_content() {
+            true => self.view.rules(&rules_named(prefix)).await.map(|all| {
+                let of_interest = |name: &str| name.starts_with(prefix) || names.contains(name);
+                let rules = all.iter().filter(|(name, _)| of_interest(name));
+                rules.map(|(name, it)| (name.clone(), it.clone())).collect()
+            }),
+            false => {
+                let events = self.view.clients().events;
+                let read = events.rules_with_prefix(prefix).await;
+                read.map(|rules| rules.into_iter().filter_map(named).collect())
+            }
+        };
+        self.observed.rules_listed = Some(read.is_ok());
+        match read {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                self.failed(error)?;
+                Ok(BTreeMap::new())
+            }
+        }
+    }
+
     /// A rule with its targets and tags; Unknown unless all three could be read.
     pub(super) async fn rule(
         &mut self,
         name: &str,
-        rule: serde_json::Map<String, serde_json::Value>,
+        rule: Map<String, Value>,
     ) -> Result<Known<Rule>, LookError> {
         let arn = rule
             .get("Arn")
-            .and_then(serde_json::Value::as_str)
+            .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
-        let tags = match self.clients.events.tags(&arn).await {
+        let tags = match self.view.tags(&arn).await {
             Ok(tags) => tags,
             Err(error) => return Ok(Known::Unknown(self.failed(error)?)),
         };
-        let targets = match self.clients.events.targets(name).await {
+        let targets = match self.view.targets(name).await {
             Ok(targets) => targets,
             Err(error) => return Ok(Known::Unknown(self.failed(error)?)),
         };
@@ -88,6 +110,11 @@ impl Look<'_> {
             tags,
         }))
     }
+}
+
+fn named(rule: Map<String, Value>) -> Option<(String, Map<String, Value>)> {
+    let name = rule.get("Name")?.as_str()?.to_owned();
+    Some((name, rule))
 }
 
 /// Names of rules that this Release holds claims on.

@@ -29,6 +29,7 @@ pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<Fi
             .help("write its twelve digits, in quotes"),
         );
     }
+    role(spec, path, errors);
     if let Some(tasks) = &spec.tasks {
         placement::task_settings(tasks, &path.key("tasks"), errors);
     }
@@ -44,6 +45,35 @@ pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<Fi
     }
     if let Some(globs) = &spec.allow {
         allow(globs, &path.key("allow"), errors);
+    }
+}
+
+/// The role to assume, which is of the account that it shall reach.
+fn role(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let here = path.key("roleArn");
+    if let Some(role) = &spec.role_arn {
+        let before = errors.len();
+        names::role_arn(role, here.clone(), errors);
+        let account = role.split(':').nth(4).unwrap_or_default();
+        let of_cluster = || cluster_arn(&spec.cluster).map(|(_, account)| account);
+        if let Some(wanted) = spec.account.as_deref().or_else(of_cluster)
+            && before == errors.len()
+            && wanted != account
+        {
+            let message = format!("is of account {account}, and the environment of {wanted}");
+            errors.push(FieldError::new(here, message).help("make them agree"));
+        }
+    }
+    let Some(id) = &spec.external_id else { return };
+    let here = path.key("externalId");
+    if spec.role_arn.is_none() {
+        let error = FieldError::new(here.clone(), "is for a role, and there is none");
+        errors.push(error.help("set `roleArn` as well, or leave it out"));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
+    if !(2..=1224).contains(&id.len()) || !id.chars().all(allowed) {
+        let error = FieldError::new(here, "is not an external id as STS takes it");
+        errors.push(error.help("use 2 to 1224 letters, digits and `_+=,.@:/-`"));
     }
 }
 

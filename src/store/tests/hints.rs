@@ -7,7 +7,8 @@ async fn a_hint_is_kept_once_and_goes_by_itself_after_an_hour() {
     let other = Store::new(local.table());
     // Two replicas may hint at the same moment; neither is refused.
     let (one, two) = tokio::join!(store.hint("this", at(0)), other.hint("this", at(0)));
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     store.hint("that", at(5)).await.unwrap();
     assert_eq!(local.table().query("hint", "").await.unwrap().len(), 2);
     let item = local.table().get(&Key::new("hint", "this")).await;

@@ -51,7 +51,7 @@ fn the_bounds_themselves_are_right() {
         "--resync=10s",
     ];
     assert!(read(&least).is_ok());
-    let most = ["--workers=256", "--shards=64", "--budget=1", "--resync=24h"];
+    let most = ["--workers=256", "--shards=48", "--budget=1", "--resync=24h"];
     assert!(read(&most).is_ok());
     for wrong in [
         "--workers=257",

@@ -1,0 +1,156 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::aws::budget::Budget;
+use crate::aws::canned::{Canned, Reply, error};
+use crate::aws::clients::Clients;
+use crate::aws::error::{AwsError, ErrorClass};
+use crate::aws::metrics::AwsMetrics;
+
+/// A budget whose reads of services come one every five seconds after the first.
+fn small() -> Budget {
+    Budget::new(0.01)
+}
+
+async fn read(clients: &Clients) -> Result<(), AwsError> {
+    let names = ["app".to_owned()];
+    clients.ecs.describe_services("rails", &names).await?;
+    Ok(())
+}
+
+async fn write(clients: &Clients) -> Result<(), AwsError> {
+    let ecs = &clients.ecs;
+    ecs.update_service("rails", "app", "app:2", false).await?;
+    Ok(())
+}
+
+fn throttled() -> Reply {
+    error(400, "ThrottlingException", "Rate exceeded")
+}
+
+fn nothing_there() -> Reply {
+    Reply::Ok(json!({"services": [], "failures": [{"arn": "app", "reason": "MISSING"}]}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_wait_for_their_budget_and_the_wait_is_not_taken_for_a_slow_answer() {
+    let registry = prometheus::Registry::new();
+    let metrics = AwsMetrics::register(&registry).unwrap();
+    let canned = Canned::new(|_| nothing_there());
+    let aws = canned.aws().with_metrics(metrics).with_budget(small());
+    let clients = aws.region("eu-central-1");
+    let began = Instant::now();
+    for _ in 0..5 {
+        read(&clients).await.unwrap();
+    }
+    assert_eq!(began.elapsed().as_secs(), 20);
+    // The last of these waits thirty seconds, twice as long as an attempt may take.
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let clients = clients.clone();
+        waiting.spawn(async move { read(&clients).await });
+    }
+    while let Some(done) = waiting.join_next().await {
+        done.unwrap().unwrap();
+    }
+    assert_eq!(began.elapsed().as_secs(), 50);
+    let mut told = Vec::new();
+    let encoder = prometheus::TextEncoder::new();
+    prometheus::Encoder::encode(&encoder, &registry.gather(), &mut told).unwrap();
+    let told = String::from_utf8(told).unwrap();
+    let series = "{operation=\"DescribeServices\",service=\"ecs\"}";
+    let slow = format!("evenkeel_aws_request_duration_seconds_sum{series} 0\n");
+    assert!(told.contains(&slow), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_found_no_place_was_throttled_and_never_sent() {
+    let canned = Canned::new(|_| nothing_there());
+    let clients = canned.aws().with_budget(small()).region("eu-central-1");
+    for _ in 0..40 {
+        clients.budget.charge("ecs", "DescribeServices");
+    }
+    let failed = read(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Throttled);
+    assert!(failed.to_string().contains("request budget"), "{failed}");
+    assert_eq!(canned.seen().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_attempts_after_the_first_cost_a_write_more() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let canned = Canned::new(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => Reply::Refused,
+        _ => Reply::Ok(json!({"service": {"serviceName": "app"}})),
+    });
+    // Five requests at once, and one in two seconds.
+    let clients = canned
+        .aws()
+        .with_budget(Budget::new(0.1))
+        .region("eu-central-1");
+    for _ in 0..4 {
+        clients
+            .budget
+            .admit("ecs", "UpdateService", "web")
+            .await
+            .unwrap();
+    }
+    let _ = write(&clients).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "attempts");
+    let began = Instant::now();
+    clients
+        .budget
+        .admit("ecs", "UpdateService", "web")
+        .await
+        .unwrap();
+    let waited = began.elapsed().as_secs_f64();
+    // One was left and two attempts were charged: two are to come, less what came in the pauses
+    // between the attempts, which are one and two seconds at most.
+    assert!((0.9..=4.0).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_answers_lower_the_rate_of_their_bucket_alone() {
+    let canned = Canned::new(|request| match request.operation.as_str() {
+        "UpdateService" => throttled(),
+        _ => nothing_there(),
+    });
+    let budget = Budget::new(1.0);
+    let clients = canned
+        .aws()
+        .with_budget(budget.clone())
+        .region("eu-central-1");
+    let failed = write(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Throttled);
+    read(&clients).await.unwrap();
+    let registry = prometheus::Registry::new();
+    budget.register(&registry).unwrap();
+    let families = registry.gather();
+    let rate = |bucket: &str| {
+        let series = families[0].get_metric();
+        let of_bucket = series
+            .iter()
+            .find(|one| one.get_label().iter().any(|label| label.value() == bucket));
+        of_bucket.unwrap().get_gauge().get_value()
+    };
+    assert!(rate("service_writes") < 3.6, "{}", rate("service_writes"));
+    assert!(rate("service_reads") > 19.9, "{}", rate("service_reads"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_ran_out_is_told_as_such_and_a_write_is_not_repeated() {
+    let canned = Canned::new(|_| Reply::Silence);
+    let clients = canned.clients();
+    let began = Instant::now();
+    let failed = write(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Ambiguous);
+    assert_eq!(failed.message, "no answer within the time allowed");
+    assert_eq!((began.elapsed().as_secs(), canned.seen().len()), (15, 1));
+    let failed = read(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Retry);
+    assert_eq!(canned.count("DescribeServices"), 3);
+}

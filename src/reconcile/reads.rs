@@ -1,0 +1,317 @@
+//! Reads shared across Releases, between a look and AWS.
+//!
+//! A pass looks afresh: it is answered with what was read after it began, by whoever asked. A pass
+//! of a sweep is content with what was read since the sweep began, and whatever it would do is
+//! decided anew on a look of its own. After a write of ours nothing is used that was read before.
+
+mod kept;
+mod kinds;
+mod records;
+mod shared;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::aws::{Aws, Clients};
+use crate::model::desired::{Access, Wanted};
+use crate::model::interest::Interest;
+use crate::model::plan::Step;
+use crate::resource::image_ref::EcrRepository;
+use crate::resource::meta::Environment;
+use crate::store::{Store, StoreError};
+
+use kept::Kept;
+use kinds::{Families, Images, Rules, Services, Tags, Targets, Tasks};
+use records::{Deployments, Revisions};
+use shared::{Asked, Asker, Fresh, KEPT, Order, Shared};
+
+pub(super) use view::{Activity, View};
+
+/// How old tags of a rule may be that a sweep is content with. They say whose a rule is, which
+/// hardly ever changes, and there is no call that reads those of several rules.
+const TAGS_KEPT: Duration = Duration::from_secs(3600);
+
+/// After how many looks old readings are dropped.
+const LOOKS: u64 = 256;
+
+/// Credentials and a Region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    access: Access,
+    region: String,
+}
+
+impl Place {
+    pub(super) fn new(access: &Access, region: &str) -> Self {
+        Self {
+            access: access.clone(),
+            region: region.to_owned(),
+        }
+    }
+}
+
+/// Every account and Region that Environments are in.
+#[derive(Clone)]
+struct Accounts(Aws);
+
+impl Accounts {
+    fn of(&self, place: &Place) -> Clients {
+        self.0.at(&place.access, &place.region)
+    }
+}
+
+/// Reads of all Releases. Clones share what was read.
+#[derive(Clone)]
+pub(super) struct Reads {
+    accounts: Accounts,
+    order: Order,
+    looks: Arc<AtomicU64>,
+    services: Shared<Services>,
+    tasks: Shared<Tasks>,
+    images: Shared<Images>,
+    rules: Shared<Rules>,
+    targets: Shared<Targets>,
+    tags: Shared<Tags>,
+    families: Shared<Families>,
+    deployments: Shared<Deployments>,
+    revisions: Shared<Revisions>,
+    environments: Arc<Mutex<BTreeMap<String, (Instant, Environment)>>>,
+    kept: Kept,
+}
+
+impl Reads {
+    pub(super) fn new(aws: Aws) -> Self {
+        let (accounts, order) = (Accounts(aws), Order::default());
+        Self {
+            services: Shared::new(Services(accounts.clone()), &order),
+            tasks: Shared::new(Tasks(accounts.clone()), &order),
+            images: Shared::new(Images(accounts.clone()), &order),
+            rules: Shared::new(Rules(accounts.clone()), &order),
+            targets: Shared::new(Targets(accounts.clone()), &order),
+            tags: Shared::new(Tags(accounts.clone()), &order),
+            families: Shared::new(Families(accounts.clone()), &order),
+            deployments: Shared::new(Deployments(accounts.clone()), &order),
+            revisions: Shared::new(Revisions(accounts.clone()), &order),
+            environments: Arc::default(),
+            kept: Kept::new(),
+            looks: Arc::default(),
+            accounts,
+            order,
+        }
+    }
+
+    /// For one look: content with what was read since then, or with nothing that was read before.
+    pub(super) fn view(&self, access: &Access, region: &str, since: Option<Instant>) -> View {
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed);
+        if looks % LOOKS == LOOKS - 1 {
+            self.forget_old();
+        }
+        View {
+            place: Place::new(access, region),
+            fresh: match since {
+                Some(since) => Fresh::Since(since),
+                None => Fresh::After(self.order.now()),
+            },
+            since,
+            asker: Asker(looks),
+            reads: self.clone(),
+        }
+    }
+
+    /// Reads for all of these what a look at them asks for.
+    pub(super) async fn ahead(&self, interests: &[Interest]) {
+        self.forget_old();
+        let fresh = Fresh::Since(Instant::now());
+        let mut wanted = Wants::default();
+        for interest in interests {
+            let asker = Asker(self.looks.fetch_add(1, Ordering::Relaxed));
+            wanted.add(asker, interest);
+        }
+        // Ended with whoever waits for it.
+        let mut reading = JoinSet::new();
+        for (group, asked) in wanted.services {
+            let services = self.services.clone();
+            reading.spawn(async move { services.ahead(&group, asked, fresh).await });
+        }
+        for (group, asked) in wanted.images {
+            let images = self.images.clone();
+            reading.spawn(async move { images.ahead(&group, asked, fresh).await });
+        }
+        for (place, asked) in wanted.families {
+            let families = self.families.clone();
+            reading.spawn(async move { families.ahead(&place, asked, fresh).await });
+        }
+        for (place, asked) in wanted.rules {
+            let reads = self.clone();
+            reading.spawn(async move { reads.rules_ahead(&place, asked, fresh).await });
+        }
+        while reading.join_next().await.is_some() {}
+    }
+
+    async fn rules_ahead(&self, place: &Place, names: BTreeSet<String>, fresh: Fresh) {
+        let asker = Asker(self.looks.fetch_add(1, Ordering::Relaxed));
+        let listed = self.rules.ask(place, [()].into(), fresh, asker).await;
+        let Some(Ok(listed)) = listed.get(&()) else {
+            return;
+        };
+        let arn = |name: &String| Some(listed.get(name)?.get("Arn")?.as_str()?.to_owned());
+        let arns: BTreeSet<String> = names.iter().filter_map(arn).collect();
+        let names: BTreeSet<String> = names.into_iter().filter(|it| arn(it).is_some()).collect();
+        let tags = match fresh {
+            Fresh::Since(since) => older_tags(since),
+            after @ Fresh::After(_) => after,
+        };
+        tokio::join!(
+            self.targets.ahead(place, vec![(asker, names)], fresh),
+            self.tags.ahead(place, vec![(asker, arns)], tags),
+        );
+    }
+
+    /// An Environment, read from the table since then, or now.
+    pub(super) async fn environment(
+        &self,
+        store: &Store,
+        name: &str,
+        since: Option<Instant>,
+    ) -> Result<Option<Environment>, StoreError> {
+        let Some(since) = since else {
+            return store.environment(name).await;
+        };
+        // Whoever comes meanwhile waits for the first one's answer.
+        let mut environments = self.environments.lock().await;
+        if let Some((began, known)) = environments.get(name)
+            && *began >= since
+        {
+            return Ok(Some(known.clone()));
+        }
+        let began = Instant::now();
+        let found = store.environment(name).await?;
+        if let Some(found) = &found {
+            environments.insert(name.to_owned(), (began, found.clone()));
+        }
+        Ok(found)
+    }
+
+    /// Its binding was recorded.
+    pub(super) async fn bound(&self, environment: &str) {
+        self.environments.lock().await.remove(environment);
+    }
+
+    /// A step was carried out, or may have been: what was read before does not show it.
+    pub(super) fn wrote(&self, access: &Access, region: &str, step: &Step) {
+        let place = Place::new(access, region);
+        match step {
+            Step::UpdateService {
+                cluster, service, ..
+            } => {
+                let group = (place, cluster.clone());
+                self.services.forget(&group, |name| name == service);
+            }
+            Step::StopTask { cluster, task, .. } => {
+                let group = (place, cluster.clone());
+                self.tasks.forget(&group, |arn| arn == task);
+            }
+            Step::RegisterTaskDefinition { registration, .. }
+            | Step::DeregisterTaskDefinition { registration, .. } => {
+                let family = &registration.family;
+                self.families.forget(&place, |name| name == family);
+            }
+            Step::PutRule { input } => self.wrote_rule(&place, text(input, "Name")),
+            Step::PutTargets { input } => self.wrote_rule(&place, text(input, "Rule")),
+            Step::RemoveTargets { rule, .. } | Step::DeleteRule { rule } => {
+                self.wrote_rule(&place, rule);
+            }
+            Step::TagRule { arn, .. } => self.wrote_rule(&place, rule_of(arn)),
+            Step::RecordRevision { .. }
+            | Step::UpdateRevision(_)
+            | Step::DeleteRevision(_)
+            | Step::Claim(_)
+            | Step::Unclaim(_)
+            | Step::RecordRegistration(_)
+            | Step::RunMigration { .. }
+            | Step::RecordMigration(_)
+            | Step::RecordRollout(_)
+            | Step::FinishRequest { .. }
+            | Step::FinishDeletion => {}
+        }
+    }
+
+    fn wrote_rule(&self, place: &Place, rule: &str) {
+        self.rules.forget(place, |()| true);
+        self.targets.forget(place, |name| name == rule);
+        self.tags.forget(place, |arn| rule_of(arn) == rule);
+    }
+
+    fn forget_old(&self) {
+        self.services.forget_older(KEPT);
+        self.tasks.forget_older(KEPT);
+        self.images.forget_older(KEPT);
+        self.rules.forget_older(KEPT);
+        self.targets.forget_older(KEPT);
+        self.tags.forget_older(TAGS_KEPT);
+        self.families.forget_older(KEPT);
+        self.deployments.forget_older(KEPT);
+        self.revisions.forget_older(KEPT);
+        if let Ok(mut environments) = self.environments.try_lock() {
+            environments.retain(|_, (began, _)| began.elapsed() <= KEPT);
+        }
+    }
+}
+
+fn text<'a>(input: &'a Value, member: &str) -> &'a str {
+    input
+        .get(member)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Name of the rule of an ARN.
+fn rule_of(arn: &str) -> &str {
+    arn.rsplit_once(":rule/").map_or(arn, |(_, name)| name)
+}
+
+/// See [`TAGS_KEPT`].
+fn older_tags(since: Instant) -> Fresh {
+    Fresh::Since(since.checked_sub(TAGS_KEPT).unwrap_or(since))
+}
+
+/// What many looks ask for, by what one call can be about.
+#[derive(Default)]
+struct Wants {
+    services: BTreeMap<(Place, String), Asked<String>>,
+    images: BTreeMap<(Access, EcrRepository), Asked<Wanted>>,
+    families: BTreeMap<Place, Asked<String>>,
+    rules: BTreeMap<Place, BTreeSet<String>>,
+}
+
+impl Wants {
+    fn add(&mut self, asker: Asker, interest: &Interest) {
+        let place = Place::new(&interest.access, &interest.region);
+        if !interest.services.is_empty() {
+            let group = (place.clone(), interest.cluster.clone());
+            let asked = self.services.entry(group).or_default();
+            asked.push((asker, interest.services.clone()));
+        }
+        for (repository, wanted) in &interest.images {
+            let group = (interest.access.clone(), repository.clone());
+            let asked = self.images.entry(group).or_default();
+            asked.push((asker, wanted.clone()));
+        }
+        if !interest.families.is_empty() {
+            let asked = self.families.entry(place.clone()).or_default();
+            asked.push((asker, interest.families.clone()));
+        }
+        if !interest.rules.is_empty() {
+            let asked = self.rules.entry(place).or_default();
+            asked.extend(interest.rules.iter().cloned());
+        }
+    }
+}

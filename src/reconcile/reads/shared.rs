@@ -1,0 +1,373 @@
+//! One kind of read, shared by all who ask at about the same time: names gather, calls take as many
+//! as AWS allows, and everybody gets the answer that is fresh enough for them.
+
+mod group;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::aws::error::AwsError;
+use group::{Flight, Group, Landed, Waiter};
+
+/// Calls of one group under way at once. While they wait, for AWS or for their budget, names
+/// gather: the busier it is, the fuller are the calls.
+const CALLS: usize = 4;
+
+/// How long names gather before a call that is not full.
+const GATHER: Duration = Duration::from_millis(3);
+
+/// How long a reading is kept, and how long a refusal of one name stands while its whole group is
+/// refused.
+pub(super) const KEPT: Duration = Duration::from_secs(30 * 60);
+
+/// What is read.
+pub(super) trait Kind: Send + Sync + 'static {
+    /// What one call is about, such as a cluster.
+    type Group: Clone + Ord + Send + Sync + Debug;
+    /// What one call takes several of.
+    type Name: Clone + Ord + Send + Sync + Debug;
+    /// What is found out about a name.
+    type Answer: Clone + Send + Sync;
+
+    /// Most names that one call takes.
+    const BATCH: usize;
+
+    /// Reads these, at most [`Kind::BATCH`].
+    fn read(
+        &self,
+        group: &Self::Group,
+        names: &BTreeSet<Self::Name>,
+    ) -> impl Future<Output = Result<BTreeMap<Self::Name, Self::Answer>, AwsError>> + Send;
+
+    /// Whether one name alone can make a call fail in this way, so that others that were asked for
+    /// with it must be asked for without it.
+    fn may_be_about_one(&self, _error: &AwsError) -> bool {
+        false
+    }
+}
+
+/// When something began: in which order, and by the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    order: u64,
+    at: Instant,
+}
+
+/// Counts what begins. Clones count on: the clock alone does not tell apart what falls into one
+/// instant.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order(Arc<AtomicU64>);
+
+impl Order {
+    pub(super) fn now(&self) -> Moment {
+        Moment {
+            order: self.0.fetch_add(1, Ordering::SeqCst),
+            at: Instant::now(),
+        }
+    }
+}
+
+/// Which readings will do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fresh {
+    /// Those that began after this.
+    After(Moment),
+    /// Those that began then or later.
+    Since(Instant),
+}
+
+impl Fresh {
+    fn admits(self, began: Moment) -> bool {
+        match self {
+            Fresh::After(moment) => began.order > moment.order,
+            Fresh::Since(at) => began.at >= at,
+        }
+    }
+}
+
+/// Names, by who asks for them.
+pub(super) type Asked<N> = Vec<(Asker, BTreeSet<N>)>;
+
+/// Who asks: names that a refused call mixed up are asked for again by those who wanted them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asker(pub(super) u64);
+
+type Answered<K> = Result<<K as Kind>::Answer, AwsError>;
+type Found<K> = BTreeMap<<K as Kind>::Name, Answered<K>>;
+/// Names of one call, by who asked for them.
+type Parts<K> = Vec<BTreeSet<<K as Kind>::Name>>;
+type ToCome<K> = (<K as Kind>::Name, oneshot::Receiver<Answered<K>>);
+
+/// Reads of one kind. Clones share their answers.
+pub(super) struct Shared<K: Kind>(Arc<Inner<K>>);
+
+impl<K: Kind> Clone for Shared<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Inner<K: Kind> {
+    kind: K,
+    order: Order,
+    groups: Mutex<BTreeMap<K::Group, Group<K>>>,
+}
+
+impl<K: Kind> Shared<K> {
+    pub(super) fn new(kind: K, order: &Order) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            order: order.clone(),
+            groups: Mutex::default(),
+        }))
+    }
+
+    /// What is known of these names; asks AWS where nothing fresh enough is. A name whose call was
+    /// lost on the way has no answer.
+    pub(super) async fn ask(
+        &self,
+        group: &K::Group,
+        names: BTreeSet<K::Name>,
+        fresh: Fresh,
+        asker: Asker,
+    ) -> Found<K> {
+        let (mut found, open) = self.join(group, vec![(asker, names)], fresh);
+        for (name, answered) in open {
+            if let Ok(answer) = answered.await {
+                found.insert(name, answer);
+            }
+        }
+        found
+    }
+
+    /// The same for several who will ask afterwards.
+    pub(super) async fn ahead(&self, group: &K::Group, asked: Asked<K::Name>, fresh: Fresh) {
+        for (_, answered) in self.join(group, asked, fresh).1 {
+            // Kept, or left to those who ask.
+            let _told = answered.await;
+        }
+    }
+
+    /// What is known already, and the answers that will come.
+    fn join(
+        &self,
+        group: &K::Group,
+        asked: Asked<K::Name>,
+        fresh: Fresh,
+    ) -> (Found<K>, Vec<ToCome<K>>) {
+        let (mut found, mut open) = (BTreeMap::new(), Vec::new());
+        let mut groups = self.groups();
+        let state = groups.entry(group.clone()).or_default();
+        for (asker, names) in asked {
+            for name in names {
+                if let Some(answer) = state.known(&name, fresh) {
+                    found.insert(name, answer);
+                    continue;
+                }
+                let (answer, answered) = oneshot::channel();
+                let waiter = Waiter {
+                    asker,
+                    fresh,
+                    answer,
+                };
+                state.join(name.clone(), waiter);
+                open.push((name, answered));
+            }
+        }
+        let begun = self.begin(group, state, false);
+        drop(groups);
+        self.spawn(group, begun);
+        (found, open)
+    }
+
+    /// Whatever was read of these names before now is not used any more: we wrote to them.
+    pub(super) fn forget(&self, group: &K::Group, mut is_written: impl FnMut(&K::Name) -> bool) {
+        let mut groups = self.groups();
+        let Some(state) = groups.get_mut(group) else {
+            return;
+        };
+        state.readings.retain(|name, _| !is_written(name));
+        for flight in state.flights.values_mut() {
+            let written = flight.names.keys().filter(|name| is_written(name));
+            flight.outdated.extend(written.cloned());
+        }
+    }
+
+    /// Drops what is older than that.
+    pub(super) fn forget_older(&self, than: Duration) {
+        let mut groups = self.groups();
+        for state in groups.values_mut() {
+            state
+                .readings
+                .retain(|_, reading| reading.began.at.elapsed() <= than);
+        }
+        groups.retain(|_, state| !state.is_idle());
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<K::Group, Group<K>>> {
+        self.0.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes names for calls: full ones at once, others once they have `gathered` for a moment.
+    fn begin(&self, key: &K::Group, state: &mut Group<K>, gathered: bool) -> Begun<K> {
+        let mut calls = Vec::new();
+        while state.flights.len() < CALLS && (gathered || state.waiting.len() >= K::BATCH) {
+            let began = self.0.order.now();
+            let names = state.take();
+            if names.is_empty() {
+                break;
+            }
+            let parts = by_asker(&names);
+            let flight = Flight {
+                began,
+                names,
+                outdated: BTreeSet::new(),
+            };
+            state.flights.insert(began.order, flight);
+            let call = UnderWay {
+                shared: self.clone(),
+                key: key.clone(),
+                flight: began.order,
+                landed: false,
+            };
+            calls.push((call, parts));
+        }
+        let gathers = !state.waiting.is_empty() && state.flights.len() < CALLS && !state.gathering;
+        state.gathering |= gathers;
+        Begun { calls, gathers }
+    }
+
+    /// Sets off what was begun, without holding the lock: a runtime that ends drops it at once.
+    fn spawn(&self, key: &K::Group, begun: Begun<K>) {
+        for (call, parts) in begun.calls {
+            tokio::spawn(call.fly(parts));
+        }
+        if begun.gathers {
+            let (shared, key) = (self.clone(), key.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(GATHER).await;
+                let mut groups = shared.groups();
+                let Some(state) = groups.get_mut(&key) else {
+                    return;
+                };
+                state.gathering = false;
+                let begun = shared.begin(&key, state, true);
+                drop(groups);
+                shared.spawn(&key, begun);
+            });
+        }
+    }
+
+    /// Answers those who wait for a call, and begins the next.
+    fn land(&self, key: &K::Group, flight: u64, landed: Landed<K>) {
+        let mut groups = self.groups();
+        let Some(state) = groups.get_mut(key) else {
+            return;
+        };
+        state.land(flight, landed);
+        let begun = self.begin(key, state, false);
+        drop(groups);
+        self.spawn(key, begun);
+    }
+
+    /// A call that was dropped on its way: nobody may wait for it or for the next.
+    fn lose(&self, key: &K::Group, flight: u64) {
+        if let Some(state) = self.groups().get_mut(key) {
+            state.flights.remove(&flight);
+            state.waiting.clear();
+        }
+    }
+}
+
+/// What is to be set off.
+struct Begun<K: Kind> {
+    calls: Vec<(UnderWay<K>, Parts<K>)>,
+    gathers: bool,
+}
+
+/// A call under way. However it ends, nobody waits for it for ever.
+struct UnderWay<K: Kind> {
+    shared: Shared<K>,
+    key: K::Group,
+    flight: u64,
+    landed: bool,
+}
+
+impl<K: Kind> UnderWay<K> {
+    async fn fly(mut self, parts: Parts<K>) {
+        let landed = read(&self.shared.0.kind, &self.key, parts).await;
+        self.landed = true;
+        self.shared.land(&self.key, self.flight, landed);
+    }
+}
+
+impl<K: Kind> Drop for UnderWay<K> {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.shared.lose(&self.key, self.flight);
+        }
+    }
+}
+
+/// Reads it all in one call. Where that may have failed because of one name, each who asked gets a
+/// call of their own, as they would without the others.
+async fn read<K: Kind>(kind: &K, key: &K::Group, parts: Parts<K>) -> Landed<K> {
+    let all: BTreeSet<K::Name> = parts.iter().flatten().cloned().collect();
+    let together = kind.read(key, &all).await;
+    let is_mixed_up = parts.len() > 1 && is_about_one(kind, &together);
+    if !is_mixed_up {
+        return Landed {
+            answers: each(&all, together),
+            refused: false,
+        };
+    }
+    let mut answers = BTreeMap::new();
+    let mut refused = true;
+    for part in &parts {
+        let alone = kind.read(key, part).await;
+        refused &= is_about_one(kind, &alone);
+        answers.extend(each(part, alone));
+    }
+    Landed { answers, refused }
+}
+
+fn is_about_one<K: Kind, A>(kind: &K, read: &Result<A, AwsError>) -> bool {
+    read.as_ref()
+        .is_err_and(|error| kind.may_be_about_one(error))
+}
+
+/// The names, by who asked for them first.
+fn by_asker<K: Kind>(names: &BTreeMap<K::Name, Vec<Waiter<K>>>) -> Parts<K> {
+    let mut parts: BTreeMap<Option<Asker>, BTreeSet<K::Name>> = BTreeMap::new();
+    for (name, waiters) in names {
+        let asker = waiters.first().map(|waiter| waiter.asker);
+        parts.entry(asker).or_default().insert(name.clone());
+    }
+    parts.into_values().collect()
+}
+
+/// One call's answer for each of its names.
+fn each<N: Ord + Clone, A: Clone>(
+    names: &BTreeSet<N>,
+    read: Result<BTreeMap<N, A>, AwsError>,
+) -> BTreeMap<N, Result<A, AwsError>> {
+    match read {
+        Ok(found) => found
+            .into_iter()
+            .map(|(name, answer)| (name, Ok(answer)))
+            .collect(),
+        Err(error) => names
+            .iter()
+            .map(|name| (name.clone(), Err(error.clone())))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+use super::*;
+use crate::aws::error::{Call, ErrorClass};
+
+/// What a server answers to whom: a call takes 10 ms, or a second; names that begin
+/// with `denied` fail.
+#[derive(Default)]
+struct Server {
+    calls: Mutex<Vec<Vec<String>>>,
+    version: AtomicU64,
+}
+
+impl Kind for Arc<Server> {
+    type Group = &'static str;
+    type Name = String;
+    type Answer = u64;
+    const BATCH: usize = 10;
+
+    async fn read(
+        &self,
+        group: &&'static str,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, u64>, AwsError> {
+        let asked = names.iter().cloned().collect();
+        self.calls.lock().unwrap().push(asked);
+        let version = self.version.load(Ordering::SeqCst);
+        let millis = if *group == "far" { 1000 } else { 10 };
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        let call = Call::read("ecs", "DescribeServices", *group);
+        match names.iter().find(|name| name.starts_with("denied")) {
+            Some(denied) => Err(call.unexpected(ErrorClass::Denied, denied.clone())),
+            None if *group == "slow" => Err(call.unexpected(ErrorClass::Throttled, "slow down")),
+            None => Ok(names.iter().map(|name| (name.clone(), version)).collect()),
+        }
+    }
+
+    fn may_be_about_one(&self, error: &AwsError) -> bool {
+        error.class == ErrorClass::Denied
+    }
+}
+
+struct Stage {
+    server: Arc<Server>,
+    shared: Shared<Arc<Server>>,
+    order: Order,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (server, order) = (Arc::<Server>::default(), Order::default());
+        Self {
+            shared: Shared::new(server.clone(), &order),
+            server,
+            order,
+        }
+    }
+
+    /// Asks as somebody who looks afresh.
+    async fn afresh(&self, asker: u64, names: &[&str]) -> BTreeMap<String, Result<u64, String>> {
+        self.ask("rails", asker, names, Fresh::After(self.order.now()))
+            .await
+    }
+
+    async fn ask(
+        &self,
+        group: &'static str,
+        asker: u64,
+        names: &[&str],
+        fresh: Fresh,
+    ) -> BTreeMap<String, Result<u64, String>> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let found = self.shared.ask(&group, names, fresh, Asker(asker)).await;
+        let told = |read: Answered<Arc<Server>>| read.map_err(|error| error.message.clone());
+        found
+            .into_iter()
+            .map(|(name, read)| (name, told(read)))
+            .collect()
+    }
+
+    fn calls(&self) -> usize {
+        self.server.calls.lock().unwrap().len()
+    }
+
+    fn changes(&self) -> u64 {
+        self.server.version.fetch_add(1, Ordering::SeqCst) + 1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_ask_at_about_the_same_time_share_full_calls() {
+    let stage = Stage::new();
+    let names: Vec<String> = (0..100).map(|number| format!("app-{number:03}")).collect();
+    let asked: Vec<_> = names
+        .chunks(4)
+        .zip(0..)
+        .map(|(names, asker)| (Asker(asker), names.iter().cloned().collect()))
+        .collect();
+    let since = Fresh::Since(Instant::now());
+    stage.shared.ahead(&"rails", asked, since).await;
+    let sizes: Vec<usize> = stage
+        .server
+        .calls
+        .lock()
+        .unwrap()
+        .iter()
+        .map(Vec::len)
+        .collect();
+    assert_eq!(sizes, [10; 10]);
+
+    // What was read is there for those who are content with it.
+    let found = stage.ask("rails", 1, &["app-007"], since).await;
+    assert_eq!(found["app-007"], Ok(0));
+    assert_eq!(stage.calls(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_who_look_afresh_at_once_make_one_call() {
+    let stage = Stage::new();
+    let found = tokio::join!(
+        stage.afresh(1, &["a", "b"]),
+        stage.afresh(2, &["b", "c"]),
+        stage.afresh(3, &["d"]),
+        stage.afresh(4, &["a"]),
+    );
+    assert_eq!(found.1["b"], Ok(0));
+    assert_eq!(*stage.server.calls.lock().unwrap(), [["a", "b", "c", "d"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_calls_wait_names_gather_so_that_the_next_are_full() {
+    let stage = Arc::new(Stage::new());
+    let mut asked = tokio::task::JoinSet::new();
+    for number in 0..24_u64 {
+        let stage = stage.clone();
+        asked.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(number * 10)).await;
+            let fresh = Fresh::After(stage.order.now());
+            stage
+                .ask("far", number, &[&format!("app-{number}")], fresh)
+                .await
+        });
+    }
+    assert_eq!(asked.join_all().await.len(), 24);
+    // Each of the first four finds a call free; twenty names gather meanwhile.
+    let sizes: Vec<usize> = stage
+        .server
+        .calls
+        .lock()
+        .unwrap()
+        .iter()
+        .map(Vec::len)
+        .collect();
+    assert_eq!(sizes, [1, 1, 1, 1, 10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_looks_afresh_sees_nothing_that_was_read_before() {
+    let stage = Stage::new();
+    assert_eq!(stage.afresh(1, &["a"]).await["a"], Ok(0));
+    let newest = stage.changes();
+    assert_eq!(stage.afresh(2, &["a"]).await["a"], Ok(newest));
+
+    // Nor what a call under way is going to answer.
+    let before = stage.changes();
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(8)).await;
+        let changed = stage.changes();
+        (stage.afresh(4, &["a"]).await["a"].clone(), changed)
+    };
+    let (early, (late, changed)) = tokio::join!(stage.afresh(3, &["a"]), late);
+    assert_eq!(early["a"], Ok(before));
+    assert_eq!(late, Ok(changed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_is_content_with_what_was_read_since_it_began_and_with_no_more() {
+    let stage = Stage::new();
+    stage.afresh(1, &["a"]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let newest = stage.changes();
+    let since = Fresh::Since(Instant::now());
+    assert_eq!(stage.ask("rails", 2, &["a"], since).await["a"], Ok(newest));
+    stage.changes();
+    assert_eq!(stage.ask("rails", 3, &["a"], since).await["a"], Ok(newest));
+    assert_eq!(stage.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_a_write_of_ours_is_not_used() {
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    stage.ask("rails", 1, &["a", "b"], since).await;
+    let written = stage.changes();
+    stage.shared.forget(&"rails", |name| name == "a");
+    let found = stage.ask("rails", 2, &["a", "b"], since).await;
+    assert_eq!((&found["a"], &found["b"]), (&Ok(written), &Ok(0)));
+
+    // A call that was under way during the write is made again for that name.
+    stage.shared.forget(&"rails", |name| name == "a");
+    let write = async {
+        tokio::time::sleep(Duration::from_millis(8)).await;
+        let written = stage.changes();
+        stage.shared.forget(&"rails", |name| name == "a");
+        written
+    };
+    let (found, written) = tokio::join!(stage.ask("rails", 3, &["a"], since), write);
+    assert_eq!(found["a"], Ok(written));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_is_refused_takes_nobody_along() {
+    let stage = Stage::new();
+    let (denied, other) = tokio::join!(
+        stage.afresh(1, &["a", "denied-b"]),
+        stage.afresh(2, &["c", "d"]),
+    );
+    let refused = Err("denied-b".to_owned());
+    assert_eq!((&denied["a"], &denied["denied-b"]), (&refused, &refused));
+    assert_eq!((&other["c"], &other["d"]), (&Ok(0), &Ok(0)));
+    // Together, then each their own.
+    assert_eq!(stage.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_everybody_is_refused_refusals_of_before_stand_for_a_while() {
+    let stage = Stage::new();
+    let looks = || {
+        let names = (0..200_u64).map(|number| (Asker(number), format!("denied-{number:03}")));
+        names.map(|(asker, name)| (asker, [name].into())).collect()
+    };
+    let sweep = async || {
+        let before = stage.calls();
+        let since = Fresh::Since(Instant::now());
+        stage.shared.ahead(&"rails", looks(), since).await;
+        let found = stage.ask("rails", 150, &["denied-150"], since).await;
+        assert_eq!(found["denied-150"], Err("denied-150".to_owned()));
+        stage.calls() - before
+    };
+    assert_eq!(sweep().await, 20 + 200);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    // The calls that begin at once, and what they are taken apart into.
+    assert_eq!(sweep().await, CALLS * 11);
+    tokio::time::sleep(KEPT).await;
+    assert_eq!(sweep().await, 20 + 200);
+
+    // Whoever looks afresh asks.
+    let before = stage.calls();
+    stage.afresh(1, &["denied-001"]).await;
+    assert_eq!(stage.calls() - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_go_better_next_time_is_asked_for_again() {
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    for calls in 1..=2 {
+        let found = stage.ask("slow", 1, &["a"], since).await;
+        assert_eq!(found["a"], Err("slow down".to_owned()));
+        assert_eq!(stage.calls(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_leaves_nobody_waiting() {
+    let stage = Stage::new();
+    let order = stage.order.clone();
+    let shared = stage.shared.clone();
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        // It ends while the call is under way.
+        runtime.block_on(async {
+            let names: BTreeSet<String> = (0..50).map(|number| number.to_string()).collect();
+            let fresh = Fresh::After(order.now());
+            let asked = shared.join(&"rails", vec![(Asker(1), names)], fresh);
+            tokio::task::yield_now().await;
+            asked.1
+        })
+    });
+    for (_, answered) in elsewhere.join().unwrap() {
+        assert!(answered.await.is_err());
+    }
+    assert_eq!(stage.afresh(2, &["7"]).await["7"], Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_readings_are_dropped() {
+    let stage = Stage::new();
+    stage.afresh(1, &["a"]).await;
+    tokio::time::sleep(KEPT).await;
+    stage.afresh(1, &["b"]).await;
+    stage.shared.forget_older(KEPT - Duration::from_secs(1));
+    let kept: Vec<String> = stage.shared.groups()["rails"]
+        .readings
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(kept, ["b"]);
+    stage.shared.forget_older(Duration::ZERO);
+    assert!(stage.shared.groups().is_empty());
+}

@@ -1,0 +1,237 @@
+//! What one look asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::kinds::{Newest, RuleList};
+use super::shared::{Asker, Fresh};
+use super::{Place, Reads, older_tags};
+use crate::aws::Clients;
+use crate::aws::ecr::images_of;
+use crate::aws::ecs::services_in;
+use crate::aws::error::{AwsError, Call, ErrorClass};
+use crate::model::desired::Wanted;
+use crate::model::known::Known;
+use crate::model::observed::{Definition, Service, Task};
+use crate::resource::image_ref::EcrRepository;
+use crate::store::{Store, StoreError};
+
+/// The reads of one look at one account and Region.
+pub(in crate::reconcile) struct View {
+    pub(super) reads: Reads,
+    pub(super) place: Place,
+    pub(super) fresh: Fresh,
+    /// What was read since then will do.
+    pub(super) since: Option<Instant>,
+    pub(super) asker: Asker,
+}
+
+impl View {
+    /// The account's services, for what is not shared.
+    pub(in crate::reconcile) fn clients(&self) -> Clients {
+        self.reads.accounts.of(&self.place)
+    }
+
+    /// Whether what was read before will do.
+    pub(in crate::reconcile) fn is_content(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Services of a cluster: each has an answer. Those of a call that failed are told of together.
+    pub(in crate::reconcile) async fn services(
+        &self,
+        cluster: &str,
+        names: BTreeSet<String>,
+    ) -> BTreeMap<String, Result<Known<Service>, AwsError>> {
+        let group = (self.place.clone(), cluster.to_owned());
+        let shared = &self.reads.services;
+        let mut found = shared
+            .ask(&group, names.clone(), self.fresh, self.asker)
+            .await;
+        let is_read = |name: &&String| found.get(*name).is_some_and(Result::is_ok);
+        let failed: Vec<String> = names.iter().filter(|it| !is_read(it)).cloned().collect();
+        let what = services_in(cluster, &failed);
+        // One sentence, as of one call: which calls they were in is no matter of the Release.
+        let error = failed
+            .iter()
+            .find_map(|name| found.get(name)?.clone().err());
+        let error = error.map_or_else(
+            || lost(Call::read("ecs", "DescribeServices", &what)),
+            |error| error.about(&what),
+        );
+        found.extend(failed.into_iter().map(|name| (name, Err(error.clone()))));
+        found
+    }
+
+    /// A task of a cluster.
+    pub(in crate::reconcile) async fn task(
+        &self,
+        cluster: &str,
+        arn: &str,
+    ) -> Result<Known<Task>, AwsError> {
+        let group = (self.place.clone(), cluster.to_owned());
+        let names = [arn.to_owned()].into();
+        let shared = &self.reads.tasks;
+        let mut found = shared.ask(&group, names, self.fresh, self.asker).await;
+        let what = format!("task {arn} in cluster {cluster}");
+        match found.remove(arn) {
+            Some(read) => read.map_err(|error| error.about(what)),
+            None => Err(lost(Call::read("ecs", "DescribeTasks", what))),
+        }
+    }
+
+    /// Digests of a repository's images.
+    pub(in crate::reconcile) async fn images(
+        &self,
+        repository: &EcrRepository,
+        wanted: BTreeSet<Wanted>,
+    ) -> Result<BTreeMap<Wanted, Known<String>>, AwsError> {
+        let EcrRepository {
+            registry_id,
+            region,
+            name,
+        } = repository;
+        let group = (self.place.access.clone(), repository.clone());
+        let one = wanted.first().filter(|_| wanted.len() == 1).cloned();
+        let what = images_of(registry_id, region, name, one.as_ref());
+        let shared = &self.reads.images;
+        let read = shared
+            .ask(&group, wanted.clone(), self.fresh, self.asker)
+            .await;
+        let mut found = BTreeMap::new();
+        for (image, read) in read {
+            found.insert(image, read.map_err(|error| error.about(&what))?);
+        }
+        if found.len() < wanted.len() {
+            return Err(lost(Call::read("ecr", "DescribeImages", what)));
+        }
+        Ok(found)
+    }
+
+    /// Every rule of the default bus; `what` is told of an error.
+    pub(in crate::reconcile) async fn rules(&self, what: &str) -> Result<RuleList, AwsError> {
+        let shared = &self.reads.rules;
+        let names = [()].into();
+        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
+        match read.into_values().next() {
+            Some(read) => read.map_err(|error| error.about(what)),
+            None => Err(lost(Call::read("events", "ListRules", what))),
+        }
+    }
+
+    /// Targets of a rule.
+    pub(in crate::reconcile) async fn targets(
+        &self,
+        rule: &str,
+    ) -> Result<Vec<Map<String, Value>>, AwsError> {
+        let shared = &self.reads.targets;
+        let names = [rule.to_owned()].into();
+        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
+        let read = read.into_values().next();
+        let what = || Call::read("events", "ListTargetsByRule", format!("rule {rule}"));
+        let targets = read.unwrap_or_else(|| Err(lost(what())))?;
+        Ok(Arc::unwrap_or_clone(targets))
+    }
+
+    /// Tags of a rule; a sweep is content with older ones.
+    pub(in crate::reconcile) async fn tags(
+        &self,
+        arn: &str,
+    ) -> Result<BTreeMap<String, String>, AwsError> {
+        let fresh = self.since.map_or(self.fresh, older_tags);
+        let shared = &self.reads.tags;
+        let names = [arn.to_owned()].into();
+        let read = shared.ask(&self.place, names, fresh, self.asker).await;
+        let read = read.into_values().next();
+        let what = || Call::read("events", "ListTagsForResource", format!("rule {arn}"));
+        let tags = read.unwrap_or_else(|| Err(lost(what())))?;
+        Ok(Arc::unwrap_or_clone(tags))
+    }
+
+    /// ACTIVE revisions of a family, newest first; `enough` may say that no more are needed.
+    pub(in crate::reconcile) async fn family(
+        &self,
+        family: &str,
+        enough: impl Fn(&[String]) -> bool,
+    ) -> Result<Vec<String>, AwsError> {
+        if self.is_content() {
+            let newest = self.newest(family.to_owned()).await?;
+            if newest.whole || enough(&newest.arns) {
+                return Ok(newest.arns.to_vec());
+            }
+        }
+        self.clients().ecs.active_revisions(family, enough).await
+    }
+
+    async fn newest(&self, family: String) -> Result<Newest, AwsError> {
+        let what = format!("family {family}");
+        let shared = &self.reads.families;
+        let names = [family].into();
+        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
+        let read = read.into_values().next();
+        read.unwrap_or_else(|| Err(lost(Call::read("ecs", "ListTaskDefinitions", what))))
+    }
+
+    /// A task definition. What is known to be ACTIVE `now` need not be looked at twice: nothing of
+    /// it changes but its status and its tags.
+    pub(in crate::reconcile) async fn definition(
+        &self,
+        arn: &str,
+        now: Activity,
+    ) -> Result<Known<Definition>, AwsError> {
+        if now == Activity::Listed
+            && let Some(known) = self.reads.kept.active(&self.place, arn).await
+        {
+            return Ok(Known::Present(known));
+        }
+        let began = Instant::now();
+        let read = self.clients().ecs.describe_task_definition(arn).await?;
+        if let Known::Present(definition) = &read {
+            let kept = &self.reads.kept;
+            kept.describe(&self.place, began, definition).await;
+        }
+        Ok(read)
+    }
+
+    /// Those of the recorded contents that are there, by hash.
+    pub(in crate::reconcile) async fn contents(
+        &self,
+        store: &Store,
+        hashes: impl IntoIterator<Item = String>,
+    ) -> Result<BTreeMap<String, Arc<Value>>, StoreError> {
+        let kept = &self.reads.kept;
+        let mut found = BTreeMap::new();
+        let mut open = Vec::new();
+        for hash in hashes {
+            match kept.content(&hash).await {
+                Some(content) => drop(found.insert(hash, content)),
+                None => open.push(hash),
+            }
+        }
+        if open.is_empty() {
+            return Ok(found);
+        }
+        for (hash, content) in store.definitions(&open).await? {
+            kept.record(&hash, &content).await;
+            found.insert(hash, content);
+        }
+        Ok(found)
+    }
+}
+
+/// What this look knows of a definition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::reconcile) enum Activity {
+    /// It is among the ACTIVE revisions of its family.
+    Listed,
+    /// It has to be read.
+    Unknown,
+}
+
+/// A call that ended without an answer, since its process ends.
+pub(super) fn lost(call: Call) -> AwsError {
+    call.unexpected(ErrorClass::Retry, "the call was not finished")
+}

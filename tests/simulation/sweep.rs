@@ -1,0 +1,312 @@
+//! What a sweep over many Releases costs, and that it never acts on what was read for another.
+
+use std::collections::BTreeMap;
+
+use evenkeel::model::interest::Interest;
+use evenkeel::model::ledger::RolloutState;
+use evenkeel::reconcile::{Pass, Reconciler};
+use evenkeel::resource::conditions::{ConditionType, is_true};
+use evenkeel::resource::meta::ReleaseKey;
+use evenkeel::resource::status::PartState;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::shop::{
+    self, Breaker, CLUSTER, create_service, delivered, environment, minutes, pass, push, register,
+    release, schedule, service, web,
+};
+use crate::world::World;
+
+const RELEASES: usize = 25;
+const SERVICES: usize = 4;
+/// Of these Releases each has a schedule.
+const SCHEDULED: usize = 5;
+
+fn keys() -> Vec<ReleaseKey> {
+    let name = |number| format!("app{number:02}");
+    (0..RELEASES)
+        .map(|it| ReleaseKey::new("shop", name(it)))
+        .collect()
+}
+
+/// Every Release Ready, in one cluster, each with its own tag; 130 rules of strangers.
+async fn fleet() -> World {
+    let world = World::empty().await;
+    world.aws("ecs", "CreateCluster", json!({"clusterName": CLUSTER}));
+    world.aws("ecr", "CreateRepository", json!({"repositoryName": "web"}));
+    push(&world, "v1", "v1");
+    register(&world, "job", "v1", &json!({}));
+    for number in 0..130 {
+        let input =
+            json!({"Name": format!("stranger-{number:03}"), "ScheduleExpression": "rate(1 day)"});
+        world.aws("events", "PutRule", input);
+    }
+    world.put(&environment(&json!({}))).await;
+    for (number, key) in keys().iter().enumerate() {
+        push(&world, &key.name, &key.name);
+        let names: Vec<String> = (0..SERVICES)
+            .map(|it| format!("{}-{it}", key.name))
+            .collect();
+        for name in &names {
+            register(&world, name, "v1", &json!({}));
+            create_service(&world, name, Breaker::Rollback, &json!({}));
+        }
+        let services: Vec<Value> = names.iter().map(|name| service(name)).collect();
+        let mut spec = json!({"services": services});
+        if number < SCHEDULED {
+            spec["schedules"] = json!([schedule("nightly", "0 3 * * *")]);
+        }
+        world.put(&release(&key.name, &key.name, &spec)).await;
+    }
+    pass(minutes(2)).await;
+    let summary = world.run_once().await.expect("runs");
+    assert_eq!(summary.ready.len(), RELEASES, "{:?}", summary.stalled);
+    world
+}
+
+async fn look(reconciler: &Reconciler, key: &ReleaseKey) -> Pass {
+    let looked = reconciler.reconcile(key, &|_, _| {}).await;
+    looked.expect("a pass can be made")
+}
+
+/// A look at each, for what a sweep asks for.
+async fn interests(reconciler: &Reconciler) -> Vec<Interest> {
+    let mut found = Vec::new();
+    for key in keys() {
+        found.extend(look(reconciler, &key).await.interest);
+    }
+    found
+}
+
+/// Calls by name, of AWS or of the table, since the last reset.
+fn calls(world: &World, of_table: bool) -> BTreeMap<String, u64> {
+    let mut calls = world.sandbox.calls();
+    calls.retain(|name, _| name.starts_with("dynamodb.") == of_table);
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_sweep_costs_what_aws_allows_at_best() {
+    let world = fleet().await;
+    let reconciler = world.takes_over().await;
+    let interests = interests(&reconciler).await;
+    assert_eq!(interests.len(), RELEASES);
+    // Tags of rules were read with them.
+    for tags in [0, SCHEDULED as u64] {
+        let an_hour = minutes(if tags == 0 { 1 } else { 61 });
+        pass(an_hour).await;
+        world.sandbox.reset_calls();
+        let since = Instant::now();
+        reconciler.read_ahead(&interests).await;
+        let mut at_best = BTreeMap::from([
+            ("ecs.DescribeServices".to_owned(), 10),
+            // A tag and a digest of each.
+            ("ecr.DescribeImages".to_owned(), 1),
+            ("ecs.ListTaskDefinitions".to_owned(), 1),
+            // 135 rules.
+            ("events.ListRules".to_owned(), 2),
+            ("events.ListTargetsByRule".to_owned(), SCHEDULED as u64),
+            ("events.ListTagsForResource".to_owned(), tags),
+        ]);
+        at_best.retain(|_, count| *count > 0);
+        assert_eq!(calls(&world, false), at_best);
+        assert!(calls(&world, true).is_empty());
+
+        let content = reconciler.content_with(since);
+        let mut passes = JoinSet::new();
+        for key in keys() {
+            let content = content.clone();
+            passes.spawn(async move { look(&content, &key).await });
+        }
+        for pass in passes.join_all().await {
+            assert!(pass.plan.actions.is_empty() && pass.failed.is_none());
+            assert!(is_true(&pass.plan.status.conditions, ConditionType::Ready));
+            assert!(pass.interest.is_some() && pass.applied_at.is_some());
+        }
+        assert_eq!(calls(&world, false), at_best, "the passes ask AWS nothing");
+        // Spec and status of each, and its Environment with its binding once for all; the ledger,
+        // the requests, and what was registered in each family.
+        let read = BTreeMap::from([
+            ("dynamodb.GetItem".to_owned(), 2 * RELEASES as u64 + 2),
+            (
+                "dynamodb.Query".to_owned(),
+                ((2 + SERVICES) * RELEASES + SCHEDULED) as u64,
+            ),
+        ]);
+        assert_eq!(calls(&world, true), read, "and write nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn releases_that_look_afresh_at_once_share_their_calls() {
+    let world = fleet().await;
+    let reconciler = world.takes_over().await;
+    world.sandbox.reset_calls();
+    let mut passes = JoinSet::new();
+    for key in keys() {
+        let reconciler = reconciler.clone();
+        passes.spawn(async move { look(&reconciler, &key).await });
+    }
+    passes.join_all().await;
+    let made = world.called("ecs.DescribeServices");
+    assert!((10..=12).contains(&made), "{made} calls for 100 services");
+    assert!(world.called("ecr.DescribeImages") <= 2);
+}
+
+/// A Release with one schedule, whose rule's expression a stranger can change, and change back.
+async fn scheduled() -> (World, Reconciler, ReleaseKey, Vec<Interest>) {
+    let spec =
+        json!({"services": [service("web")], "schedules": [schedule("nightly", "0 3 * * *")]});
+    let world = delivered(&release("web", "v2", &spec)).await;
+    let reconciler = world.takes_over().await;
+    let key = shop::key();
+    let interest = look(&reconciler, &key).await.interest;
+    (world, reconciler, key, interest.into_iter().collect())
+}
+
+fn expression(world: &World, expression: &str) {
+    let name = "shop-web-nightly";
+    let mut rule = world.aws("events", "DescribeRule", json!({"Name": name}));
+    rule["ScheduleExpression"] = json!(expression);
+    if let Some(members) = rule.as_object_mut() {
+        members.retain(|member, _| !["Arn", "CreatedBy"].contains(&member.as_str()));
+    }
+    world.aws("events", "PutRule", rule);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_that_a_shared_reading_shows_and_that_is_gone_leads_to_nothing() {
+    let (world, reconciler, key, interests) = scheduled().await;
+    let told = world.status(&key).await;
+    pass(minutes(1)).await;
+    let since = Instant::now();
+    expression(&world, "cron(0 4 * * ? *)");
+    reconciler.read_ahead(&interests).await;
+    expression(&world, "cron(0 3 * * ? *)");
+    world.sandbox.reset_calls();
+    let pass = look(&reconciler.content_with(since), &key).await;
+    assert!(pass.plan.actions.is_empty());
+    assert!(world.called("events.DescribeRule") + world.called("events.ListRules") > 0);
+    assert_eq!(world.writes(), [] as [String; 0]);
+    assert_eq!(world.status(&key).await, told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_that_a_shared_reading_shows_is_looked_at_afresh_and_put_right() {
+    let (world, reconciler, key, interests) = scheduled().await;
+    pass(minutes(1)).await;
+    let since = Instant::now();
+    expression(&world, "cron(0 4 * * ? *)");
+    reconciler.read_ahead(&interests).await;
+    world.sandbox.reset_calls();
+    let content = reconciler.content_with(since);
+    look(&content, &key).await;
+    assert_eq!(world.aws_writes(), ["events.PutRule"]);
+    // The same sweep does not use what it read before its own write.
+    world.sandbox.reset_calls();
+    look(&content, &key).await;
+    let whole_bus = |input: &Value| input.get("NamePrefix").is_none();
+    assert!(world.sent("ListRules").iter().any(whole_bus));
+    assert_eq!(world.called("events.ListTargetsByRule"), 1 + 1);
+    assert_eq!(world.aws_writes(), [] as [String; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_a_sweep_moved_is_not_told_of_by_what_it_read_before() {
+    let world = delivered(&web("v2")).await;
+    let (reconciler, key) = (world.takes_over().await, shop::key());
+    let interest = look(&reconciler, &key).await.interest;
+    world.by_hand("web", "web:1");
+    pass(minutes(2)).await;
+    let since = Instant::now();
+    reconciler.read_ahead(&[interest.expect("it looked")]).await;
+    let content = reconciler.content_with(since);
+    look(&content, &key).await;
+    assert_eq!(world.moves().len(), 1);
+    world.sandbox.reset_calls();
+    look(&content, &key).await;
+    // Once for the sweep, and once afresh, since it is on its way.
+    assert_eq!(world.called("ecs.DescribeServices"), 2);
+    assert_eq!(world.moves(), [] as [String; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_a_rollout_are_not_read_while_ecs_says_that_it_goes_on() {
+    let world = delivered(&web("v2")).await;
+    let (reconciler, key) = (world.takes_over().await, shop::key());
+    world.put(&web("v3")).await;
+    // Until the deployment that came of it is noted.
+    while !is_noted(&world, &key).await {
+        look(&reconciler, &key).await;
+    }
+    world.sandbox.reset_calls();
+    for _ in 0..3 {
+        look(&reconciler, &key).await;
+        let told = &world.status(&key).await.services[0];
+        assert_eq!(told.state, PartState::Progressing);
+    }
+    assert_eq!(world.called("ecs.DescribeServices"), 3);
+    assert_eq!(world.called("ecs.ListServiceDeployments"), 0);
+    assert_eq!(world.called("ecs.DescribeServiceDeployments"), 0);
+    // How it ended is ECS's to say.
+    pass(minutes(2)).await;
+    look(&reconciler, &key).await;
+    assert_eq!(world.called("ecs.ListServiceDeployments"), 1);
+}
+
+async fn is_noted(world: &World, key: &ReleaseKey) -> bool {
+    let rollouts = world.ledger(key).await.rollouts;
+    let rollout = rollouts.get("web");
+    rollout.is_some_and(|it| it.state == RolloutState::Requested && it.deployment_id.is_some())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_of_an_event_looks_afresh_whatever_a_sweep_has_read() {
+    let (world, reconciler, key, interests) = scheduled().await;
+    reconciler.read_ahead(&interests).await;
+    expression(&world, "cron(0 4 * * ? *)");
+    world.sandbox.reset_calls();
+    look(&reconciler, &key).await;
+    assert_eq!(world.aws_writes(), ["events.PutRule"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_cluster_is_not_asked_by_each_of_its_releases() {
+    let world = fleet().await;
+    let reconciler = world.takes_over().await;
+    let interests = interests(&reconciler).await;
+    world.deny(&["ecs:DescribeServices"]);
+    for key in keys() {
+        look(&reconciler, &key).await;
+        let told = world.why(&key).await;
+        let names = (0..SERVICES).map(|it| format!("{}-{it}", key.name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        assert!(
+            told.contains(&format!("services {names} in cluster {CLUSTER}")),
+            "{told}"
+        );
+    }
+    pass(minutes(1)).await;
+    world.sandbox.reset_calls();
+    let since = Instant::now();
+    reconciler.read_ahead(&interests).await;
+    let content = reconciler.content_with(since);
+    for key in keys() {
+        look(&content, &key).await;
+    }
+    // The calls that begin at once, taken apart; the rest is told what it was told before.
+    let made = world.called("ecs.DescribeServices");
+    assert!((4..=20).contains(&made), "{made} calls");
+    assert_eq!(world.writes(), [] as [String; 0]);
+
+    // What is allowed again shows in the next sweep.
+    world.deny(&[]);
+    pass(minutes(1)).await;
+    let since = Instant::now();
+    reconciler.read_ahead(&interests).await;
+    for key in keys() {
+        let pass = look(&reconciler.content_with(since), &key).await;
+        assert!(is_true(&pass.plan.status.conditions, ConditionType::Ready));
+    }
+}
