@@ -64,6 +64,7 @@ const QUERIES: &[&str] = &[
     "evenkeel_aws_requests_total{service='ecs',operation='RunTask',code='OK'} == 2",
     "evenkeel_aws_request_duration_seconds_bucket{service='dynamodb'}",
     "evenkeel_aws_throttle_wait_seconds_bucket{service='ecs'}",
+    "evenkeel_aws_budget_rate > 0",
     "evenkeel_events_received_total{source='table'} > 0",
     "evenkeel_events_received_total{source='ecs'} > 0",
     "evenkeel_release_suspended == 0",
