@@ -1,6 +1,8 @@
-//! Two controllers on one table, and one of them is killed, stopped or asked to end in the middle of
-//! a release: `cargo test --test rivals`. Fifty rounds over the rails example; in each the
-//! migration runs once, no task definition is registered twice, and leadership moves in time.
+//! Controllers in processes of their own, over the rails example: `cargo test --test rivals`.
+//!
+//! Two on one table, and one of them is killed, stopped or asked to end in the middle of a release:
+//! fifty rounds; in each the migration runs once, no task definition is registered twice, and
+//! leadership moves in time. And one behind a network that breaks for a minute.
 //!
 //! Processes, signals and lease times are real, so this takes minutes and is not part of
 //! `cargo test`; `.ci/run` runs it. Rounds go on side by side, since they mostly wait.
@@ -12,8 +14,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod chaos;
+mod check;
+mod proxy;
 mod replica;
 mod round;
+mod scene;
 
 use std::sync::Arc;
 

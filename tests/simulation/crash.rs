@@ -53,18 +53,18 @@ impl Tap for Killer {
 
 /// What must be the same however often the controller died.
 #[derive(Debug, PartialEq)]
-struct Account {
+pub struct Account {
     /// Family -> how many revisions it has, ACTIVE or not.
     registrations: BTreeMap<String, usize>,
     /// What RunTask was asked, for each time that it started a task.
-    started: Vec<Value>,
+    pub started: Vec<Value>,
     /// Rules with their targets and tags.
     rules: BTreeMap<String, Value>,
     /// Service -> definition it runs.
     services: BTreeMap<String, String>,
 }
 
-fn account(world: &World) -> Account {
+pub fn account(world: &World) -> Account {
     let mut registrations = BTreeMap::new();
     for family in ["rails-app", "rails-shoryuken", "rails-oneoff"] {
         let active = world.aws(
@@ -100,7 +100,7 @@ fn account(world: &World) -> Account {
 
 /// The RunTask calls that started a task: ECS forgets a task an hour after its end, and answers a
 /// call that is repeated under its token with the task that it started before.
-fn started(world: &World) -> Vec<Value> {
+pub fn started(world: &World) -> Vec<Value> {
     let mut tokens: BTreeMap<String, Timestamp> = BTreeMap::new();
     let mut started = Vec::new();
     for call in world.done("ecs.RunTask") {

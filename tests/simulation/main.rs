@@ -9,6 +9,7 @@
 mod acceptance;
 mod accounts;
 mod budgets;
+mod chaos;
 mod corners;
 mod crash;
 mod deletion;

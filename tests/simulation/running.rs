@@ -44,7 +44,7 @@ fn named(identity: &str, shards: u32) -> ControllerOptions {
 }
 
 /// Does something while a controller works.
-async fn beside<T>(controller: &Controller, what: impl Future<Output = T>) -> T {
+pub async fn beside<T>(controller: &Controller, what: impl Future<Output = T>) -> T {
     tokio::select! {
         ended = controller.run(std::future::pending()) => panic!("it ended: {ended:?}"),
         done = what => done,
@@ -84,7 +84,7 @@ impl World {
     }
 
     /// A queue that EventBridge sends what happens in ECS and ECR to.
-    fn queue(&self) -> Queue {
+    pub fn queue(&self) -> Queue {
         self.aws("sqs", "CreateQueue", json!({"QueueName": "events"}));
         let arn = "arn:aws:sqs:ap-northeast-1:123456789012:events";
         let pattern = json!({"source": ["aws.ecs", "aws.ecr"]}).to_string();
