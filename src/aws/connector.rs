@@ -139,6 +139,10 @@ impl Budgeted {
         }
         if answer.as_ref().is_ok_and(is_throttle) {
             self.budget.throttled(service, operation);
+            if operation == "RunTask" {
+                // The answer does not tell which of its two limits it was.
+                self.budget.throttled("fargate", operation);
+            }
         }
         answer
     }
