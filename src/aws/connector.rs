@@ -2,6 +2,7 @@
 //! budget, the time that it may take, and a span for those who trace.
 
 use std::error::Error;
+use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
@@ -19,16 +20,20 @@ use aws_smithy_runtime_api::client::runtime_components::{
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::retry::ErrorKind;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::budget::RegionBudget;
-use super::error::is_throttle;
+use super::error::{code_of_response, is_throttle};
 use super::metrics::AwsMetrics;
 use super::retry::ATTEMPT;
 
 #[cfg(test)]
 mod tests;
+
+/// A signed request that found its token sooner than this did not wait for it.
+const QUEUED: Duration = Duration::from_secs(1);
 
 /// The SDK's own HTTPS client, which it puts in where none is configured. A client can only be
 /// wrapped that is at hand.
@@ -124,6 +129,7 @@ impl Budgeted {
             operation,
             number,
         } = attempt;
+        let signed = Instant::now();
         if attempt.reads() {
             let taken = self.budget.take(service, operation).await;
             // Not to be tried again by the SDK: it waited long enough.
@@ -144,8 +150,27 @@ impl Budgeted {
                 self.budget.throttled("fargate", operation);
             }
         }
+        if began - signed >= QUEUED && answer.as_ref().is_ok_and(has_expired) {
+            // The SDK signs the next attempt with what is valid then.
+            let kind = Some(ErrorKind::TransientError);
+            return Err(ConnectorError::other(Expired.into(), kind));
+        }
         answer
     }
+}
+
+/// A request was signed, waited for its turn, and was no longer valid when that came. It says
+/// nothing of what we may sign with now.
+#[derive(Debug, thiserror::Error)]
+#[error("its signature expired while it waited for its turn in evenkeel's own request budget")]
+struct Expired;
+
+fn has_expired(answer: &HttpResponse) -> bool {
+    let code = code_of_response(answer).unwrap_or_default();
+    matches!(
+        code.as_str(),
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired"
+    )
 }
 
 /// The whole answer, body and all, unless it takes too long.

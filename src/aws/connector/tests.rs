@@ -171,3 +171,39 @@ async fn a_throttled_run_task_lowers_the_rate_of_fargate_too() {
     assert!(rate(&registry, "task_starts") < 14.1);
     assert!(rate(&registry, "task_reads") > 19.9);
 }
+
+/// Answers that the credentials have expired, and then what is there.
+fn expired_at_first() -> Canned {
+    let calls = AtomicUsize::new(0);
+    Canned::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => error(
+            400,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        _ => nothing_there(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_whose_credentials_ended_while_it_waited_is_signed_anew() {
+    let canned = expired_at_first();
+    let clients = canned.aws().with_budget(small()).region("eu-central-1");
+    clients.budget.charge("ecs", "DescribeServices");
+    read(&clients).await.unwrap();
+    assert_eq!(canned.count("DescribeServices"), 2);
+    // One that did not wait was signed with what is ours now, which is no good.
+    let clients = expired_at_first().clients();
+    let failed = read(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Credentials);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_end_in_the_queue_again_and_again_are_no_reason_to_give_up() {
+    let canned = Canned::new(|_| error(400, "ExpiredTokenException", "expired"));
+    let clients = canned.aws().with_budget(small()).region("eu-central-1");
+    clients.budget.charge("ecs", "DescribeServices");
+    let failed = read(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Retry);
+    assert_eq!(canned.count("DescribeServices"), 3);
+}
