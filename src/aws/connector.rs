@@ -4,8 +4,9 @@
 use std::error::Error;
 use std::time::Duration;
 
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
+use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder, tls};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -39,14 +40,23 @@ const QUEUED: Duration = Duration::from_secs(1);
 /// wrapped that is at hand.
 pub(super) fn https() -> SharedHttpClient {
     let client = Builder::new().build_with_connector_fn(|settings, components| {
-        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-        let mut connector = ConnectorBuilder::default().tls_provider(provider);
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build()
+        let sleep = components.and_then(RuntimeComponents::sleep_impl);
+        https_connector(settings.cloned(), sleep)
     });
     SharedHttpClient::new(client)
+}
+
+/// What speaks HTTPS: one TLS stack and one set of trusted roots for all.
+pub(super) fn https_connector(
+    settings: Option<HttpConnectorSettings>,
+    sleep: Option<SharedAsyncSleep>,
+) -> Connector {
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    let mut connector = ConnectorBuilder::default().tls_provider(provider);
+    connector.set_connector_settings(settings);
+    connector.set_sleep_impl(sleep);
+    connector.set_proxy_config(Some(ProxyConfig::from_env()));
+    connector.build()
 }
 
 /// An HTTP client whose requests keep to a budget.
@@ -66,7 +76,7 @@ impl HttpClient for Budgeted {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Connector {
+        SharedHttpConnector::new(Budgeting {
             inner: self.inner.http_connector(settings, components),
             client: self.clone(),
         })
@@ -94,12 +104,12 @@ impl HttpClient for Budgeted {
 }
 
 #[derive(Debug)]
-struct Connector {
+struct Budgeting {
     inner: SharedHttpConnector,
     client: Budgeted,
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for Budgeting {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let Some(attempt) = Attempt::of(&request) else {
             return HttpConnectorFuture::new(in_time(self.inner.call(request)));
