@@ -108,19 +108,44 @@ struct Inner {
     /// Which part of AWS's limits is evenkeel's; none for all that is asked for.
     share: Option<f64>,
     replicas: usize,
-    places: BTreeMap<(Option<String>, String), Arc<Lines>>,
+    /// The account of evenkeel's own credentials, once it is known.
+    own: Option<String>,
+    places: BTreeMap<Place, Lines>,
 }
 
+/// An account, none for the one of evenkeel's own credentials, and a Region.
+type Place = (Option<String>, String);
+
 impl Inner {
-    fn own(&self) -> Option<f64> {
+    fn share(&self) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "replicas are few")]
         let replicas = self.replicas as f64;
         Some(self.share? / replicas)
     }
+
+    /// The queues of a place.
+    fn lines(&mut self, place: &Place) -> &Lines {
+        let (account, region) = place;
+        let account = account.clone().filter(|it| self.own.as_ref() != Some(it));
+        let share = self.share();
+        let now = Instant::now();
+        self.places
+            .entry((account, region.clone()))
+            .or_insert_with(|| {
+                let line = |limit: &'static Limit, share| Line {
+                    service: limit.service,
+                    bucket: Mutex::new(Bucket::new(limit, share, now)),
+                    turn: tokio::sync::Mutex::default(),
+                };
+                let all = LIMITS.iter();
+                all.filter_map(|limit| Some((limit.name, Arc::new(line(limit, share?)))))
+                    .collect()
+            })
+    }
 }
 
 /// The queues of one account in one Region, by the name of their bucket.
-type Lines = BTreeMap<&'static str, Line>;
+type Lines = BTreeMap<&'static str, Arc<Line>>;
 
 /// A bucket and those who wait for it.
 #[derive(Debug)]
@@ -138,7 +163,7 @@ impl Line {
 
     /// Waits for a token in the order of arrival, and takes it.
     async fn take(&self) {
-        let _place = Place::join(self);
+        let _place = Waiting::join(self);
         let _turn = self.turn.lock().await;
         loop {
             let taken = self.bucket().try_take(Instant::now());
@@ -151,16 +176,16 @@ impl Line {
 }
 
 /// A place in the queue, given up when dropped: whoever waits may be cancelled.
-struct Place<'a>(&'a Line);
+struct Waiting<'a>(&'a Line);
 
-impl<'a> Place<'a> {
+impl<'a> Waiting<'a> {
     fn join(line: &'a Line) -> Self {
         line.bucket().join();
         Self(line)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.bucket().leave();
     }
@@ -182,6 +207,7 @@ impl Budget {
             inner: Arc::new(Mutex::new(Inner {
                 share,
                 replicas: 1,
+                own: None,
                 places: BTreeMap::new(),
             })),
         }
@@ -195,7 +221,7 @@ impl Budget {
             return;
         }
         inner.replicas = replicas.max(1);
-        let Some(share) = inner.own() else { return };
+        let Some(share) = inner.share() else { return };
         for line in inner.places.values().flat_map(|lines| lines.values()) {
             line.bucket().set_share(share, now);
         }
@@ -208,24 +234,32 @@ impl Budget {
         region: &str,
         metrics: Option<AwsMetrics>,
     ) -> RegionBudget {
-        let now = Instant::now();
-        let mut inner = lock(&self.inner);
-        let share = inner.own();
-        let key = (account.map(str::to_owned), region.to_owned());
-        let lines = inner.places.entry(key).or_insert_with(|| {
-            let line = |limit: &'static Limit, share| Line {
-                service: limit.service,
-                bucket: Mutex::new(Bucket::new(limit, share, now)),
-                turn: tokio::sync::Mutex::default(),
-            };
-            let all = LIMITS.iter();
-            let lines = all.filter_map(|limit| Some((limit.name, line(limit, share?))));
-            Arc::new(lines.collect())
-        });
+        let place = (account.map(str::to_owned), region.to_owned());
+        lock(&self.inner).lines(&place);
         RegionBudget {
-            lines: lines.clone(),
+            inner: self.inner.clone(),
+            place,
             metrics,
         }
+    }
+
+    /// Which account evenkeel's own credentials belong to. Roles of that account have no budget of
+    /// their own from now on: AWS counts all of the account's requests together.
+    pub(super) fn own_account(&self, account: &str) {
+        let mut inner = lock(&self.inner);
+        if inner.own.as_deref() == Some(account) {
+            return;
+        }
+        inner.own = Some(account.to_owned());
+        let all = std::mem::take(&mut inner.places);
+        let (of_roles, mut places): (BTreeMap<_, _>, BTreeMap<_, _>) = all
+            .into_iter()
+            .partition(|((of, _), _)| of.as_deref() == Some(account));
+        // Where both were in use, whoever waits in the role's queues still gets through there.
+        for ((_, region), lines) in of_roles {
+            places.entry((None, region)).or_insert(lines);
+        }
+        inner.places = places;
     }
 
     /// Serves `evenkeel_aws_budget_rate{service,bucket}`.
@@ -281,13 +315,15 @@ impl Collector for Rates {
 /// The request budget of one account in one Region. Cheap to clone; clones are the same.
 #[derive(Clone, Debug)]
 pub struct RegionBudget {
-    lines: Arc<Lines>,
+    inner: Arc<Mutex<Inner>>,
+    place: Place,
     metrics: Option<AwsMetrics>,
 }
 
 impl RegionBudget {
-    fn line(&self, service: &str, operation: &str) -> Option<&Line> {
-        self.lines.get(bucket_name(service, operation)?)
+    fn line(&self, service: &str, operation: &str) -> Option<Arc<Line>> {
+        let name = bucket_name(service, operation)?;
+        lock(&self.inner).lines(&self.place).get(name).cloned()
     }
 
     /// Takes the token of a write that is about to be made, waiting a few seconds at most.
@@ -320,7 +356,7 @@ impl RegionBudget {
             }
         }
         let taken = tokio::time::timeout(PATIENCE + GRACE, line.take()).await;
-        self.waited(line, operation, began);
+        self.waited(&line, operation, began);
         taken.map_err(|_| over(line.bucket().book(who, Instant::now())))
     }
 
@@ -331,7 +367,7 @@ impl RegionBudget {
         };
         let began = Instant::now();
         let taken = tokio::time::timeout(READ_PATIENCE, line.take()).await;
-        self.waited(line, operation, began);
+        self.waited(&line, operation, began);
         taken.map_err(|_| NotSent)
     }
 

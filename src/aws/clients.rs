@@ -278,7 +278,11 @@ impl Aws {
     /// Whose credentials these are, asked in the default Region.
     pub async fn identity(&self) -> Result<Identity, AwsError> {
         match self.default_region() {
-            Some(region) => self.region(&region).sts.identity().await,
+            Some(region) => {
+                let identity = self.region(&region).sts.identity().await?;
+                self.budget.own_account(&identity.account);
+                Ok(identity)
+            }
             None => Err(Call::read("sts", "GetCallerIdentity", "the credentials")
                 .unexpected(ErrorClass::Refused, "no AWS Region is set")),
         }

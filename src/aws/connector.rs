@@ -2,9 +2,11 @@
 //! budget, the time that it may take, and a span for those who trace.
 
 use std::error::Error;
+use std::time::Duration;
 
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
+use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder, tls};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -19,29 +21,42 @@ use aws_smithy_runtime_api::client::runtime_components::{
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::retry::ErrorKind;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::budget::RegionBudget;
-use super::error::is_throttle;
+use super::error::{code_of_response, is_throttle};
 use super::metrics::AwsMetrics;
 use super::retry::ATTEMPT;
 
 #[cfg(test)]
 mod tests;
 
+/// A signed request that found its token sooner than this did not wait for it.
+const QUEUED: Duration = Duration::from_secs(1);
+
 /// The SDK's own HTTPS client, which it puts in where none is configured. A client can only be
 /// wrapped that is at hand.
 pub(super) fn https() -> SharedHttpClient {
     let client = Builder::new().build_with_connector_fn(|settings, components| {
-        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-        let mut connector = ConnectorBuilder::default().tls_provider(provider);
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build()
+        let sleep = components.and_then(RuntimeComponents::sleep_impl);
+        https_connector(settings.cloned(), sleep)
     });
     SharedHttpClient::new(client)
+}
+
+/// What speaks HTTPS: one TLS stack and one set of trusted roots for all.
+pub(super) fn https_connector(
+    settings: Option<HttpConnectorSettings>,
+    sleep: Option<SharedAsyncSleep>,
+) -> Connector {
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    let mut connector = ConnectorBuilder::default().tls_provider(provider);
+    connector.set_connector_settings(settings);
+    connector.set_sleep_impl(sleep);
+    connector.set_proxy_config(Some(ProxyConfig::from_env()));
+    connector.build()
 }
 
 /// An HTTP client whose requests keep to a budget.
@@ -61,7 +76,7 @@ impl HttpClient for Budgeted {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Connector {
+        SharedHttpConnector::new(Budgeting {
             inner: self.inner.http_connector(settings, components),
             client: self.clone(),
         })
@@ -89,12 +104,12 @@ impl HttpClient for Budgeted {
 }
 
 #[derive(Debug)]
-struct Connector {
+struct Budgeting {
     inner: SharedHttpConnector,
     client: Budgeted,
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for Budgeting {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let Some(attempt) = Attempt::of(&request) else {
             return HttpConnectorFuture::new(in_time(self.inner.call(request)));
@@ -124,6 +139,7 @@ impl Budgeted {
             operation,
             number,
         } = attempt;
+        let signed = Instant::now();
         if attempt.reads() {
             let taken = self.budget.take(service, operation).await;
             // Not to be tried again by the SDK: it waited long enough.
@@ -139,9 +155,32 @@ impl Budgeted {
         }
         if answer.as_ref().is_ok_and(is_throttle) {
             self.budget.throttled(service, operation);
+            if operation == "RunTask" {
+                // The answer does not tell which of its two limits it was.
+                self.budget.throttled("fargate", operation);
+            }
+        }
+        if began - signed >= QUEUED && answer.as_ref().is_ok_and(has_expired) {
+            // The SDK signs the next attempt with what is valid then.
+            let kind = Some(ErrorKind::TransientError);
+            return Err(ConnectorError::other(Expired.into(), kind));
         }
         answer
     }
+}
+
+/// A request was signed, waited for its turn, and was no longer valid when that came. It says
+/// nothing of what we may sign with now.
+#[derive(Debug, thiserror::Error)]
+#[error("its signature expired while it waited for its turn in evenkeel's own request budget")]
+struct Expired;
+
+fn has_expired(answer: &HttpResponse) -> bool {
+    let code = code_of_response(answer).unwrap_or_default();
+    matches!(
+        code.as_str(),
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired"
+    )
 }
 
 /// The whole answer, body and all, unless it takes too long.

@@ -86,7 +86,7 @@ impl Call {
             operation: self.operation,
             resource: self.resource.clone(),
             code: None,
-            message: message.into(),
+            message: classify::without_values(&message.into()).into_owned(),
             request_id: None,
             status: None,
             extra: Map::new(),
@@ -144,7 +144,7 @@ pub struct Details {
     pub resource: String,
     /// AWS's error code, such as `AccessDeniedException`.
     pub code: Option<String>,
-    /// AWS's message, or what happened to the connection.
+    /// AWS's message without the values that it repeats, or what happened to the connection.
     pub message: String,
     /// AWS's id of the request, which its support asks for.
     pub request_id: Option<String>,
@@ -152,7 +152,7 @@ pub struct Details {
     pub status: Option<u16>,
     /// Other members of the error's body, such as `resourceIds` of `ConflictException`.
     pub extra: Map<String, Value>,
-    /// The SDK's own error.
+    /// The SDK's own error, unless it holds what may not be told.
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 

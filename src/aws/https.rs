@@ -1,22 +1,19 @@
 //! The SDK's own HTTPS client, for servers that are not AWS's: one TLS stack, one set of trusted
 //! roots and no second client in the binary.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
+use aws_smithy_async::rt::sleep::default_async_sleep;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient as _, HttpConnector as _, HttpConnectorSettings, SharedHttpConnector,
+    HttpConnector as _, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeSerializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
+
+use super::connector;
 
 /// Longest that a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -26,40 +23,14 @@ const CONNECT: Duration = Duration::from_secs(3);
 pub struct Https(SharedHttpConnector);
 
 impl Https {
-    /// The client that the SDK makes for itself. `patience` is how long an answer may take to begin.
-    ///
-    /// # Errors
-    /// When the SDK was built without one.
-    pub async fn new(patience: Duration) -> Result<Self, BoxError> {
+    /// A client of its own connections. `patience` is how long an answer may take to begin.
+    pub fn new(patience: Duration) -> Self {
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(CONNECT)
             .read_timeout(patience)
             .build();
-        let lent = Lender {
-            settings,
-            connector: Arc::default(),
-        };
-        // The SDK gives its client to interceptors only, so a call is begun that ends in one,
-        // before anything is signed or sent.
-        let config = aws_sdk_sts::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .interceptor(lent.clone())
-            .build();
-        let begun = aws_sdk_sts::Client::from_conf(config)
-            .get_caller_identity()
-            .send()
-            .await;
-        let connector = lent
-            .connector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        match (connector, begun) {
-            (Some(connector), _) => Ok(Self(connector)),
-            (None, Err(error)) => Err(error.into()),
-            (None, Ok(_)) => Err("the AWS SDK lends no HTTPS client".into()),
-        }
+        let connector = connector::https_connector(Some(settings), default_async_sleep());
+        Self(SharedHttpConnector::new(connector))
     }
 
     /// Sends a request and reads its answer to the end, whatever its status.
@@ -78,34 +49,6 @@ impl Https {
     }
 }
 
-/// Takes the client out of a call, and ends the call.
-#[derive(Clone, Debug)]
-struct Lender {
-    settings: HttpConnectorSettings,
-    connector: Arc<Mutex<Option<SharedHttpConnector>>>,
-}
-
-impl Intercept for Lender {
-    fn name(&self) -> &'static str {
-        "evenkeel https"
-    }
-
-    fn read_before_serialization(
-        &self,
-        _: &BeforeSerializationInterceptorContextRef<'_>,
-        components: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let client = components.http_client();
-        *self
-            .connector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) =
-            client.map(|client| client.http_connector(&self.settings, components));
-        Err("nothing is to be sent".into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_comes_whole_whatever_its_status() {
-        let https = Https::new(Duration::from_secs(5)).await.unwrap();
+        let https = Https::new(Duration::from_secs(5));
         let (listener, request) = posted("http").await;
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -147,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn https_is_spoken_over_tls() {
-        let https = Https::new(Duration::from_secs(5)).await.unwrap();
+        let https = Https::new(Duration::from_secs(5));
         let (listener, request) = posted("https").await;
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -156,5 +99,13 @@ mod tests {
         let (answer, first) = tokio::join!(https.send(request), server);
         assert_eq!(first, 0x16, "a TLS record of a handshake");
         assert!(answer.is_err(), "nobody shook hands");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_begin_is_given_up() {
+        let https = Https::new(Duration::from_secs(5));
+        let (_listener, request) = posted("http").await;
+        let sent = tokio::time::timeout(Duration::from_secs(60), https.send(request));
+        sent.await.expect("it gives up by itself").unwrap_err();
     }
 }

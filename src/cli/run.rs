@@ -47,7 +47,7 @@ pub async fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError> 
         return config.print(args, settings).map(|()| Exit::Done);
     }
     let traces = match &config.otlp_endpoint {
-        Some(endpoint) => Some(Traces::open(endpoint).await?),
+        Some(endpoint) => Some(Traces::open(endpoint)?),
         None => None,
     };
     let usual = match config.once {

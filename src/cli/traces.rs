@@ -34,21 +34,19 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Begins to send to `endpoint`, the whole URL. Calls nothing yet. `OTEL_EXPORTER_OTLP_HEADERS`
+    /// Begins to send to `endpoint`, the whole URL. Calls nothing yet; runs on tokio. `OTEL_EXPORTER_OTLP_HEADERS`
     /// and `OTEL_BSP_*` count, as OpenTelemetry specifies them.
     ///
     /// # Errors
     /// When the exporter cannot be made.
-    pub async fn open(endpoint: &str) -> Result<Self, CliError> {
-        let https = Https::new(PATIENCE).await;
-        let https = https.map_err(|error| CliError::from_error(&*error))?;
+    pub fn open(endpoint: &str) -> Result<Self, CliError> {
         let exporter = SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint)
             .with_timeout(PATIENCE)
             .with_http_client(Collector {
-                https,
+                https: Https::new(PATIENCE),
                 endpoint: endpoint.to_owned(),
                 runtime: Handle::current(),
                 away: AtomicBool::new(false),

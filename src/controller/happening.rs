@@ -34,6 +34,8 @@ pub enum What {
         plan: Box<Plan>,
         /// Whether a step was not carried out.
         failed: bool,
+        /// Whether everything was looked at.
+        observed: bool,
         /// The generation that it followed.
         generation: Option<u64>,
         /// When that generation's spec was written; none where it could not be read.

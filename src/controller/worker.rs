@@ -96,6 +96,7 @@ impl Worker {
             What::Passed {
                 plan: Box::new(pass.plan.clone()),
                 failed: pass.failed.is_some(),
+                observed: pass.whole,
                 generation: pass.plan.status.observed_generation,
                 applied_at: pass.applied_at,
             },

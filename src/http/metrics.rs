@@ -140,10 +140,14 @@ impl Metrics {
                 plan,
                 generation,
                 applied_at,
+                observed,
                 ..
             } => {
                 let seen = seen.entry(key.clone()).or_default();
-                releases.stands(key, plan, *generation, happening.at);
+                releases.stands(key, plan, *generation);
+                if *observed {
+                    releases.observed.of(key, &[]).set(seconds(happening.at));
+                }
                 releases.corrected(key, &plan.status, &std::mem::take(&mut seen.moved));
                 let ready = is_true(&plan.status.conditions, ConditionType::Ready);
                 if seen.became_ready(&plan.status, *generation, ready)
@@ -308,16 +312,13 @@ impl Releases {
     }
 
     /// How a Release stands now.
-    fn stands(&self, key: &ReleaseKey, plan: &Plan, generation: Option<u64>, at: Timestamp) {
+    fn stands(&self, key: &ReleaseKey, plan: &Plan, generation: Option<u64>) {
         let status = &plan.status;
         self.info(key, status, generation);
         self.conditions(key, status);
         let ready = find(&status.conditions, ConditionType::Ready);
         let suspended = ready.is_some_and(|ready| ready.reason == "Suspended");
         self.suspended.of(key, &[]).set(i64::from(suspended));
-        if ready.is_some_and(|ready| ready.status != ConditionStatus::Unknown) {
-            self.observed.of(key, &[]).set(seconds(at));
-        }
         self.drift(key, status);
         // What is no longer declared does not stay for ever.
         let all = is_true(&status.conditions, ConditionType::Ready);

@@ -46,6 +46,13 @@ pub struct Observed {
     pub ledger: Ledger,
 }
 
+impl Observed {
+    /// Whether everything could be looked at.
+    pub fn is_whole(&self) -> bool {
+        self.problems.is_empty() && !self.unread
+    }
+}
+
 /// An ECS service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Service {

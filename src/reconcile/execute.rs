@@ -328,7 +328,8 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         Step::RegisterTaskDefinition { .. } => vec![("ecs", "RegisterTaskDefinition")],
         Step::DeregisterTaskDefinition { .. } => vec![("ecs", "DeregisterTaskDefinition")],
         Step::RunMigration { input, .. } if is_on_fargate(input) => {
-            vec![("fargate", "RunTask"), ("ecs", "RunTask")]
+            // A token of the first is lost where the second has to wait: Fargate's are the scarcer.
+            vec![("ecs", "RunTask"), ("fargate", "RunTask")]
         }
         Step::RunMigration { .. } => vec![("ecs", "RunTask")],
         Step::StopTask { .. } => vec![("ecs", "StopTask")],

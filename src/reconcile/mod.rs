@@ -109,6 +109,8 @@ pub struct Pass {
     pub over_budget: Option<Duration>,
     /// Something could not be looked at, and may be a little later.
     pub unread: bool,
+    /// Everything was looked at: none of it was refused to us or could not be read.
+    pub whole: bool,
     /// The Release does not exist any more.
     pub gone: bool,
     /// What it looked at; none where it could not get so far.
@@ -143,6 +145,7 @@ impl Pass {
             failed: None,
             over_budget: None,
             unread: false,
+            whole: false,
             gone: true,
             interest: None,
             applied_at: None,
@@ -281,6 +284,7 @@ impl Reconciler {
         let pass = self.conclude(&told, plan, failed).await?;
         Ok(Pass {
             unread: ready.observed.unread,
+            whole: ready.observed.is_whole(),
             ..pass.having_looked_at(ready.interest, told.applied_at)
         })
     }
@@ -292,7 +296,7 @@ impl Reconciler {
         let Ok(looked) = self.prepare(key, Some(since)).await else {
             return None;
         };
-        let (told, plan, interest, unread) = match looked {
+        let (told, plan, interest, unread, whole) = match looked {
             Looked::Gone => return None,
             Looked::Stalled(told, _) if told.is_left() => return None,
             Looked::Stalled(told, why) => {
@@ -301,12 +305,12 @@ impl Reconciler {
                     status,
                     ..Plan::default()
                 };
-                (told, plan, None, false)
+                (told, plan, None, false, false)
             }
             Looked::Ready(told, ready) => {
                 let plan = self.plan(&told, &ready);
-                let unread = ready.observed.unread;
-                (told, plan, Some(ready.interest), unread)
+                let (unread, whole) = (ready.observed.unread, ready.observed.is_whole());
+                (told, plan, Some(ready.interest), unread, whole)
             }
         };
         let quiet = plan.actions.is_empty() && plan.status == told.status;
@@ -318,6 +322,7 @@ impl Reconciler {
             interest,
             applied_at: told.applied_at,
             unread,
+            whole,
         })
     }
 

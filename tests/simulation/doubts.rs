@@ -61,6 +61,26 @@ async fn no_service_is_moved_while_its_deployments_are_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pass_tells_whether_it_could_look_at_everything() {
+    let world = shop(Breaker::Rollback).await;
+    world.put(&web("v2")).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let reconciler = world.takes_over().await;
+    let whole = async || {
+        let looked = reconciler.reconcile(&key(), &|_, _| {}).await;
+        looked.expect("a pass can be made").whole
+    };
+    assert!(whole().await);
+    world.deny(&["ecs:DescribeServices"]);
+    assert!(!whole().await, "it is refused to us");
+    world.deny(&[]);
+    assert!(whole().await);
+    silence(&world, "ListServiceDeployments", "", 500);
+    world.by_hand("web", &register(&world, "web", "other", &json!({})));
+    assert!(!whole().await, "it could not be read");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_ran_before_is_recorded_whole() {
     let world = shop(Breaker::Stop).await;
     // It runs what failed, and starts from what succeeded.

@@ -28,7 +28,11 @@ const RECOVERED: f64 = 0.1;
 const QUIET: Duration = Duration::from_secs(10);
 /// How often throttled answers lower it: those of one burst say one thing.
 const OFTEN: Duration = Duration::from_secs(1);
-/// A token less this much is one: seconds are not counted in whole fractions.
+/// A turn that is no farther off than this is waited for, whatever the rate does meanwhile.
+const FAR: Duration = Duration::from_secs(300);
+/// The same while the rate is lowered, and comes back by and by.
+const NEAR: Duration = QUIET;
+/// One less this much is one: what is added up in fractions is never exact.
 const ENOUGH: f64 = 1.0 - 1e-6;
 
 /// Our part of a [`Limit`].
@@ -89,14 +93,19 @@ impl Bucket {
 
     pub fn set_share(&mut self, share: f64, now: Instant) {
         self.fill(now);
+        let before = self.refill();
         self.share = share;
+        self.move_turns(before, now);
         self.tokens = self.tokens.min(self.burst());
     }
 
     fn fill(&mut self, now: Instant) {
         while self.left < 1.0 && self.better_at <= now {
+            let before = self.refill();
             self.gain(self.better_at);
-            self.left = (self.left + RECOVERED).min(1.0);
+            let left = self.left + RECOVERED;
+            self.left = if left < ENOUGH { left } else { 1.0 };
+            self.move_turns(before, self.better_at);
             self.better_at += QUIET;
         }
         self.gain(now);
@@ -131,8 +140,23 @@ impl Bucket {
         self.better_at = now + QUIET;
         let again = self.lowered_at.is_none_or(|before| before + OFTEN <= now);
         if again {
+            let before = self.refill();
             self.lowered_at = Some(now);
             self.left = (self.left * LOWERED).max(LEAST);
+            self.move_turns(before, now);
+        }
+    }
+
+    /// The rate is another one from now on than before: the turns that are booked come so much
+    /// sooner or later.
+    fn move_turns(&mut self, before: f64, now: Instant) {
+        let longer = before / self.refill();
+        for turn in self.booked.values_mut().chain(&mut self.tail) {
+            let off = turn.saturating_duration_since(now);
+            if !off.is_zero() {
+                *turn =
+                    now + Duration::try_from_secs_f64(off.as_secs_f64() * longer).unwrap_or(off);
+            }
         }
     }
 
@@ -155,21 +179,31 @@ impl Bucket {
         self.time_for(wanted - self.tokens)
     }
 
-    /// When it is the turn of a caller that does not join the queue: behind those that did and
-    /// those that booked before, one after the other at the bucket's rate. A turn is a hint to come
-    /// back then; no token is kept for it. Whoever comes too early has the turn it had, so that those
-    /// who are woken often do not push the others back.
+    /// When a caller that does not join the queue shall come back: at its turn, which is behind
+    /// those that did and those that booked before, one after the other at the bucket's rate. A turn
+    /// is a hint to come back then; no token is kept for it. Whoever comes too early has the turn it
+    /// had, so that those who are woken often do not push the others back.
+    ///
+    /// A turn comes sooner where the rate rises meanwhile. So whoever waits for one that is far off
+    /// comes back half way, each at a moment of its own, and few times in all.
     pub fn book(&mut self, who: &str, now: Instant) -> Duration {
+        self.fill(now);
+        let off = self.turn_of(who, now) - now;
+        let patience = if self.left < 1.0 { NEAR } else { FAR };
+        if off > patience { off / 2 } else { off }
+    }
+
+    fn turn_of(&mut self, who: &str, now: Instant) -> Instant {
         self.booked.retain(|_, turn| *turn > now);
         if let Some(turn) = self.booked.get(who) {
-            return *turn - now;
+            return *turn;
         }
         let earliest = now + self.ahead(now);
         let behind = self.tail.map(|tail| tail + self.time_for(1.0));
         let turn = behind.map_or(earliest, |behind| behind.max(earliest));
         self.tail = Some(turn);
         self.booked.insert(who.to_owned(), turn);
-        turn - now
+        turn
     }
 
     fn time_for(&self, tokens: f64) -> Duration {
@@ -296,5 +330,62 @@ mod tests {
         let later = start + seconds(100.0);
         assert_eq!(taken(&mut bucket, later), 10);
         about(bucket.book("a", later), 2.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_come_nearer_when_the_rate_comes_back() {
+        let (mut bucket, start) = bucket(1.0);
+        for second in 0..30 {
+            bucket.throttled(start + seconds(f64::from(second)));
+        }
+        // A tenth of the rate: ten seconds each.
+        let lowered = start + seconds(29.0);
+        for waiter in 0..60 {
+            bucket.book(&waiter.to_string(), lowered);
+        }
+        // The last one's turn would be in 600 s. It is sent away for half of that only.
+        about(bucket.book("59", lowered), 300.0);
+        about(bucket.book("0", lowered), 10.0);
+        // After 90 s without a throttled answer all of the rate is there again. 45 tokens have come,
+        // and those who wait are as much nearer.
+        let recovered = start + seconds(119.0);
+        about(bucket.book("59", recovered), 15.0);
+        about(bucket.book("58", recovered), 14.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_move_with_the_share() {
+        let (mut bucket, start) = bucket(0.5);
+        assert_eq!(taken(&mut bucket, start), 10);
+        for waiter in ["a", "b", "c"] {
+            bucket.book(waiter, start);
+        }
+        bucket.set_share(1.0, start);
+        about(bucket.book("c", start), 3.0);
+        about(bucket.book("d", start), 4.0);
+        bucket.set_share(0.25, start);
+        about(bucket.book("c", start), 12.0);
+        about(bucket.book("e", start), 20.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_is_far_off_is_looked_after_half_way() {
+        let (mut bucket, start) = bucket(1.0);
+        assert_eq!(taken(&mut bucket, start), 20);
+        let waiters = 0..1000;
+        let told: Vec<Duration> = waiters
+            .map(|waiter| bucket.book(&waiter.to_string(), start))
+            .collect();
+        about(told[250], 251.0);
+        about(told[999], 500.0);
+        // Never many at once.
+        let within = |second: u64| {
+            let came = told.iter().filter(|after| after.as_secs() == second);
+            came.count()
+        };
+        assert!((0..=500).all(|second| within(second) <= 3));
+        // Its place is kept.
+        about(bucket.book("999", start + seconds(500.0)), 250.0);
+        about(bucket.book("999", start + seconds(750.0)), 250.0);
     }
 }

@@ -3,12 +3,15 @@ use aws_sdk_sts::config::SharedCredentialsProvider;
 use aws_smithy_types::date_time::DateTime;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::{Aws, AwsSettings};
+use super::{Aws, AwsSettings, Clients};
+use crate::aws::budget::Budget;
 use crate::aws::canned::{Canned, Reply, error};
 use crate::aws::error::{Call, ErrorClass};
 use crate::aws::metrics::AwsMetrics;
 use crate::aws::time::timestamp;
+use crate::model::desired::Access;
 
 const CALLER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult>\
     <Arn>arn:aws:iam::123456789012:user/dev</Arn><UserId>U</UserId>\
@@ -138,6 +141,47 @@ async fn every_attempt_is_counted_by_how_it_ended() {
     let timed = "evenkeel_aws_request_duration_seconds_sum{operation=\"DeleteRule\",\
                  service=\"eventbridge\"} 15";
     assert!(text.contains(timed), "{text}");
+}
+
+/// RegisterTaskDefinition is admitted as often at once.
+async fn admitted(clients: &Clients) -> usize {
+    let began = Instant::now();
+    let mut admitted = 0;
+    while clients
+        .budget
+        .admit("ecs", "RegisterTaskDefinition", "somebody")
+        .await
+        .is_ok()
+        && began.elapsed().is_zero()
+    {
+        admitted += 1;
+    }
+    admitted
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_of_our_own_account_has_no_budget_beside_ours() {
+    let canned = Canned::new(|_| Reply::Page(200, CALLER));
+    let aws = canned.aws().with_budget(Budget::new(1.0));
+    let role = |account: &str| Access {
+        role_arn: Some(format!("arn:aws:iam::{account}:role/evenkeel")),
+        external_id: None,
+    };
+    // Made before it is known whose account it is.
+    let early = aws.at(&role("123456789012"), "eu-central-1");
+    let ours = aws.region("eu-central-1");
+    aws.identity().await.unwrap();
+    assert_eq!(admitted(&ours).await, 20);
+    assert_eq!(admitted(&early).await, 0);
+    let mut other = role("123456789012");
+    other.external_id = Some("x".to_owned());
+    assert_eq!(admitted(&aws.at(&other, "eu-central-1")).await, 0);
+    let stranger = aws.at(&role("210987654321"), "eu-central-1");
+    assert_eq!(admitted(&stranger).await, 20);
+    // What was taken as the role before is taken from what is ours.
+    let abroad = aws.at(&role("123456789012"), "eu-west-1");
+    assert_eq!(admitted(&abroad).await, 20);
+    assert_eq!(admitted(&aws.region("eu-west-1")).await, 0);
 }
 
 #[test]

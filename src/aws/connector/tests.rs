@@ -35,6 +35,15 @@ fn nothing_there() -> Reply {
     Reply::Ok(json!({"services": [], "failures": [{"arn": "app", "reason": "MISSING"}]}))
 }
 
+/// Requests a second of a bucket, as they are served.
+fn rate(registry: &prometheus::Registry, bucket: &str) -> f64 {
+    let families = registry.gather();
+    let mut series = families[0].get_metric().iter();
+    let of_bucket = |label: &prometheus::proto::LabelPair| label.value() == bucket;
+    let found = series.find(|one| one.get_label().iter().any(of_bucket));
+    found.unwrap().get_gauge().get_value()
+}
+
 #[tokio::test(start_paused = true)]
 async fn reads_wait_for_their_budget_and_the_wait_is_not_taken_for_a_slow_answer() {
     let registry = prometheus::Registry::new();
@@ -129,16 +138,8 @@ async fn throttled_answers_lower_the_rate_of_their_bucket_alone() {
     read(&clients).await.unwrap();
     let registry = prometheus::Registry::new();
     budget.register(&registry).unwrap();
-    let families = registry.gather();
-    let rate = |bucket: &str| {
-        let series = families[0].get_metric();
-        let of_bucket = series
-            .iter()
-            .find(|one| one.get_label().iter().any(|label| label.value() == bucket));
-        of_bucket.unwrap().get_gauge().get_value()
-    };
-    assert!(rate("service_writes") < 3.6, "{}", rate("service_writes"));
-    assert!(rate("service_reads") > 19.9, "{}", rate("service_reads"));
+    assert!(rate(&registry, "service_writes") < 3.6);
+    assert!(rate(&registry, "service_reads") > 19.9);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,6 +151,58 @@ async fn time_that_ran_out_is_told_as_such_and_a_write_is_not_repeated() {
     assert_eq!(failed.class, ErrorClass::Ambiguous);
     assert_eq!(failed.message, "no answer within the time allowed");
     assert_eq!((began.elapsed().as_secs(), canned.seen().len()), (15, 1));
+    let failed = read(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Retry);
+    assert_eq!(canned.count("DescribeServices"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_run_task_lowers_the_rate_of_fargate_too() {
+    let canned = Canned::new(|_| throttled());
+    let budget = Budget::new(1.0);
+    let clients = canned
+        .aws()
+        .with_budget(budget.clone())
+        .region("eu-central-1");
+    clients.ecs.run_task(&json!({})).await.unwrap_err();
+    let registry = prometheus::Registry::new();
+    budget.register(&registry).unwrap();
+    assert!(rate(&registry, "task_writes") < 28.1);
+    assert!(rate(&registry, "task_starts") < 14.1);
+    assert!(rate(&registry, "task_reads") > 19.9);
+}
+
+/// Answers that the credentials have expired, and then what is there.
+fn expired_at_first() -> Canned {
+    let calls = AtomicUsize::new(0);
+    Canned::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => error(
+            400,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        _ => nothing_there(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_whose_credentials_ended_while_it_waited_is_signed_anew() {
+    let canned = expired_at_first();
+    let clients = canned.aws().with_budget(small()).region("eu-central-1");
+    clients.budget.charge("ecs", "DescribeServices");
+    read(&clients).await.unwrap();
+    assert_eq!(canned.count("DescribeServices"), 2);
+    // One that did not wait was signed with what is ours now, which is no good.
+    let clients = expired_at_first().clients();
+    let failed = read(&clients).await.unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Credentials);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_end_in_the_queue_again_and_again_are_no_reason_to_give_up() {
+    let canned = Canned::new(|_| error(400, "ExpiredTokenException", "expired"));
+    let clients = canned.aws().with_budget(small()).region("eu-central-1");
+    clients.budget.charge("ecs", "DescribeServices");
     let failed = read(&clients).await.unwrap_err();
     assert_eq!(failed.class, ErrorClass::Retry);
     assert_eq!(canned.count("DescribeServices"), 3);

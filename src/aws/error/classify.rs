@@ -1,5 +1,6 @@
 //! From the SDK's errors to ours.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{AwsError, Call, Details, ErrorClass};
 use crate::aws::budget::NotSent;
+use crate::resource::hidden::HIDDEN;
 
 /// Longest piece of an answer that is no AWS error, as people see it.
 const SNIPPET: usize = 200;
@@ -49,17 +51,20 @@ impl Call {
             .message
             .take()
             .unwrap_or_else(|| self.story(&error, class));
+        let told = without_values(&message).into_owned();
+        // The SDK's error holds the answer as it came.
+        let kept = told == message;
         AwsError(Box::new(Details {
             class,
             service: self.service,
             operation: self.operation,
             resource: self.resource.clone(),
             code: facts.code,
-            message,
+            message: told,
             request_id: facts.request_id,
             status: facts.status,
-            extra: facts.extra,
-            source: Some(Arc::new(error)),
+            extra: if kept { facts.extra } else { Map::new() },
+            source: kept.then(|| Arc::new(error) as _),
         }))
     }
 
@@ -350,6 +355,20 @@ fn links<'a>(
     std::iter::successors(Some(error), |link: &&'a (dyn Error + 'static)| {
         (*link).source()
     })
+}
+
+/// A message without the value that AWS did not accept: the validation of every service repeats it
+/// whole, and it may hold the environment of containers, as overrides do. It may hold quotes, too,
+/// so all is hidden up to the last one behind which AWS goes on.
+pub(super) fn without_values(message: &str) -> Cow<'_, str> {
+    const BEFORE: &str = "Value '";
+    let Some(begin) = message.find(BEFORE).map(|at| at + BEFORE.len()) else {
+        return Cow::Borrowed(message);
+    };
+    let value = &message[begin..];
+    let end = value.rfind("' at '").or_else(|| value.rfind('\''));
+    let rest = end.map_or("", |end| &value[end..]);
+    Cow::Owned(format!("{}{HIDDEN}{rest}", &message[..begin]))
 }
 
 /// The SDK's text on an endpoint that it cannot use ends with the whole request, body included.

@@ -312,3 +312,57 @@ async fn a_connection_that_breaks_after_the_request_may_be_done() {
     assert!(server.await.unwrap() > 0, "the request had begun");
     assert_eq!(failed.class, ErrorClass::Ambiguous, "{failed}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_aws_repeats_is_not_told() {
+    let failed = writing(|| {
+        error(
+            400,
+            "ValidationException",
+            "1 validation error detected: Value '{\"value\":\"it's ' at 'heart s3cret\"}' at \
+             'targets.1.member.input' failed to satisfy constraint: Member must have length less \
+             than or equal to 8192",
+        )
+    })
+    .await;
+    assert_eq!(failed.class, ErrorClass::Refused);
+    assert_eq!(
+        failed.message,
+        "1 validation error detected: Value '(hidden)' at 'targets.1.member.input' failed to \
+         satisfy constraint: Member must have length less than or equal to 8192"
+    );
+    // Neither by a cause, nor where somebody prints all that is known.
+    assert!(failed.source().is_none());
+    assert!(!format!("{failed:?}").contains("s3cret"), "{failed:?}");
+    for (answered, told) in [
+        (
+            "Value 's3cret' is not valid",
+            "Value '(hidden)' is not valid",
+        ),
+        ("Value 's3cret that was cut o", "Value '(hidden)"),
+        (
+            "Value null at 'name' failed to satisfy constraint",
+            "Value null at 'name' failed to satisfy constraint",
+        ),
+    ] {
+        let canned = Canned::new(move |_| error(400, "InvalidParameterException", answered));
+        let ecs = canned.clients().ecs;
+        let failed = ecs.run_task(&json!({})).await.unwrap_err();
+        assert_eq!(failed.message, told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_repeated_in_the_body_of_a_success_is_not_told() {
+    let canned = Canned::new(|_| {
+        Reply::Ok(json!({"FailedEntryCount": 1, "FailedEntries": [{
+            "TargetId": "evenkeel",
+            "ErrorCode": "ValidationException",
+            "ErrorMessage": "Value 's3cret' at 'input' failed to satisfy constraint",
+        }]}))
+    });
+    let events = canned.clients().events;
+    let failed = events.put_targets(&json!({"Rule": "r"})).await.unwrap_err();
+    let text = failed.to_string();
+    assert!(text.contains("Value '(hidden)' at 'input'"), "{text}");
+}

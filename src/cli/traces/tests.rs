@@ -41,7 +41,7 @@ fn contains(body: &[u8], text: &str) -> bool {
 #[tokio::test]
 async fn passes_and_calls_arrive_as_spans() {
     let (endpoint, mut posted) = collector().await;
-    let traces = Traces::open(&endpoint).await.unwrap();
+    let traces = Traces::open(&endpoint).unwrap();
     let subscriber = tracing_subscriber::registry().with(traces.layer());
     tracing::subscriber::with_default(subscriber, || {
         let pass = tracing::info_span!("reconcile", release = "production/rails", generation = 7);
@@ -78,7 +78,7 @@ async fn a_collector_that_is_away_is_told_once() {
     let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
     drop(listener);
     let collector = Collector {
-        https: Https::new(PATIENCE).await.unwrap(),
+        https: Https::new(PATIENCE),
         endpoint: endpoint.clone(),
         runtime: Handle::current(),
         away: AtomicBool::new(false),

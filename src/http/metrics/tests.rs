@@ -22,6 +22,7 @@ fn minutes(minutes: i64) -> Timestamp {
 struct Scene {
     metrics: Metrics,
     status: ReleaseStatus,
+    observed: bool,
     applied_at: Timestamp,
 }
 
@@ -30,6 +31,7 @@ impl Scene {
         Self {
             metrics: Metrics::new().unwrap(),
             status: ReleaseStatus::default(),
+            observed: true,
             applied_at: start(),
         }
     }
@@ -71,6 +73,7 @@ impl Scene {
         let passed = What::Passed {
             plan: Box::new(plan),
             failed: false,
+            observed: self.observed,
             generation: self.status.observed_generation,
             applied_at: Some(self.applied_at),
         };
@@ -157,8 +160,9 @@ fn how_a_release_stands_is_told_in_one_series_each() {
         r#"evenkeel_release_suspended{namespace="production",release="rails"} 1"#,
         r#"evenkeel_last_observed_timestamp_seconds{namespace="production",release="rails"} 1772359260"#,
     ]);
-    // What could not be looked at was not observed.
-    scene.stand(8, ConditionStatus::Unknown, "NotKnown");
+    // What could not be looked at was not observed, however surely it stands so.
+    scene.stand(8, ConditionStatus::False, "AccessDenied");
+    scene.observed = false;
     scene.pass(minutes(2));
     scene.shows(&[
         r#"evenkeel_release_info{generation="8",namespace="production",release="rails",revision="3"} 1"#,
@@ -311,6 +315,7 @@ fn a_release_that_is_gone_takes_all_of_its_series_with_it() {
         what: What::Passed {
             plan: Box::default(),
             failed: false,
+            observed: true,
             generation: None,
             applied_at: None,
         },

@@ -25,7 +25,8 @@ pub use schedules::rule_name;
 /// The most that the name of an EventBridge rule may have.
 pub const RULE_NAME_LIMIT: usize = 64;
 
-/// The most characters that EventBridge and RunTask take as overrides.
+/// The most bytes that EventBridge and RunTask take as overrides. Both count characters, and say
+/// not which; what is no longer in bytes is longer in none.
 pub const OVERRIDES_LIMIT: usize = 8192;
 
 /// The longest that anything may be waited for, in seconds: a week.

@@ -40,12 +40,12 @@ pub(super) fn task_override(
             .help("Fargate gives 20 GiB when `ephemeralStorage` is left out"),
         );
     }
-    let length = serde_json::to_string(overrides).map_or(0, |text| text.chars().count());
+    let length = serde_json::to_string(overrides).map_or(0, |text| text.len());
     if length > OVERRIDES_LIMIT {
         errors.push(
             FieldError::new(
                 path.clone(),
-                format!("are {length} characters as JSON, and ECS takes {OVERRIDES_LIMIT}"),
+                format!("are {length} bytes as JSON, and ECS takes {OVERRIDES_LIMIT}"),
             )
             .help("put long values into the task definition or a secret"),
         );
@@ -130,5 +130,29 @@ fn is_amount(text: &str, units: &[&str]) -> bool {
             .parse::<f64>()
             .is_ok_and(|number| number > 0.0),
         None => lower.parse::<u32>().is_ok_and(|number| number > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn their_length_is_counted_in_bytes() {
+        let problems = |text: &str, count: usize| {
+            let overrides = json!({"containerOverrides": [{
+                "name": "app",
+                "environment": [{"name": "GREETING", "value": text.repeat(count)}],
+            }]});
+            let overrides = serde_json::from_value(overrides).unwrap();
+            let mut errors = Vec::new();
+            task_override(&overrides, None, &FieldPath::root(), &mut errors);
+            errors.len()
+        };
+        assert_eq!(problems("u", 8000), 0);
+        assert_eq!(problems("ü", 4000), 0);
+        assert_eq!(problems("ü", 5000), 1);
     }
 }
