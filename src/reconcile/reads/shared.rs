@@ -89,6 +89,11 @@ impl Fresh {
             Fresh::Since(at) => began.at >= at,
         }
     }
+
+    /// Whether somebody looks afresh.
+    fn is_urgent(self) -> bool {
+        matches!(self, Fresh::After(_))
+    }
 }
 
 /// What each of several asks for at once.

@@ -1,6 +1,6 @@
 //! What is known of one group, who waits for what, and the calls under way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -14,6 +14,8 @@ pub(super) struct Group<K: Kind> {
     pub(super) readings: BTreeMap<K::Name, Reading<K>>,
     /// Not asked for yet; whoever waits here gets a reading that begins later.
     pub(super) waiting: BTreeMap<K::Name, Vec<Waiter<K>>>,
+    /// Those of them that somebody looks at afresh, in order of arrival: a sweep can wait.
+    urgent: VecDeque<K::Name>,
     /// Calls under way, by the order in which they began.
     pub(super) flights: BTreeMap<u64, Flight<K>>,
     /// Whether a timer runs that ends the gathering.
@@ -27,6 +29,7 @@ impl<K: Kind> Default for Group<K> {
         Self {
             readings: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            urgent: VecDeque::new(),
             flights: BTreeMap::new(),
             gathering: false,
             refused: None,
@@ -161,14 +164,26 @@ impl<K: Kind> Group<K> {
     }
 
     fn wait(&mut self, name: K::Name, waiters: Vec<Waiter<K>>) {
+        if waiters.iter().any(|waiter| waiter.fresh.is_urgent()) {
+            self.urgent.push_back(name.clone());
+        }
         self.waiting.entry(name).or_default().extend(waiters);
+    }
+
+    fn next_waiting(&mut self) -> Option<(K::Name, Vec<Waiter<K>>)> {
+        while let Some(name) = self.urgent.pop_front() {
+            if let Some(waiting) = self.waiting.remove_entry(&name) {
+                return Some(waiting);
+            }
+        }
+        self.waiting.pop_first()
     }
 
     /// The next names to ask for, without those that nobody wants any more.
     pub(super) fn take(&mut self) -> BTreeMap<K::Name, Vec<Waiter<K>>> {
         let mut names = BTreeMap::new();
         while names.len() < K::BATCH
-            && let Some((name, mut waiters)) = self.waiting.pop_first()
+            && let Some((name, mut waiters)) = self.next_waiting()
         {
             waiters.retain(|waiter| !waiter.answer.is_closed());
             if !waiters.is_empty() {

@@ -269,6 +269,24 @@ async fn a_refusal_of_several_names_is_told_to_those_alone_who_ask_for_all_of_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_looks_afresh_does_not_wait_for_a_whole_sweep() {
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    let looks = (0..200).map(|number| [format!("app-{number:03}")].into());
+    let sweep = stage.shared.ahead(&"far", looks.collect(), since);
+    let looks = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let first = stage.ask("far", &["web-2"], Fresh::After(stage.order.now()));
+        let next = stage.ask("far", &["web-1"], Fresh::After(stage.order.now()));
+        assert_eq!(tokio::join!(first, next).1["web-1"], Ok(0));
+    };
+    tokio::join!(sweep, looks);
+    // The first call that began when there was room for another; with what waited longest.
+    let calls = stage.server.calls.lock().unwrap();
+    assert_eq!(calls[CALLS][7..], ["app-047", "web-1", "web-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_everybody_is_refused_refusals_of_before_stand_for_a_while() {
     let stage = Stage::new();
     let looks = || {
