@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use crate::aws::error::AwsError;
 use group::{Flight, Group, Landed, Waiter};
@@ -176,6 +177,7 @@ impl<K: Kind> Shared<K> {
                     asked: asked.clone(),
                     fresh,
                     answer,
+                    span: Span::current(),
                 };
                 state.join(name.clone(), waiter);
                 open.push((name, answered));
@@ -225,6 +227,9 @@ impl<K: Kind> Shared<K> {
                 break;
             }
             let asked = names.keys().cloned().collect();
+            // A call has one parent: it belongs to one of those who wait for it.
+            let one = names.values().flatten().next();
+            let span = one.map_or_else(Span::none, |waiter| waiter.span.clone());
             let flight = Flight {
                 began,
                 names,
@@ -237,7 +242,7 @@ impl<K: Kind> Shared<K> {
                 flight: began.order,
                 landed: false,
             };
-            calls.push((call, asked));
+            calls.push((call, asked, span));
         }
         let gathers = !state.waiting.is_empty() && state.flights.len() < CALLS && !state.gathering;
         state.gathering |= gathers;
@@ -246,8 +251,8 @@ impl<K: Kind> Shared<K> {
 
     /// Sets off what was begun, without holding the lock: a runtime that ends drops it at once.
     fn spawn(&self, key: &K::Group, begun: Begun<K>) {
-        for (call, names) in begun.calls {
-            tokio::spawn(call.fly(names));
+        for (call, names, span) in begun.calls {
+            tokio::spawn(call.fly(names).instrument(span));
         }
         if begun.gathers {
             let (shared, key) = (self.clone(), key.clone());
@@ -295,7 +300,7 @@ impl<K: Kind> Shared<K> {
 
 /// What is to be set off.
 struct Begun<K: Kind> {
-    calls: Vec<(UnderWay<K>, BTreeSet<K::Name>)>,
+    calls: Vec<(UnderWay<K>, BTreeSet<K::Name>, Span)>,
     gathers: bool,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Answered, Fresh, KEPT, Kind, Moment, Parts, is_about_one};
 use crate::aws::error::{AwsError, ErrorClass};
@@ -63,6 +64,8 @@ pub(super) struct Waiter<K: Kind> {
     pub(super) asked: Arc<BTreeSet<K::Name>>,
     pub(super) fresh: Fresh,
     pub(super) answer: oneshot::Sender<Answered<K>>,
+    /// What it is waited for in.
+    pub(super) span: Span,
 }
 
 pub(super) struct Flight<K: Kind> {

@@ -6,6 +6,7 @@ use crate::aws::error::{Call, ErrorClass};
 #[derive(Default)]
 struct Server {
     calls: Mutex<Vec<Vec<String>>>,
+    spans: Mutex<Vec<Option<&'static str>>>,
     version: AtomicU64,
 }
 
@@ -22,6 +23,8 @@ impl Kind for Arc<Server> {
     ) -> Result<BTreeMap<String, u64>, AwsError> {
         let asked = names.iter().cloned().collect();
         self.calls.lock().unwrap().push(asked);
+        let span = Span::current().metadata().map(|span| span.name());
+        self.spans.lock().unwrap().push(span);
         let version = self.version.load(Ordering::SeqCst);
         let millis = if *group == "far" { 1000 } else { 10 };
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -348,6 +351,26 @@ async fn a_call_that_is_dropped_leaves_nobody_waiting() {
         assert!(answered.await.is_err());
     }
     assert_eq!(stage.afresh(&["7"]).await["7"], Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_belongs_to_the_pass_of_one_who_waits_for_it() {
+    let _traced = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    let sweep = (0..100).map(|number| [format!("app-{number:03}")].into());
+    let sweep = stage.shared.ahead(&"rails", sweep.collect(), since);
+    let look = stage.ask("rails", &["web"], since);
+    let look = look.instrument(tracing::info_span!("reconcile"));
+    tokio::join!(sweep, look);
+    // Whatever call made room for it.
+    let calls = stage.server.calls.lock().unwrap().clone();
+    let spans = stage.server.spans.lock().unwrap().clone();
+    for (call, span) in calls.iter().zip(spans) {
+        let expected = (call[0] == "web").then_some("reconcile");
+        assert_eq!(span, expected, "{call:?}");
+    }
+    assert_eq!(calls.len(), 11);
 }
 
 #[tokio::test(start_paused = true)]
