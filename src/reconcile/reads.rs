@@ -164,7 +164,7 @@ impl Reads {
         let names: BTreeSet<String> = names.into_iter().filter(|it| arn(it).is_some()).collect();
         let tags = match fresh {
             Fresh::Since(since) => older_tags(since),
-            after @ Fresh::After(_) => after,
+            fresh => fresh,
         };
         tokio::join!(
             self.targets.ahead(place, vec![names], fresh),
@@ -277,7 +277,7 @@ fn rule_of(arn: &str) -> &str {
 
 /// See [`TAGS_KEPT`].
 fn older_tags(since: Instant) -> Fresh {
-    Fresh::Since(since.checked_sub(TAGS_KEPT).unwrap_or(since))
+    Fresh::Lasting(since, TAGS_KEPT)
 }
 
 /// What many looks ask for, by what one call can be about.

@@ -23,9 +23,12 @@ const CALLS: usize = 4;
 /// How long names gather before a call that is not full.
 const GATHER: Duration = Duration::from_millis(3);
 
-/// How long a reading is kept, and how long a refusal of one name stands while its whole group is
-/// refused.
+/// How long a reading is kept.
 pub(super) const KEPT: Duration = Duration::from_secs(30 * 60);
+
+/// How long a refusal of one name stands while its whole group is refused: from one sweep to the
+/// next, with the time that a sweep takes, and no longer.
+const REFUSED: Duration = Duration::from_secs(7 * 60);
 
 /// What is read.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -81,14 +84,22 @@ pub(super) enum Fresh {
     After(Moment),
     /// Those that began then or later.
     Since(Instant),
+    /// The same, and answers of before that are not older than that; a refusal may be over.
+    Lasting(Instant, Duration),
 }
 
 impl Fresh {
     fn admits(self, began: Moment) -> bool {
         match self {
             Fresh::After(moment) => began.order > moment.order,
-            Fresh::Since(at) => began.at >= at,
+            Fresh::Since(at) | Fresh::Lasting(at, _) => began.at >= at,
         }
+    }
+
+    /// The same for what was answered.
+    fn admits_answer(self, began: Moment) -> bool {
+        let old = |at: Instant, kept| at.saturating_duration_since(began.at) <= kept;
+        self.admits(began) || matches!(self, Fresh::Lasting(at, kept) if old(at, kept))
     }
 
     /// Whether somebody looks afresh.

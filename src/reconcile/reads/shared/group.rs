@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Answered, Fresh, KEPT, Kind, Moment, Parts, is_about_one};
+use super::{Answered, Fresh, Kind, Moment, Parts, REFUSED, is_about_one};
 use crate::aws::error::{AwsError, ErrorClass};
 
 pub(super) struct Group<K: Kind> {
@@ -145,11 +145,13 @@ impl<K: Kind> Group<K> {
         let answer = &reading.told.answer;
         let still = || {
             // Where everybody is refused anyway, a refusal of before needs no call to be repeated.
-            answer.is_err()
-                && matches!(fresh, Fresh::Since(at) if self.refused.is_some_and(|refused| refused >= at))
-                && reading.began.at.elapsed() <= KEPT
+            matches!(fresh, Fresh::Since(at) if self.refused.is_some_and(|refused| refused >= at))
+                && reading.began.at.elapsed() <= REFUSED
         };
-        let is_fresh = fresh.admits(reading.began) || still();
+        let is_fresh = match answer {
+            Ok(_) => fresh.admits_answer(reading.began),
+            Err(_) => fresh.admits(reading.began) || still(),
+        };
         (is_fresh && reading.told.is_for(asked)).then(|| answer.clone())
     }
 

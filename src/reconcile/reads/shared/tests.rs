@@ -308,13 +308,30 @@ async fn where_everybody_is_refused_refusals_of_before_stand_for_a_while() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     // The calls that begin at once, and what they are taken apart into.
     assert_eq!(sweep().await, CALLS * 11);
-    tokio::time::sleep(KEPT).await;
+    // One that is allowed again among them is seen by the sweep after that.
+    tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(sweep().await, 20 + 200);
 
     // Whoever looks afresh asks.
     let before = stage.calls();
     stage.afresh(&["denied-001"]).await;
     assert_eq!(stage.calls() - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_stand_for_longer_and_a_refusal_may_not() {
+    let stage = Stage::new();
+    let lasting = || Fresh::Lasting(Instant::now(), Duration::from_secs(3600));
+    let ask = async |names: &[&str]| {
+        let before = stage.calls();
+        stage.ask("rails", names, lasting()).await;
+        stage.calls() - before
+    };
+    assert_eq!((ask(&["a"]).await, ask(&["denied-b"]).await), (1, 1));
+    tokio::time::sleep(Duration::from_secs(3500)).await;
+    assert_eq!((ask(&["a"]).await, ask(&["denied-b"]).await), (0, 1));
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(ask(&["a"]).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
