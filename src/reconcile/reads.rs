@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError};
 use kept::Kept;
 use kinds::{Families, Images, Rules, Services, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
-use shared::{Asked, Asker, Fresh, KEPT, Order, Shared};
+use shared::{Asked, Fresh, KEPT, Order, Shared};
 
 pub(super) use view::{Activity, View};
 
@@ -121,7 +121,6 @@ impl Reads {
                 None => Fresh::After(self.order.now()),
             },
             since,
-            asker: Asker(looks),
             reads: self.clone(),
         }
     }
@@ -132,8 +131,7 @@ impl Reads {
         let fresh = Fresh::Since(Instant::now());
         let mut wanted = Wants::default();
         for interest in interests {
-            let asker = Asker(self.looks.fetch_add(1, Ordering::Relaxed));
-            wanted.add(asker, interest);
+            wanted.add(interest);
         }
         // Ended with whoever waits for it.
         let mut reading = JoinSet::new();
@@ -157,8 +155,7 @@ impl Reads {
     }
 
     async fn rules_ahead(&self, place: &Place, names: BTreeSet<String>, fresh: Fresh) {
-        let asker = Asker(self.looks.fetch_add(1, Ordering::Relaxed));
-        let listed = self.rules.ask(place, [()].into(), fresh, asker).await;
+        let listed = self.rules.ask(place, [()].into(), fresh).await;
         let Some(Ok(listed)) = listed.get(&()) else {
             return;
         };
@@ -167,11 +164,11 @@ impl Reads {
         let names: BTreeSet<String> = names.into_iter().filter(|it| arn(it).is_some()).collect();
         let tags = match fresh {
             Fresh::Since(since) => older_tags(since),
-            after @ Fresh::After(_) => after,
+            fresh => fresh,
         };
         tokio::join!(
-            self.targets.ahead(place, vec![(asker, names)], fresh),
-            self.tags.ahead(place, vec![(asker, arns)], tags),
+            self.targets.ahead(place, vec![names], fresh),
+            self.tags.ahead(place, vec![arns], tags),
         );
     }
 
@@ -280,7 +277,7 @@ fn rule_of(arn: &str) -> &str {
 
 /// See [`TAGS_KEPT`].
 fn older_tags(since: Instant) -> Fresh {
-    Fresh::Since(since.checked_sub(TAGS_KEPT).unwrap_or(since))
+    Fresh::Lasting(since, TAGS_KEPT)
 }
 
 /// What many looks ask for, by what one call can be about.
@@ -293,21 +290,21 @@ struct Wants {
 }
 
 impl Wants {
-    fn add(&mut self, asker: Asker, interest: &Interest) {
+    fn add(&mut self, interest: &Interest) {
         let place = Place::new(&interest.access, &interest.region);
         if !interest.services.is_empty() {
             let group = (place.clone(), interest.cluster.clone());
             let asked = self.services.entry(group).or_default();
-            asked.push((asker, interest.services.clone()));
+            asked.push(interest.services.clone());
         }
         for (repository, wanted) in &interest.images {
             let group = (interest.access.clone(), repository.clone());
             let asked = self.images.entry(group).or_default();
-            asked.push((asker, wanted.clone()));
+            asked.push(wanted.clone());
         }
         if !interest.families.is_empty() {
             let asked = self.families.entry(place.clone()).or_default();
-            asked.push((asker, interest.families.clone()));
+            asked.push(interest.families.clone());
         }
         if !interest.rules.is_empty() {
             let asked = self.rules.entry(place).or_default();

@@ -101,9 +101,7 @@ impl View {
             }
         }
         let described = &self.reads.deployments;
-        let mut found = described
-            .ask(group, open.clone(), self.fresh, self.asker)
-            .await;
+        let mut found = described.ask(group, open.clone(), self.fresh).await;
         for record in records.iter_mut().filter(|it| open.contains(&it.arn)) {
             let Some(read) = found.remove(&record.arn) else {
                 return Err(lost(Call::read("ecs", "DescribeServiceDeployments", what)));
@@ -137,7 +135,7 @@ impl View {
         let open = records.iter().filter(|it| it.task_definition.is_none());
         let arns = open.filter_map(|it| it.service_revision.clone()).collect();
         let revisions = &self.reads.revisions;
-        let found = revisions.ask(group, arns, self.fresh, self.asker).await;
+        let found = revisions.ask(group, arns, self.fresh).await;
         for record in records.iter_mut() {
             let Some(arn) = record.service_revision.as_ref() else {
                 continue;

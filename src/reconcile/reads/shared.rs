@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use crate::aws::error::AwsError;
 use group::{Flight, Group, Landed, Waiter};
@@ -22,9 +23,12 @@ const CALLS: usize = 4;
 /// How long names gather before a call that is not full.
 const GATHER: Duration = Duration::from_millis(3);
 
-/// How long a reading is kept, and how long a refusal of one name stands while its whole group is
-/// refused.
+/// How long a reading is kept.
 pub(super) const KEPT: Duration = Duration::from_secs(30 * 60);
+
+/// How long a refusal of one name stands while its whole group is refused: from one sweep to the
+/// next, with the time that a sweep takes, and no longer.
+const REFUSED: Duration = Duration::from_secs(7 * 60);
 
 /// What is read.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -80,27 +84,36 @@ pub(super) enum Fresh {
     After(Moment),
     /// Those that began then or later.
     Since(Instant),
+    /// The same, and answers of before that are not older than that; a refusal may be over.
+    Lasting(Instant, Duration),
 }
 
 impl Fresh {
     fn admits(self, began: Moment) -> bool {
         match self {
             Fresh::After(moment) => began.order > moment.order,
-            Fresh::Since(at) => began.at >= at,
+            Fresh::Since(at) | Fresh::Lasting(at, _) => began.at >= at,
         }
+    }
+
+    /// The same for what was answered.
+    fn admits_answer(self, began: Moment) -> bool {
+        let old = |at: Instant, kept| at.saturating_duration_since(began.at) <= kept;
+        self.admits(began) || matches!(self, Fresh::Lasting(at, kept) if old(at, kept))
+    }
+
+    /// Whether somebody looks afresh.
+    fn is_urgent(self) -> bool {
+        matches!(self, Fresh::After(_))
     }
 }
 
-/// Names, by who asks for them.
-pub(super) type Asked<N> = Vec<(Asker, BTreeSet<N>)>;
-
-/// Who asks: names that a refused call mixed up are asked for again by those who wanted them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Asker(pub(super) u64);
+/// What each of several asks for at once.
+pub(super) type Asked<N> = Vec<BTreeSet<N>>;
 
 type Answered<K> = Result<<K as Kind>::Answer, AwsError>;
 type Found<K> = BTreeMap<<K as Kind>::Name, Answered<K>>;
-/// Names of one call, by who asked for them.
+/// Names, by who is to be answered for them in one call.
 type Parts<K> = Vec<BTreeSet<<K as Kind>::Name>>;
 type ToCome<K> = (<K as Kind>::Name, oneshot::Receiver<Answered<K>>);
 
@@ -135,9 +148,8 @@ impl<K: Kind> Shared<K> {
         group: &K::Group,
         names: BTreeSet<K::Name>,
         fresh: Fresh,
-        asker: Asker,
     ) -> Found<K> {
-        let (mut found, open) = self.join(group, vec![(asker, names)], fresh);
+        let (mut found, open) = self.join(group, vec![names], fresh);
         for (name, answered) in open {
             if let Ok(answer) = answered.await {
                 found.insert(name, answer);
@@ -164,17 +176,19 @@ impl<K: Kind> Shared<K> {
         let (mut found, mut open) = (BTreeMap::new(), Vec::new());
         let mut groups = self.groups();
         let state = groups.entry(group.clone()).or_default();
-        for (asker, names) in asked {
-            for name in names {
-                if let Some(answer) = state.known(&name, fresh) {
+        for names in asked {
+            let asked = Arc::new(names);
+            for name in asked.iter().cloned() {
+                if let Some(answer) = state.known(&name, &asked, fresh) {
                     found.insert(name, answer);
                     continue;
                 }
                 let (answer, answered) = oneshot::channel();
                 let waiter = Waiter {
-                    asker,
+                    asked: asked.clone(),
                     fresh,
                     answer,
+                    span: Span::current(),
                 };
                 state.join(name.clone(), waiter);
                 open.push((name, answered));
@@ -223,7 +237,10 @@ impl<K: Kind> Shared<K> {
             if names.is_empty() {
                 break;
             }
-            let parts = by_asker(&names);
+            let asked = names.keys().cloned().collect();
+            // A call has one parent: it belongs to one of those who wait for it.
+            let one = names.values().flatten().next();
+            let span = one.map_or_else(Span::none, |waiter| waiter.span.clone());
             let flight = Flight {
                 began,
                 names,
@@ -236,7 +253,7 @@ impl<K: Kind> Shared<K> {
                 flight: began.order,
                 landed: false,
             };
-            calls.push((call, parts));
+            calls.push((call, asked, span));
         }
         let gathers = !state.waiting.is_empty() && state.flights.len() < CALLS && !state.gathering;
         state.gathering |= gathers;
@@ -245,8 +262,8 @@ impl<K: Kind> Shared<K> {
 
     /// Sets off what was begun, without holding the lock: a runtime that ends drops it at once.
     fn spawn(&self, key: &K::Group, begun: Begun<K>) {
-        for (call, parts) in begun.calls {
-            tokio::spawn(call.fly(parts));
+        for (call, names, span) in begun.calls {
+            tokio::spawn(call.fly(names).instrument(span));
         }
         if begun.gathers {
             let (shared, key) = (self.clone(), key.clone());
@@ -276,6 +293,13 @@ impl<K: Kind> Shared<K> {
         self.spawn(key, begun);
     }
 
+    /// What a refused call is taken apart into, by those who wait for it now.
+    fn parts(&self, key: &K::Group, flight: u64) -> Parts<K> {
+        let groups = self.groups();
+        let flight = groups.get(key).and_then(|it| it.flights.get(&flight));
+        flight.map(Flight::parts).unwrap_or_default()
+    }
+
     /// A call that was dropped on its way: nobody may wait for it or for the next.
     fn lose(&self, key: &K::Group, flight: u64) {
         if let Some(state) = self.groups().get_mut(key) {
@@ -287,7 +311,7 @@ impl<K: Kind> Shared<K> {
 
 /// What is to be set off.
 struct Begun<K: Kind> {
-    calls: Vec<(UnderWay<K>, Parts<K>)>,
+    calls: Vec<(UnderWay<K>, BTreeSet<K::Name>, Span)>,
     gathers: bool,
 }
 
@@ -300,10 +324,35 @@ struct UnderWay<K: Kind> {
 }
 
 impl<K: Kind> UnderWay<K> {
-    async fn fly(mut self, parts: Parts<K>) {
-        let landed = read(&self.shared.0.kind, &self.key, parts).await;
+    async fn fly(mut self, names: BTreeSet<K::Name>) {
+        let landed = self.read(names).await;
         self.landed = true;
         self.shared.land(&self.key, self.flight, landed);
+    }
+
+    /// Reads it all in one call. Where that may have failed because of one name, those who wait
+    /// are asked for apart, as they would be without the others.
+    async fn read(&self, names: BTreeSet<K::Name>) -> Landed<K> {
+        let kind = &self.shared.0.kind;
+        let together = kind.read(&self.key, &names).await;
+        let parts = match is_about_one(kind, &together) {
+            true => self.shared.parts(&self.key, self.flight),
+            false => Vec::new(),
+        };
+        let mut landed = Landed {
+            answers: BTreeMap::new(),
+            refused: true,
+        };
+        if parts.len() < 2 {
+            landed.add(kind, names, together);
+            landed.refused = false;
+            return landed;
+        }
+        for part in parts {
+            let alone = kind.read(&self.key, &part).await;
+            landed.add(kind, part, alone);
+        }
+        landed
     }
 }
 
@@ -315,58 +364,9 @@ impl<K: Kind> Drop for UnderWay<K> {
     }
 }
 
-/// Reads it all in one call. Where that may have failed because of one name, each who asked gets a
-/// call of their own, as they would without the others.
-async fn read<K: Kind>(kind: &K, key: &K::Group, parts: Parts<K>) -> Landed<K> {
-    let all: BTreeSet<K::Name> = parts.iter().flatten().cloned().collect();
-    let together = kind.read(key, &all).await;
-    let is_mixed_up = parts.len() > 1 && is_about_one(kind, &together);
-    if !is_mixed_up {
-        return Landed {
-            answers: each(&all, together),
-            refused: false,
-        };
-    }
-    let mut answers = BTreeMap::new();
-    let mut refused = true;
-    for part in &parts {
-        let alone = kind.read(key, part).await;
-        refused &= is_about_one(kind, &alone);
-        answers.extend(each(part, alone));
-    }
-    Landed { answers, refused }
-}
-
 fn is_about_one<K: Kind, A>(kind: &K, read: &Result<A, AwsError>) -> bool {
     read.as_ref()
         .is_err_and(|error| kind.may_be_about_one(error))
-}
-
-/// The names, by who asked for them first.
-fn by_asker<K: Kind>(names: &BTreeMap<K::Name, Vec<Waiter<K>>>) -> Parts<K> {
-    let mut parts: BTreeMap<Option<Asker>, BTreeSet<K::Name>> = BTreeMap::new();
-    for (name, waiters) in names {
-        let asker = waiters.first().map(|waiter| waiter.asker);
-        parts.entry(asker).or_default().insert(name.clone());
-    }
-    parts.into_values().collect()
-}
-
-/// One call's answer for each of its names.
-fn each<N: Ord + Clone, A: Clone>(
-    names: &BTreeSet<N>,
-    read: Result<BTreeMap<N, A>, AwsError>,
-) -> BTreeMap<N, Result<A, AwsError>> {
-    match read {
-        Ok(found) => found
-            .into_iter()
-            .map(|(name, answer)| (name, Ok(answer)))
-            .collect(),
-        Err(error) => names
-            .iter()
-            .map(|name| (name.clone(), Err(error.clone())))
-            .collect(),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::kinds::{Newest, RuleList};
-use super::shared::{Asker, Fresh};
+use super::shared::Fresh;
 use super::{Place, Reads, older_tags};
 use crate::aws::Clients;
 use crate::aws::ecr::images_of;
@@ -26,7 +26,6 @@ pub(in crate::reconcile) struct View {
     pub(super) fresh: Fresh,
     /// What was read since then will do.
     pub(super) since: Option<Instant>,
-    pub(super) asker: Asker,
 }
 
 impl View {
@@ -48,9 +47,7 @@ impl View {
     ) -> BTreeMap<String, Result<Known<Service>, AwsError>> {
         let group = (self.place.clone(), cluster.to_owned());
         let shared = &self.reads.services;
-        let mut found = shared
-            .ask(&group, names.clone(), self.fresh, self.asker)
-            .await;
+        let mut found = shared.ask(&group, names.clone(), self.fresh).await;
         let is_read = |name: &&String| found.get(*name).is_some_and(Result::is_ok);
         let failed: Vec<String> = names.iter().filter(|it| !is_read(it)).cloned().collect();
         let what = services_in(cluster, &failed);
@@ -75,7 +72,7 @@ impl View {
         let group = (self.place.clone(), cluster.to_owned());
         let names = [arn.to_owned()].into();
         let shared = &self.reads.tasks;
-        let mut found = shared.ask(&group, names, self.fresh, self.asker).await;
+        let mut found = shared.ask(&group, names, self.fresh).await;
         let what = format!("task {arn} in cluster {cluster}");
         match found.remove(arn) {
             Some(read) => read.map_err(|error| error.about(what)),
@@ -98,9 +95,7 @@ impl View {
         let one = wanted.first().filter(|_| wanted.len() == 1).cloned();
         let what = images_of(registry_id, region, name, one.as_ref());
         let shared = &self.reads.images;
-        let read = shared
-            .ask(&group, wanted.clone(), self.fresh, self.asker)
-            .await;
+        let read = shared.ask(&group, wanted.clone(), self.fresh).await;
         let mut found = BTreeMap::new();
         for (image, read) in read {
             found.insert(image, read.map_err(|error| error.about(&what))?);
@@ -115,7 +110,7 @@ impl View {
     pub(in crate::reconcile) async fn rules(&self, what: &str) -> Result<RuleList, AwsError> {
         let shared = &self.reads.rules;
         let names = [()].into();
-        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
+        let read = shared.ask(&self.place, names, self.fresh).await;
         match read.into_values().next() {
             Some(read) => read.map_err(|error| error.about(what)),
             None => Err(lost(Call::read("events", "ListRules", what))),
@@ -129,7 +124,7 @@ impl View {
     ) -> Result<Vec<Map<String, Value>>, AwsError> {
         let shared = &self.reads.targets;
         let names = [rule.to_owned()].into();
-        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
+        let read = shared.ask(&self.place, names, self.fresh).await;
         let read = read.into_values().next();
         let what = || Call::read("events", "ListTargetsByRule", format!("rule {rule}"));
         let targets = read.unwrap_or_else(|| Err(lost(what())))?;
@@ -144,7 +139,7 @@ impl View {
         let fresh = self.since.map_or(self.fresh, older_tags);
         let shared = &self.reads.tags;
         let names = [arn.to_owned()].into();
-        let read = shared.ask(&self.place, names, fresh, self.asker).await;
+        let read = shared.ask(&self.place, names, fresh).await;
         let read = read.into_values().next();
         let what = || Call::read("events", "ListTagsForResource", format!("rule {arn}"));
         let tags = read.unwrap_or_else(|| Err(lost(what())))?;
@@ -170,7 +165,7 @@ impl View {
         let what = format!("family {family}");
         let shared = &self.reads.families;
         let names = [family].into();
-        let read = shared.ask(&self.place, names, self.fresh, self.asker).await;
+        let read = shared.ask(&self.place, names, self.fresh).await;
         let read = read.into_values().next();
         read.unwrap_or_else(|| Err(lost(Call::read("ecs", "ListTaskDefinitions", what))))
     }

@@ -1,11 +1,13 @@
 //! What is known of one group, who waits for what, and the calls under way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Span;
 
-use super::{Answered, Asker, Fresh, KEPT, Kind, Moment};
+use super::{Answered, Fresh, Kind, Moment, Parts, REFUSED, is_about_one};
 use crate::aws::error::{AwsError, ErrorClass};
 
 pub(super) struct Group<K: Kind> {
@@ -13,6 +15,8 @@ pub(super) struct Group<K: Kind> {
     pub(super) readings: BTreeMap<K::Name, Reading<K>>,
     /// Not asked for yet; whoever waits here gets a reading that begins later.
     pub(super) waiting: BTreeMap<K::Name, Vec<Waiter<K>>>,
+    /// Those of them that somebody looks at afresh, in order of arrival: a sweep can wait.
+    urgent: VecDeque<K::Name>,
     /// Calls under way, by the order in which they began.
     pub(super) flights: BTreeMap<u64, Flight<K>>,
     /// Whether a timer runs that ends the gathering.
@@ -26,6 +30,7 @@ impl<K: Kind> Default for Group<K> {
         Self {
             readings: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            urgent: VecDeque::new(),
             flights: BTreeMap::new(),
             gathering: false,
             refused: None,
@@ -35,13 +40,32 @@ impl<K: Kind> Default for Group<K> {
 
 pub(super) struct Reading<K: Kind> {
     pub(super) began: Moment,
-    pub(super) answer: Answered<K>,
+    pub(super) told: Told<K>,
+}
+
+/// What AWS said of a name.
+pub(super) struct Told<K: Kind> {
+    answer: Answered<K>,
+    /// The names of the call, where one of them alone may be why it was refused: it says nothing to
+    /// those who do not ask for all of them.
+    refused_with: Option<Arc<BTreeSet<K::Name>>>,
+}
+
+impl<K: Kind> Told<K> {
+    /// Whether it is the answer to who asked for these.
+    fn is_for(&self, asked: &BTreeSet<K::Name>) -> bool {
+        let refused_with = self.refused_with.as_ref();
+        refused_with.is_none_or(|names| names.is_subset(asked))
+    }
 }
 
 pub(super) struct Waiter<K: Kind> {
-    pub(super) asker: Asker,
+    /// Everything that was asked for with it.
+    pub(super) asked: Arc<BTreeSet<K::Name>>,
     pub(super) fresh: Fresh,
     pub(super) answer: oneshot::Sender<Answered<K>>,
+    /// What it is waited for in.
+    pub(super) span: Span,
 }
 
 pub(super) struct Flight<K: Kind> {
@@ -51,23 +75,84 @@ pub(super) struct Flight<K: Kind> {
     pub(super) outdated: BTreeSet<K::Name>,
 }
 
+impl<K: Kind> Flight<K> {
+    /// The names, by what was asked for together. A name that was asked for with different others
+    /// stands alone: each is to learn what it would be told by itself.
+    pub(super) fn parts(&self) -> Parts<K> {
+        let mut parts = Vec::new();
+        let mut by_asked: BTreeMap<&BTreeSet<K::Name>, BTreeSet<K::Name>> = BTreeMap::new();
+        for (name, waiters) in &self.names {
+            let first = waiters.first().map(|waiter| &*waiter.asked);
+            let same = |asked: &&BTreeSet<K::Name>| waiters.iter().all(|it| *it.asked == **asked);
+            match first.filter(same) {
+                Some(asked) => drop(by_asked.entry(asked).or_default().insert(name.clone())),
+                None => parts.push([name.clone()].into()),
+            }
+        }
+        parts.extend(by_asked.into_values());
+        parts
+    }
+}
+
 /// What came of one call.
 pub(super) struct Landed<K: Kind> {
-    pub(super) answers: BTreeMap<K::Name, Answered<K>>,
+    pub(super) answers: BTreeMap<K::Name, Told<K>>,
     /// Everybody who asked was refused.
     pub(super) refused: bool,
 }
 
+impl<K: Kind> Landed<K> {
+    /// What one call said of its names.
+    pub(super) fn add(
+        &mut self,
+        kind: &K,
+        names: BTreeSet<K::Name>,
+        read: Result<BTreeMap<K::Name, K::Answer>, AwsError>,
+    ) {
+        let is_refused = is_about_one(kind, &read);
+        self.refused &= is_refused;
+        let told = |answer, refused_with| Told {
+            answer,
+            refused_with,
+        };
+        match read {
+            Ok(found) => {
+                let found = found.into_iter();
+                let found = found.map(|(name, answer)| (name, told(Ok(answer), None)));
+                self.answers.extend(found);
+            }
+            Err(error) => {
+                let names = Arc::new(names);
+                for name in &*names {
+                    let together = is_refused.then(|| names.clone());
+                    let told = told(Err(error.clone()), together);
+                    self.answers.insert(name.clone(), told);
+                }
+            }
+        }
+    }
+}
+
 impl<K: Kind> Group<K> {
-    pub(super) fn known(&self, name: &K::Name, fresh: Fresh) -> Option<Answered<K>> {
+    /// The answer to who asks for these, one of which is the name.
+    pub(super) fn known(
+        &self,
+        name: &K::Name,
+        asked: &BTreeSet<K::Name>,
+        fresh: Fresh,
+    ) -> Option<Answered<K>> {
         let reading = self.readings.get(name)?;
+        let answer = &reading.told.answer;
         let still = || {
             // Where everybody is refused anyway, a refusal of before needs no call to be repeated.
-            reading.answer.is_err()
-                && matches!(fresh, Fresh::Since(at) if self.refused.is_some_and(|refused| refused >= at))
-                && reading.began.at.elapsed() <= KEPT
+            matches!(fresh, Fresh::Since(at) if self.refused.is_some_and(|refused| refused >= at))
+                && reading.began.at.elapsed() <= REFUSED
         };
-        (fresh.admits(reading.began) || still()).then(|| reading.answer.clone())
+        let is_fresh = match answer {
+            Ok(_) => fresh.admits_answer(reading.began),
+            Err(_) => fresh.admits(reading.began) || still(),
+        };
+        (is_fresh && reading.told.is_for(asked)).then(|| answer.clone())
     }
 
     /// Waits for a call under way that is fresh enough, or for the next.
@@ -79,15 +164,31 @@ impl<K: Kind> Group<K> {
         });
         match joined {
             Some(waiters) => waiters.push(waiter),
-            None => self.waiting.entry(name).or_default().push(waiter),
+            None => self.wait(name, vec![waiter]),
         }
+    }
+
+    fn wait(&mut self, name: K::Name, waiters: Vec<Waiter<K>>) {
+        if waiters.iter().any(|waiter| waiter.fresh.is_urgent()) {
+            self.urgent.push_back(name.clone());
+        }
+        self.waiting.entry(name).or_default().extend(waiters);
+    }
+
+    fn next_waiting(&mut self) -> Option<(K::Name, Vec<Waiter<K>>)> {
+        while let Some(name) = self.urgent.pop_front() {
+            if let Some(waiting) = self.waiting.remove_entry(&name) {
+                return Some(waiting);
+            }
+        }
+        self.waiting.pop_first()
     }
 
     /// The next names to ask for, without those that nobody wants any more.
     pub(super) fn take(&mut self) -> BTreeMap<K::Name, Vec<Waiter<K>>> {
         let mut names = BTreeMap::new();
         while names.len() < K::BATCH
-            && let Some((name, mut waiters)) = self.waiting.pop_first()
+            && let Some((name, mut waiters)) = self.next_waiting()
         {
             waiters.retain(|waiter| !waiter.answer.is_closed());
             if !waiters.is_empty() {
@@ -102,21 +203,28 @@ impl<K: Kind> Group<K> {
             return;
         };
         let began = flight.began;
-        let answered = landed.answers.values().any(Result::is_ok);
+        let answered = landed.answers.values().any(|told| told.answer.is_ok());
         for (name, waiters) in flight.names {
             if flight.outdated.contains(&name) {
-                self.waiting.entry(name).or_default().extend(waiters);
+                self.wait(name, waiters);
                 continue;
             }
             // Those whose name has no answer learn it by the end of their channel.
-            let Some(answer) = landed.answers.remove(&name) else {
+            let Some(told) = landed.answers.remove(&name) else {
                 continue;
             };
-            tell(waiters, &answer);
+            // Who joined too late to be asked for apart is in the next call.
+            let (meant, others): (Vec<_>, Vec<_>) = waiters
+                .into_iter()
+                .partition(|waiter| told.is_for(&waiter.asked));
+            tell(meant, &told.answer);
+            if !others.is_empty() {
+                self.wait(name.clone(), others);
+            }
             let newest = self.readings.get(&name);
             let newer = newest.is_some_and(|known| known.began.order > began.order);
-            if !newer && is_lasting(&answer) {
-                self.readings.insert(name, Reading { began, answer });
+            if !newer && is_lasting(&told.answer) {
+                self.readings.insert(name, Reading { began, told });
             }
         }
         if landed.refused {
@@ -132,7 +240,7 @@ impl<K: Kind> Group<K> {
         for (name, waiters) in std::mem::take(&mut self.waiting) {
             let mut left = Vec::new();
             for waiter in waiters {
-                match self.known(&name, waiter.fresh) {
+                match self.known(&name, &waiter.asked, waiter.fresh) {
                     Some(answer) => tell(vec![waiter], &answer),
                     None => left.push(waiter),
                 }

@@ -6,6 +6,7 @@ use crate::aws::error::{Call, ErrorClass};
 #[derive(Default)]
 struct Server {
     calls: Mutex<Vec<Vec<String>>>,
+    spans: Mutex<Vec<Option<&'static str>>>,
     version: AtomicU64,
 }
 
@@ -22,6 +23,8 @@ impl Kind for Arc<Server> {
     ) -> Result<BTreeMap<String, u64>, AwsError> {
         let asked = names.iter().cloned().collect();
         self.calls.lock().unwrap().push(asked);
+        let span = Span::current().metadata().map(|span| span.name());
+        self.spans.lock().unwrap().push(span);
         let version = self.version.load(Ordering::SeqCst);
         let millis = if *group == "far" { 1000 } else { 10 };
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -55,20 +58,19 @@ impl Stage {
     }
 
     /// Asks as somebody who looks afresh.
-    async fn afresh(&self, asker: u64, names: &[&str]) -> BTreeMap<String, Result<u64, String>> {
-        self.ask("rails", asker, names, Fresh::After(self.order.now()))
+    async fn afresh(&self, names: &[&str]) -> BTreeMap<String, Result<u64, String>> {
+        self.ask("rails", names, Fresh::After(self.order.now()))
             .await
     }
 
     async fn ask(
         &self,
         group: &'static str,
-        asker: u64,
         names: &[&str],
         fresh: Fresh,
     ) -> BTreeMap<String, Result<u64, String>> {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let found = self.shared.ask(&group, names, fresh, Asker(asker)).await;
+        let found = self.shared.ask(&group, names, fresh).await;
         let told = |read: Answered<Arc<Server>>| read.map_err(|error| error.message.clone());
         found
             .into_iter()
@@ -91,8 +93,7 @@ async fn those_who_ask_at_about_the_same_time_share_full_calls() {
     let names: Vec<String> = (0..100).map(|number| format!("app-{number:03}")).collect();
     let asked: Vec<_> = names
         .chunks(4)
-        .zip(0..)
-        .map(|(names, asker)| (Asker(asker), names.iter().cloned().collect()))
+        .map(|names| names.iter().cloned().collect())
         .collect();
     let since = Fresh::Since(Instant::now());
     stage.shared.ahead(&"rails", asked, since).await;
@@ -107,7 +108,7 @@ async fn those_who_ask_at_about_the_same_time_share_full_calls() {
     assert_eq!(sizes, [10; 10]);
 
     // What was read is there for those who are content with it.
-    let found = stage.ask("rails", 1, &["app-007"], since).await;
+    let found = stage.ask("rails", &["app-007"], since).await;
     assert_eq!(found["app-007"], Ok(0));
     assert_eq!(stage.calls(), 10);
 }
@@ -116,10 +117,10 @@ async fn those_who_ask_at_about_the_same_time_share_full_calls() {
 async fn four_who_look_afresh_at_once_make_one_call() {
     let stage = Stage::new();
     let found = tokio::join!(
-        stage.afresh(1, &["a", "b"]),
-        stage.afresh(2, &["b", "c"]),
-        stage.afresh(3, &["d"]),
-        stage.afresh(4, &["a"]),
+        stage.afresh(&["a", "b"]),
+        stage.afresh(&["b", "c"]),
+        stage.afresh(&["d"]),
+        stage.afresh(&["a"]),
     );
     assert_eq!(found.1["b"], Ok(0));
     assert_eq!(*stage.server.calls.lock().unwrap(), [["a", "b", "c", "d"]]);
@@ -134,9 +135,7 @@ async fn while_calls_wait_names_gather_so_that_the_next_are_full() {
         asked.spawn(async move {
             tokio::time::sleep(Duration::from_millis(number * 10)).await;
             let fresh = Fresh::After(stage.order.now());
-            stage
-                .ask("far", number, &[&format!("app-{number}")], fresh)
-                .await
+            stage.ask("far", &[&format!("app-{number}")], fresh).await
         });
     }
     assert_eq!(asked.join_all().await.len(), 24);
@@ -155,18 +154,18 @@ async fn while_calls_wait_names_gather_so_that_the_next_are_full() {
 #[tokio::test(start_paused = true)]
 async fn who_looks_afresh_sees_nothing_that_was_read_before() {
     let stage = Stage::new();
-    assert_eq!(stage.afresh(1, &["a"]).await["a"], Ok(0));
+    assert_eq!(stage.afresh(&["a"]).await["a"], Ok(0));
     let newest = stage.changes();
-    assert_eq!(stage.afresh(2, &["a"]).await["a"], Ok(newest));
+    assert_eq!(stage.afresh(&["a"]).await["a"], Ok(newest));
 
     // Nor what a call under way is going to answer.
     let before = stage.changes();
     let late = async {
         tokio::time::sleep(Duration::from_millis(8)).await;
         let changed = stage.changes();
-        (stage.afresh(4, &["a"]).await["a"].clone(), changed)
+        (stage.afresh(&["a"]).await["a"].clone(), changed)
     };
-    let (early, (late, changed)) = tokio::join!(stage.afresh(3, &["a"]), late);
+    let (early, (late, changed)) = tokio::join!(stage.afresh(&["a"]), late);
     assert_eq!(early["a"], Ok(before));
     assert_eq!(late, Ok(changed));
 }
@@ -174,13 +173,13 @@ async fn who_looks_afresh_sees_nothing_that_was_read_before() {
 #[tokio::test(start_paused = true)]
 async fn a_sweep_is_content_with_what_was_read_since_it_began_and_with_no_more() {
     let stage = Stage::new();
-    stage.afresh(1, &["a"]).await;
+    stage.afresh(&["a"]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let newest = stage.changes();
     let since = Fresh::Since(Instant::now());
-    assert_eq!(stage.ask("rails", 2, &["a"], since).await["a"], Ok(newest));
+    assert_eq!(stage.ask("rails", &["a"], since).await["a"], Ok(newest));
     stage.changes();
-    assert_eq!(stage.ask("rails", 3, &["a"], since).await["a"], Ok(newest));
+    assert_eq!(stage.ask("rails", &["a"], since).await["a"], Ok(newest));
     assert_eq!(stage.calls(), 2);
 }
 
@@ -188,10 +187,10 @@ async fn a_sweep_is_content_with_what_was_read_since_it_began_and_with_no_more()
 async fn what_was_read_before_a_write_of_ours_is_not_used() {
     let stage = Stage::new();
     let since = Fresh::Since(Instant::now());
-    stage.ask("rails", 1, &["a", "b"], since).await;
+    stage.ask("rails", &["a", "b"], since).await;
     let written = stage.changes();
     stage.shared.forget(&"rails", |name| name == "a");
-    let found = stage.ask("rails", 2, &["a", "b"], since).await;
+    let found = stage.ask("rails", &["a", "b"], since).await;
     assert_eq!((&found["a"], &found["b"]), (&Ok(written), &Ok(0)));
 
     // A call that was under way during the write is made again for that name.
@@ -202,17 +201,15 @@ async fn what_was_read_before_a_write_of_ours_is_not_used() {
         stage.shared.forget(&"rails", |name| name == "a");
         written
     };
-    let (found, written) = tokio::join!(stage.ask("rails", 3, &["a"], since), write);
+    let (found, written) = tokio::join!(stage.ask("rails", &["a"], since), write);
     assert_eq!(found["a"], Ok(written));
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_who_is_refused_takes_nobody_along() {
     let stage = Stage::new();
-    let (denied, other) = tokio::join!(
-        stage.afresh(1, &["a", "denied-b"]),
-        stage.afresh(2, &["c", "d"]),
-    );
+    let (denied, other) =
+        tokio::join!(stage.afresh(&["a", "denied-b"]), stage.afresh(&["c", "d"]),);
     let refused = Err("denied-b".to_owned());
     assert_eq!((&denied["a"], &denied["denied-b"]), (&refused, &refused));
     assert_eq!((&other["c"], &other["d"]), (&Ok(0), &Ok(0)));
@@ -221,17 +218,89 @@ async fn one_who_is_refused_takes_nobody_along() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_several_ask_for_is_not_refused_for_what_one_of_them_asks_besides() {
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    let late = async {
+        // While the call for the other is under way, and while it is taken apart.
+        tokio::time::sleep(Duration::from_millis(8)).await;
+        let joins = stage.ask("rails", &["app"], since);
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(8)).await;
+            stage.ask("rails", &["app", "d"], since).await
+        };
+        tokio::join!(joins, later)
+    };
+    let (denied, other, (joins, later)) = tokio::join!(
+        stage.ask("rails", &["app", "denied-x"], since),
+        stage.ask("rails", &["app", "c"], since),
+        late,
+    );
+    assert_eq!(denied["denied-x"], Err("denied-x".to_owned()));
+    for found in [&other, &joins, &later] {
+        assert_eq!(found["app"], Ok(0), "{found:?}");
+    }
+    assert_eq!(later["d"], Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_several_names_is_told_to_those_alone_who_ask_for_all_of_them() {
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    let refused = Err("denied-x".to_owned());
+    let late = async {
+        // While it is asked for apart from the third's.
+        tokio::time::sleep(Duration::from_millis(18)).await;
+        stage.ask("rails", &["app"], since).await
+    };
+    let (denied, late, _) = tokio::join!(
+        stage.ask("rails", &["app", "denied-x"], since),
+        late,
+        stage.ask("rails", &["c"], since),
+    );
+    assert_eq!((&denied["app"], &denied["denied-x"]), (&refused, &refused));
+    assert_eq!(late["app"], Ok(0));
+
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    stage.ask("rails", &["app", "denied-x"], since).await;
+    let again = stage.ask("rails", &["app", "denied-x"], since).await;
+    assert_eq!(again["app"], refused);
+    assert_eq!(stage.calls(), 1);
+    let found = stage.ask("rails", &["app"], since).await;
+    assert_eq!(found["app"], Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_looks_afresh_does_not_wait_for_a_whole_sweep() {
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    let looks = (0..200).map(|number| [format!("app-{number:03}")].into());
+    let sweep = stage.shared.ahead(&"far", looks.collect(), since);
+    let looks = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let first = stage.ask("far", &["web-2"], Fresh::After(stage.order.now()));
+        let next = stage.ask("far", &["web-1"], Fresh::After(stage.order.now()));
+        assert_eq!(tokio::join!(first, next).1["web-1"], Ok(0));
+    };
+    tokio::join!(sweep, looks);
+    // The first call that began when there was room for another; with what waited longest.
+    let calls = stage.server.calls.lock().unwrap();
+    assert_eq!(calls[CALLS][7..], ["app-047", "web-1", "web-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_everybody_is_refused_refusals_of_before_stand_for_a_while() {
     let stage = Stage::new();
     let looks = || {
-        let names = (0..200_u64).map(|number| (Asker(number), format!("denied-{number:03}")));
-        names.map(|(asker, name)| (asker, [name].into())).collect()
+        let names = (0..200).map(|number| format!("denied-{number:03}"));
+        names.map(|name| [name].into()).collect()
     };
     let sweep = async || {
         let before = stage.calls();
         let since = Fresh::Since(Instant::now());
         stage.shared.ahead(&"rails", looks(), since).await;
-        let found = stage.ask("rails", 150, &["denied-150"], since).await;
+        let found = stage.ask("rails", &["denied-150"], since).await;
         assert_eq!(found["denied-150"], Err("denied-150".to_owned()));
         stage.calls() - before
     };
@@ -239,13 +308,30 @@ async fn where_everybody_is_refused_refusals_of_before_stand_for_a_while() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     // The calls that begin at once, and what they are taken apart into.
     assert_eq!(sweep().await, CALLS * 11);
-    tokio::time::sleep(KEPT).await;
+    // One that is allowed again among them is seen by the sweep after that.
+    tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(sweep().await, 20 + 200);
 
     // Whoever looks afresh asks.
     let before = stage.calls();
-    stage.afresh(1, &["denied-001"]).await;
+    stage.afresh(&["denied-001"]).await;
     assert_eq!(stage.calls() - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_stand_for_longer_and_a_refusal_may_not() {
+    let stage = Stage::new();
+    let lasting = || Fresh::Lasting(Instant::now(), Duration::from_secs(3600));
+    let ask = async |names: &[&str]| {
+        let before = stage.calls();
+        stage.ask("rails", names, lasting()).await;
+        stage.calls() - before
+    };
+    assert_eq!((ask(&["a"]).await, ask(&["denied-b"]).await), (1, 1));
+    tokio::time::sleep(Duration::from_secs(3500)).await;
+    assert_eq!((ask(&["a"]).await, ask(&["denied-b"]).await), (0, 1));
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(ask(&["a"]).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,7 +339,7 @@ async fn what_may_go_better_next_time_is_asked_for_again() {
     let stage = Stage::new();
     let since = Fresh::Since(Instant::now());
     for calls in 1..=2 {
-        let found = stage.ask("slow", 1, &["a"], since).await;
+        let found = stage.ask("slow", &["a"], since).await;
         assert_eq!(found["a"], Err("slow down".to_owned()));
         assert_eq!(stage.calls(), calls);
     }
@@ -273,7 +359,7 @@ async fn a_call_that_is_dropped_leaves_nobody_waiting() {
         runtime.block_on(async {
             let names: BTreeSet<String> = (0..50).map(|number| number.to_string()).collect();
             let fresh = Fresh::After(order.now());
-            let asked = shared.join(&"rails", vec![(Asker(1), names)], fresh);
+            let asked = shared.join(&"rails", vec![names], fresh);
             tokio::task::yield_now().await;
             asked.1
         })
@@ -281,15 +367,35 @@ async fn a_call_that_is_dropped_leaves_nobody_waiting() {
     for (_, answered) in elsewhere.join().unwrap() {
         assert!(answered.await.is_err());
     }
-    assert_eq!(stage.afresh(2, &["7"]).await["7"], Ok(0));
+    assert_eq!(stage.afresh(&["7"]).await["7"], Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_belongs_to_the_pass_of_one_who_waits_for_it() {
+    let _traced = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let stage = Stage::new();
+    let since = Fresh::Since(Instant::now());
+    let sweep = (0..100).map(|number| [format!("app-{number:03}")].into());
+    let sweep = stage.shared.ahead(&"rails", sweep.collect(), since);
+    let look = stage.ask("rails", &["web"], since);
+    let look = look.instrument(tracing::info_span!("reconcile"));
+    tokio::join!(sweep, look);
+    // Whatever call made room for it.
+    let calls = stage.server.calls.lock().unwrap().clone();
+    let spans = stage.server.spans.lock().unwrap().clone();
+    for (call, span) in calls.iter().zip(spans) {
+        let expected = (call[0] == "web").then_some("reconcile");
+        assert_eq!(span, expected, "{call:?}");
+    }
+    assert_eq!(calls.len(), 11);
 }
 
 #[tokio::test(start_paused = true)]
 async fn old_readings_are_dropped() {
     let stage = Stage::new();
-    stage.afresh(1, &["a"]).await;
+    stage.afresh(&["a"]).await;
     tokio::time::sleep(KEPT).await;
-    stage.afresh(1, &["b"]).await;
+    stage.afresh(&["b"]).await;
     stage.shared.forget_older(KEPT - Duration::from_secs(1));
     let kept: Vec<String> = stage.shared.groups()["rails"]
         .readings
