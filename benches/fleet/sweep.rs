@@ -41,6 +41,8 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     let floors = BTreeMap::from([
         ("ecs.DescribeServices", services.div_ceil(10)),
         ("ecr.DescribeImages", size.repositories()),
+        // The newest revision of each family that a release follows: there is one.
+        ("ecs.ListTaskDefinitions", 1),
         ("events.ListRules", pages),
         ("events.ListTargetsByRule", size.rules()),
         ("events.ListTagsForResource", size.rules()),
