@@ -172,6 +172,9 @@ impl Pass {
     }
 }
 
+/// The account of a role, or why it could not be asked, and when the answer came.
+type Account = Arc<tokio::sync::Mutex<Option<(Instant, Result<String, AwsError>)>>>;
+
 /// Reconciles single Releases. Cheap to clone.
 #[derive(Clone)]
 pub struct Reconciler {
@@ -182,7 +185,7 @@ pub struct Reconciler {
     clock: Clock,
     reads: Reads,
     since: Option<Instant>,
-    accounts: Arc<Mutex<BTreeMap<Access, Arc<OnceCell<String>>>>>,
+    accounts: Arc<Mutex<BTreeMap<Access, Account>>>,
     installation: Arc<OnceCell<String>>,
 }
 
@@ -410,19 +413,26 @@ impl Reconciler {
             let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
             accounts.entry(access.clone()).or_default().clone()
         };
-        let account = cell.get_or_try_init(|| async {
-            let asked = match access.role_arn {
-                None => self.aws.identity().await,
-                Some(_) => {
-                    let clients = self.aws.at(access, &environment.region);
-                    clients.sts.identity().await
-                }
-            };
-            asked
-                .map(|identity| identity.account)
-                .map_err(|error| observe::spare(error, access))
-        });
-        Ok(account.await?.clone())
+        let came = Instant::now();
+        let mut known = cell.lock().await;
+        match &*known {
+            Some((_, Ok(account))) => return Ok(account.clone()),
+            // Those who waited for one failure do not wait for another, one after the other.
+            Some((ended, Err(error))) if *ended > came => return Err(error.clone().into()),
+            Some((_, Err(_))) | None => {}
+        }
+        let asked = match access.role_arn {
+            None => self.aws.identity().await,
+            Some(_) => {
+                let clients = self.aws.at(access, &environment.region);
+                clients.sts.identity().await
+            }
+        };
+        let asked = asked
+            .map(|identity| identity.account)
+            .map_err(|error| observe::spare(error, access));
+        *known = Some((Instant::now(), asked.clone()));
+        Ok(asked?)
     }
 
     async fn installation(&self) -> Result<String, ReconcileError> {

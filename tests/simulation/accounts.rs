@@ -8,6 +8,7 @@ use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::resource::meta::ReleaseKey;
 use evenkeel::sandbox::{CallInfo, CallRecord, Tap, Verdict, is_write};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::shop::{
     Breaker, Stands, environment, key, merge, minutes, pass, release, service, shop, web,
@@ -153,6 +154,28 @@ async fn a_role_that_is_not_answered_for_ends_the_pass_and_nothing_else() {
     world.sandbox.set_tap(None);
     pass(minutes(1)).await;
     assert_eq!(world.settle(&key).await, Stands::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_that_wait_for_one_role_do_not_wait_one_after_the_other() {
+    let world = with_role("acme-7").await;
+    world.put(&web("v2")).await;
+    world.sandbox.set_tap(Some(Arc::new(Answers {
+        service: "sts",
+        operation: "AssumeRole",
+        verdict: Verdict::Hang,
+    })));
+    let reconciler = world.takes_over().await;
+    let mut passes = JoinSet::new();
+    for _ in 0..8 {
+        let reconciler = reconciler.clone();
+        passes.spawn(async move {
+            let ended = reconciler.reconcile(&key(), &|_, _| {}).await;
+            ended.expect_err("no credentials")
+        });
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(120), passes.join_all()).await;
+    assert_eq!(ended.expect("in time").len(), 8);
 }
 
 #[tokio::test(start_paused = true)]

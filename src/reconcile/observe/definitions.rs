@@ -104,12 +104,20 @@ impl Look<'_> {
                 .filter(|target| target.family == family)
                 .filter_map(|target| self.target_arn(target))
                 .collect();
-            let picky = self.desired.parts().any(|part| {
+            // What picky parts follow may stand behind what others registered since, yet not behind
+            // what they followed last.
+            let picky = self.desired.parts().filter(|part| {
                 matches!(part.source, Source::Family { family: named, registered_by: Some(_) } if *named == family)
             });
+            let followed: Vec<Option<String>> = picky
+                .map(|part| self.recorded(&part)?.base.clone())
+                .collect();
             let enough = |found: &[String]| {
-                !picky
-                    && found.iter().any(|arn| !ours.contains(arn))
+                let foreign = found.iter().filter(|arn| !ours.contains(*arn)).count();
+                let is_listed =
+                    |base: &Option<String>| base.as_ref().is_some_and(|base| found.contains(base));
+                foreign > 0
+                    && (foreign >= CANDIDATES || followed.iter().all(is_listed))
                     && targets.iter().all(|arn| found.contains(arn))
             };
             let known = match self.view.family(&family, enough).await {
