@@ -134,6 +134,7 @@ impl Look<'_> {
     /// What a failed read means: a sentence, and a problem where a person must solve it.
     fn failed(&mut self, error: AwsError) -> Result<String, LookError> {
         let error = spare(error, &self.desired.environment.access);
+        self.view.failed(&error);
         let reason = match (error.class, error.operation) {
             (ErrorClass::Credentials, _) => return Err(error.into()),
             (ErrorClass::Denied, _) => Some("AccessDenied"),
@@ -208,8 +209,8 @@ impl Look<'_> {
             return Ok(());
         }
         let nobody = "evenkeel";
-        let ecs = self.view.clients().ecs;
-        let read = ecs.tasks_started_by(&environment.cluster, nobody).await;
+        let cluster = &environment.cluster;
+        let read = self.view.tasks_started_by(cluster, nobody).await;
         if let Err(error) = read {
             self.failed(error)?;
         }
@@ -347,8 +348,8 @@ impl Look<'_> {
                     read.map(|task| task.map(|task| vec![task]))
                 }
                 _ => {
-                    let ecs = self.view.clients().ecs;
-                    let read = ecs.tasks_started_by(&run.cluster, &run.started_by).await;
+                    let by = &run.started_by;
+                    let read = self.view.tasks_started_by(&run.cluster, by).await;
                     read.map(Known::Present)
                 }
             };

@@ -121,6 +121,7 @@ impl Reads {
                 None => Fresh::After(self.order.now()),
             },
             since,
+            silent: BTreeSet::new(),
             reads: self.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! What a sweep over many Releases costs, and that it never acts on what was read for another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use evenkeel::model::interest::Interest;
 use evenkeel::model::ledger::RolloutState;
@@ -8,6 +9,7 @@ use evenkeel::reconcile::{Pass, Reconciler};
 use evenkeel::resource::conditions::{ConditionType, is_true};
 use evenkeel::resource::meta::ReleaseKey;
 use evenkeel::resource::status::PartState;
+use evenkeel::sandbox::{CallInfo, Tap, Verdict};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -309,4 +311,97 @@ async fn a_refused_cluster_is_not_asked_by_each_of_its_releases() {
         let pass = look(&reconciler.content_with(since), &key).await;
         assert!(is_true(&pass.plan.status.conditions, ConditionType::Ready));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_family_of_one_registrar_is_not_listed_to_its_end() {
+    let world = shop::shop(Breaker::Rollback).await;
+    for memory in 600..850 {
+        register(&world, "web", "v1", &json!({"memory": memory.to_string()}));
+    }
+    let by = world.definition("web")["taskDefinition"]["registeredBy"].clone();
+    let mut object = web("v2");
+    object["spec"]["services"][0]["taskDefinition"] = json!({"family": "web", "registeredBy": by});
+    world.put(&object).await;
+    assert_eq!(world.settle(&shop::key()).await, shop::Stands::Ready);
+    let (reconciler, key) = (world.takes_over().await, shop::key());
+    world.sandbox.reset_calls();
+    let interest = look(&reconciler, &key).await.interest;
+    assert_eq!(world.called("ecs.ListTaskDefinitions"), 1);
+    pass(minutes(1)).await;
+    let since = Instant::now();
+    reconciler.read_ahead(&[interest.expect("it looked")]).await;
+    world.sandbox.reset_calls();
+    look(&reconciler.content_with(since), &key).await;
+    assert_eq!(world.called("ecs.ListTaskDefinitions"), 0);
+
+    // Nor where that registrar is not among the newest.
+    object["spec"]["services"][0]["taskDefinition"]["registeredBy"] =
+        json!("arn:aws:iam::*:role/terraform*");
+    world.put(&object).await;
+    world.sandbox.reset_calls();
+    look(&reconciler, &key).await;
+    assert_eq!(world.called("ecs.ListTaskDefinitions"), 2);
+}
+
+/// Lets every call of some services hang, and notes which those were.
+struct Hangs {
+    services: &'static [&'static str],
+    asked: Mutex<BTreeSet<String>>,
+}
+
+impl Hangs {
+    fn new(services: &'static [&'static str]) -> Arc<Self> {
+        let asked = Mutex::default();
+        Arc::new(Self { services, asked })
+    }
+
+    fn asked(&self) -> Vec<String> {
+        let asked = self.asked.lock().expect("one thread");
+        asked.iter().cloned().collect()
+    }
+}
+
+impl Tap for Hangs {
+    fn before(&self, call: &CallInfo<'_>) -> Verdict {
+        if !self.services.contains(&call.service) {
+            return Verdict::Proceed;
+        }
+        let name = format!("{}.{}", call.service, call.operation);
+        self.asked.lock().expect("one thread").insert(name);
+        Verdict::Hang
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_answer_is_not_waited_for_again_in_one_look() {
+    let spec = json!({
+        "services": [service("web")],
+        "schedules": [schedule("nightly", "0 3 * * *"), schedule("weekly", "0 4 * * 1")],
+    });
+    let world = delivered(&release("web", "v2", &spec)).await;
+    let (reconciler, key) = (world.takes_over().await, shop::key());
+    let hangs = Hangs::new(&["ecs", "ecr", "events"]);
+    world.sandbox.set_tap(Some(hangs.clone()));
+    let ended = look(&reconciler, &key).await;
+    assert!(ended.unread && ended.plan.actions.is_empty());
+    let told = json!(world.status(&key).await).to_string();
+    assert!(told.contains("got no answer"), "{told}");
+    let once_each = [
+        "ecr.DescribeImages",
+        "ecs.DescribeServices",
+        "events.ListRules",
+    ];
+    assert_eq!(hangs.asked(), once_each);
+
+    // What answers is looked at all the same.
+    let hangs = Hangs::new(&["events"]);
+    world.sandbox.set_tap(Some(hangs.clone()));
+    world.sandbox.reset_calls();
+    assert!(look(&reconciler, &key).await.unread);
+    assert_eq!(world.called("ecs.DescribeServices"), 1);
+    assert_eq!(world.called("ecr.DescribeImages"), 1);
+    assert_eq!(hangs.asked(), ["events.ListRules"]);
+    world.sandbox.set_tap(None);
+    assert_eq!(world.settle(&key).await, shop::Stands::Ready);
 }

@@ -39,7 +39,7 @@ impl Look<'_> {
                 {
                     Known::Absent
                 }
-                None => match self.view.clients().events.rule(&name).await {
+                None => match self.view.rule(&name).await {
                     Ok(known) => known,
                     Err(error) => Known::Unknown(self.failed(error)?),
                 },
@@ -68,8 +68,7 @@ impl Look<'_> {
                 rules.map(|(name, it)| (name.clone(), it.clone())).collect()
             }),
             false => {
-                let events = self.view.clients().events;
-                let read = events.rules_with_prefix(prefix).await;
+                let read = self.view.rules_with_prefix(prefix).await;
                 read.map(|rules| rules.into_iter().filter_map(named).collect())
             }
         };

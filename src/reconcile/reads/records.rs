@@ -78,6 +78,7 @@ impl View {
     ) -> Result<Vec<DeploymentRecord>, AwsError> {
         let ecs = self.clients().ecs;
         let what = format!("service {service} in cluster {cluster}");
+        self.may_ask(&Call::read("ecs", "ListServiceDeployments", what.as_str()))?;
         let mut records = ecs.list_deployments(cluster, service, newest).await?;
         let group = (self.place.clone(), cluster.to_owned());
         self.describe(&group, &mut records, &what).await?;

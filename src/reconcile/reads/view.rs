@@ -13,6 +13,7 @@ use crate::aws::Clients;
 use crate::aws::ecr::images_of;
 use crate::aws::ecs::services_in;
 use crate::aws::error::{AwsError, Call, ErrorClass};
+use crate::aws::events::rules_named;
 use crate::model::desired::Wanted;
 use crate::model::known::Known;
 use crate::model::observed::{Definition, Service, Task};
@@ -26,12 +27,69 @@ pub(in crate::reconcile) struct View {
     pub(super) fresh: Fresh,
     /// What was read since then will do.
     pub(super) since: Option<Instant>,
+    /// Services that did not answer this look.
+    pub(super) silent: BTreeSet<&'static str>,
 }
 
 impl View {
     /// The account's services, for what is not shared.
-    pub(in crate::reconcile) fn clients(&self) -> Clients {
+    pub(super) fn clients(&self) -> Clients {
         self.reads.accounts.of(&self.place)
+    }
+
+    /// A read of this look failed. A service that does not answer, or has no time for us, is not
+    /// asked again by the same look: each call would wait for as long, and a pass ends in time.
+    pub(in crate::reconcile) fn failed(&mut self, error: &AwsError) {
+        if !matches!(error.class, ErrorClass::Retry | ErrorClass::Throttled) {
+            return;
+        }
+        match error.is_of_role() {
+            // Without it nothing can be asked.
+            true => self.silent.extend(["ecs", "ecr", "events"]),
+            false => drop(self.silent.insert(error.service)),
+        }
+    }
+
+    /// An error where the service was silent.
+    pub(super) fn may_ask(&self, call: &Call) -> Result<(), AwsError> {
+        match self.silent.contains(call.service) {
+            true => {
+                let why = format!("not asked: {} did not answer", call.service);
+                Err(call.unexpected(ErrorClass::Retry, why))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Tasks of a cluster that were started by this.
+    pub(in crate::reconcile) async fn tasks_started_by(
+        &self,
+        cluster: &str,
+        by: &str,
+    ) -> Result<Vec<Task>, AwsError> {
+        let what = format!("tasks started by {by} in cluster {cluster}");
+        self.may_ask(&Call::read("ecs", "ListTasks", what))?;
+        self.clients().ecs.tasks_started_by(cluster, by).await
+    }
+
+    /// A rule by its name.
+    pub(in crate::reconcile) async fn rule(
+        &self,
+        name: &str,
+    ) -> Result<Known<Map<String, Value>>, AwsError> {
+        let what = format!("rule {name}");
+        self.may_ask(&Call::read("events", "DescribeRule", what))?;
+        self.clients().events.rule(name).await
+    }
+
+    /// Rules whose names begin so.
+    pub(in crate::reconcile) async fn rules_with_prefix(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<Map<String, Value>>, AwsError> {
+        let what = rules_named(prefix);
+        self.may_ask(&Call::read("events", "ListRules", what))?;
+        self.clients().events.rules_with_prefix(prefix).await
     }
 
     /// Whether what was read before will do.
@@ -45,6 +103,13 @@ impl View {
         cluster: &str,
         names: BTreeSet<String>,
     ) -> BTreeMap<String, Result<Known<Service>, AwsError>> {
+        let call = Call::read("ecs", "DescribeServices", "");
+        if let Err(error) = self.may_ask(&call) {
+            let all: Vec<String> = names.into_iter().collect();
+            let error = error.about(services_in(cluster, &all));
+            let each = all.into_iter().map(|name| (name, Err(error.clone())));
+            return each.collect();
+        }
         let group = (self.place.clone(), cluster.to_owned());
         let shared = &self.reads.services;
         let mut found = shared.ask(&group, names.clone(), self.fresh).await;
@@ -69,14 +134,16 @@ impl View {
         cluster: &str,
         arn: &str,
     ) -> Result<Known<Task>, AwsError> {
+        let what = format!("task {arn} in cluster {cluster}");
+        let call = Call::read("ecs", "DescribeTasks", what);
+        self.may_ask(&call)?;
         let group = (self.place.clone(), cluster.to_owned());
         let names = [arn.to_owned()].into();
         let shared = &self.reads.tasks;
         let mut found = shared.ask(&group, names, self.fresh).await;
-        let what = format!("task {arn} in cluster {cluster}");
         match found.remove(arn) {
-            Some(read) => read.map_err(|error| error.about(what)),
-            None => Err(lost(Call::read("ecs", "DescribeTasks", what))),
+            Some(read) => read.map_err(|error| error.about(call.resource)),
+            None => Err(lost(call)),
         }
     }
 
@@ -94,6 +161,7 @@ impl View {
         let group = (self.place.access.clone(), repository.clone());
         let one = wanted.first().filter(|_| wanted.len() == 1).cloned();
         let what = images_of(registry_id, region, name, one.as_ref());
+        self.may_ask(&Call::read("ecr", "DescribeImages", what.as_str()))?;
         let shared = &self.reads.images;
         let read = shared.ask(&group, wanted.clone(), self.fresh).await;
         let mut found = BTreeMap::new();
@@ -108,12 +176,14 @@ impl View {
 
     /// Every rule of the default bus; `what` is told of an error.
     pub(in crate::reconcile) async fn rules(&self, what: &str) -> Result<RuleList, AwsError> {
+        let call = Call::read("events", "ListRules", what);
+        self.may_ask(&call)?;
         let shared = &self.reads.rules;
         let names = [()].into();
         let read = shared.ask(&self.place, names, self.fresh).await;
         match read.into_values().next() {
             Some(read) => read.map_err(|error| error.about(what)),
-            None => Err(lost(Call::read("events", "ListRules", what))),
+            None => Err(lost(call)),
         }
     }
 
@@ -122,12 +192,13 @@ impl View {
         &self,
         rule: &str,
     ) -> Result<Vec<Map<String, Value>>, AwsError> {
+        let call = Call::read("events", "ListTargetsByRule", format!("rule {rule}"));
+        self.may_ask(&call)?;
         let shared = &self.reads.targets;
         let names = [rule.to_owned()].into();
         let read = shared.ask(&self.place, names, self.fresh).await;
         let read = read.into_values().next();
-        let what = || Call::read("events", "ListTargetsByRule", format!("rule {rule}"));
-        let targets = read.unwrap_or_else(|| Err(lost(what())))?;
+        let targets = read.unwrap_or_else(|| Err(lost(call)))?;
         Ok(Arc::unwrap_or_clone(targets))
     }
 
@@ -136,13 +207,14 @@ impl View {
         &self,
         arn: &str,
     ) -> Result<BTreeMap<String, String>, AwsError> {
+        let call = Call::read("events", "ListTagsForResource", format!("rule {arn}"));
+        self.may_ask(&call)?;
         let fresh = self.since.map_or(self.fresh, older_tags);
         let shared = &self.reads.tags;
         let names = [arn.to_owned()].into();
         let read = shared.ask(&self.place, names, fresh).await;
         let read = read.into_values().next();
-        let what = || Call::read("events", "ListTagsForResource", format!("rule {arn}"));
-        let tags = read.unwrap_or_else(|| Err(lost(what())))?;
+        let tags = read.unwrap_or_else(|| Err(lost(call)))?;
         Ok(Arc::unwrap_or_clone(tags))
     }
 
@@ -152,6 +224,8 @@ impl View {
         family: &str,
         enough: impl Fn(&[String]) -> bool,
     ) -> Result<Vec<String>, AwsError> {
+        let call = Call::read("ecs", "ListTaskDefinitions", format!("family {family}"));
+        self.may_ask(&call)?;
         if self.is_content() {
             let newest = self.newest(family.to_owned()).await?;
             if newest.whole || enough(&newest.arns) {
@@ -182,6 +256,8 @@ impl View {
         {
             return Ok(Known::Present(known));
         }
+        let call = Call::read("ecs", "DescribeTaskDefinition", arn);
+        self.may_ask(&call)?;
         let began = Instant::now();
         let read = self.clients().ecs.describe_task_definition(arn).await?;
         if let Known::Present(definition) = &read {
