@@ -1,7 +1,7 @@
 //! What a sweep over many Releases costs, and that it never acts on what was read for another.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use evenkeel::model::interest::Interest;
 use evenkeel::model::ledger::RolloutState;
@@ -344,15 +344,32 @@ async fn a_long_family_of_one_registrar_is_not_listed_to_its_end() {
     assert_eq!(world.called("ecs.ListTaskDefinitions"), 2);
 }
 
-/// Lets every call of some services hang.
-struct Hangs(&'static [&'static str]);
+/// Lets every call of some services hang, and notes which those were.
+struct Hangs {
+    services: &'static [&'static str],
+    asked: Mutex<BTreeSet<String>>,
+}
+
+impl Hangs {
+    fn new(services: &'static [&'static str]) -> Arc<Self> {
+        let asked = Mutex::default();
+        Arc::new(Self { services, asked })
+    }
+
+    fn asked(&self) -> Vec<String> {
+        let asked = self.asked.lock().expect("one thread");
+        asked.iter().cloned().collect()
+    }
+}
 
 impl Tap for Hangs {
     fn before(&self, call: &CallInfo<'_>) -> Verdict {
-        match self.0.contains(&call.service) {
-            true => Verdict::Hang,
-            false => Verdict::Proceed,
+        if !self.services.contains(&call.service) {
+            return Verdict::Proceed;
         }
+        let name = format!("{}.{}", call.service, call.operation);
+        self.asked.lock().expect("one thread").insert(name);
+        Verdict::Hang
     }
 }
 
@@ -364,21 +381,27 @@ async fn a_service_that_does_not_answer_is_not_waited_for_again_in_one_look() {
     });
     let world = delivered(&release("web", "v2", &spec)).await;
     let (reconciler, key) = (world.takes_over().await, shop::key());
-    let tap = |services| world.sandbox.set_tap(Some(Arc::new(Hangs(services))));
-    tap(&["ecs", "ecr", "events"]);
-    // Before a pass counts as stuck.
-    let ended = tokio::time::timeout(minutes(10), look(&reconciler, &key)).await;
-    let ended = ended.expect("in time");
+    let hangs = Hangs::new(&["ecs", "ecr", "events"]);
+    world.sandbox.set_tap(Some(hangs.clone()));
+    let ended = look(&reconciler, &key).await;
     assert!(ended.unread && ended.plan.actions.is_empty());
     let told = json!(world.status(&key).await).to_string();
     assert!(told.contains("got no answer"), "{told}");
+    let once_each = [
+        "ecr.DescribeImages",
+        "ecs.DescribeServices",
+        "events.ListRules",
+    ];
+    assert_eq!(hangs.asked(), once_each);
 
     // What answers is looked at all the same.
-    tap(&["events"]);
+    let hangs = Hangs::new(&["events"]);
+    world.sandbox.set_tap(Some(hangs.clone()));
     world.sandbox.reset_calls();
     assert!(look(&reconciler, &key).await.unread);
     assert_eq!(world.called("ecs.DescribeServices"), 1);
     assert_eq!(world.called("ecr.DescribeImages"), 1);
+    assert_eq!(hangs.asked(), ["events.ListRules"]);
     world.sandbox.set_tap(None);
     assert_eq!(world.settle(&key).await, shop::Stands::Ready);
 }
