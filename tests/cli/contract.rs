@@ -172,14 +172,7 @@ fn the_configuration_and_where_each_setting_was_said() {
         ("EVENKEEL_RUN_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
         ("HOSTNAME", "ip-10-0-0-1"),
     ];
-    let args = [
-        "run",
-        "--print-config",
-        "--workers",
-        "4",
-        "-n",
-        "production",
-    ];
+    let args = ["run", "--print-config", "--workers", "4"];
     let ended = run_with(&[&args[..], &["-o", "json"]].concat(), &environment);
     assert_eq!(ended.code, Some(0), "{}", ended.shown());
     let mut config = ended.json();

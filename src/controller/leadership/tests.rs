@@ -278,7 +278,8 @@ async fn a_table_that_is_denied_ends_it_at_the_start_and_is_waited_for_later() {
     let options = LeaseOptions::default();
     let refused = Leadership::new(Store::new(other.local.table()), options);
     assert!(refused.run().await.unwrap_err().is_access_denied());
-    (leader.kill(), other.kill());
+    leader.kill();
+    other.kill();
 }
 
 #[tokio::test(start_paused = true)]
