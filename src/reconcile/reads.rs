@@ -122,6 +122,7 @@ impl Reads {
             },
             since,
             silent: BTreeSet::new(),
+            waited: Instant::now(),
             reads: self.clone(),
         }
     }

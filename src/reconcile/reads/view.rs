@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -29,7 +30,13 @@ pub(in crate::reconcile) struct View {
     pub(super) since: Option<Instant>,
     /// Services that did not answer this look.
     pub(super) silent: BTreeSet<&'static str>,
+    /// When the look began, or a read of it failed last.
+    pub(super) waited: Instant,
 }
+
+/// How long a look may have waited for a read that failed and ask the same service again all the
+/// same: an error that comes at once costs no time.
+const SLOW: Duration = Duration::from_secs(10);
 
 impl View {
     /// The account's services, for what is not shared.
@@ -40,7 +47,9 @@ impl View {
     /// A read of this look failed. A service that does not answer, or has no time for us, is not
     /// asked again by the same look: each call would wait for as long, and a pass ends in time.
     pub(in crate::reconcile) fn failed(&mut self, error: &AwsError) {
-        if !matches!(error.class, ErrorClass::Retry | ErrorClass::Throttled) {
+        let took = self.waited.elapsed();
+        self.waited = Instant::now();
+        if took < SLOW || !matches!(error.class, ErrorClass::Retry | ErrorClass::Throttled) {
             return;
         }
         match error.is_of_role() {
