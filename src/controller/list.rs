@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use super::backoff::Pauses;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Store, StoreError};
 
@@ -80,5 +83,80 @@ impl List {
 
     fn stray(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.stray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the table is being listed, and what is asked of the next time.
+#[derive(Debug, Default)]
+pub struct Listing {
+    under_way: bool,
+    /// Something changed since it began, or it failed: it is to be done once more, for a sweep or
+    /// not.
+    again: Option<bool>,
+    /// Not before this moment.
+    not_before: Option<Instant>,
+    pauses: Pauses,
+}
+
+impl Listing {
+    /// Lists as soon as that can be.
+    pub fn ask(&mut self, sweep: bool) {
+        self.again = Some(sweep || self.again == Some(true));
+    }
+
+    /// Takes what is asked, if it can be done now.
+    pub fn take(&mut self) -> Option<bool> {
+        let early = self.not_before.is_some_and(|at| Instant::now() < at);
+        if self.under_way || early {
+            return None;
+        }
+        let sweep = self.again.take()?;
+        self.under_way = true;
+        Some(sweep)
+    }
+
+    /// It was done.
+    pub fn succeeded(&mut self) {
+        (self.under_way, self.not_before) = (false, None);
+        self.pauses = Pauses::default();
+    }
+
+    /// It is done again after a while.
+    pub fn failed(&mut self, sweep: bool) {
+        self.under_way = false;
+        self.not_before = Some(Instant::now() + self.pauses.next());
+        self.ask(sweep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_that_comes_while_the_table_is_listed_is_not_lost() {
+        let mut listing = Listing::default();
+        listing.ask(false);
+        assert_eq!(listing.take(), Some(false));
+        listing.ask(true);
+        listing.ask(false);
+        assert_eq!(listing.take(), None);
+        listing.succeeded();
+        assert_eq!(listing.take(), Some(true));
+        listing.succeeded();
+        assert_eq!(listing.take(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_failed_is_made_again_after_a_pause() {
+        let mut listing = Listing::default();
+        listing.ask(true);
+        assert_eq!(listing.take(), Some(true));
+        listing.failed(true);
+        assert_eq!(listing.take(), None);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(listing.take(), Some(true));
     }
 }

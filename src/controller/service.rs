@@ -8,12 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::backoff::Pauses;
 use super::engine::{Ended, Engine};
 use super::events::Concern;
 use super::inbox::Inbox;
 use super::index::Index;
-use super::list::Listed;
+use super::list::{Listed, Listing};
 use super::queue::Look;
 use super::watch::{Notice, Watch};
 use super::{Controller, due};
@@ -49,48 +48,6 @@ enum Message {
         keys: Vec<ReleaseKey>,
         since: Instant,
     },
-}
-
-/// Whether the table is being listed, and what is asked of the next time.
-#[derive(Debug, Default)]
-struct Listing {
-    under_way: bool,
-    /// Something changed since it began, or it failed: it is to be done once more, for a sweep or
-    /// not.
-    again: Option<bool>,
-    /// Not before this moment.
-    not_before: Option<Instant>,
-    pauses: Pauses,
-}
-
-impl Listing {
-    /// Lists as soon as that can be.
-    fn ask(&mut self, sweep: bool) {
-        self.again = Some(sweep || self.again == Some(true));
-    }
-
-    /// Takes what is asked, if it can be done now.
-    fn take(&mut self) -> Option<bool> {
-        let early = self.not_before.is_some_and(|at| Instant::now() < at);
-        if self.under_way || early {
-            return None;
-        }
-        let sweep = self.again.take()?;
-        self.under_way = true;
-        Some(sweep)
-    }
-
-    fn succeeded(&mut self) {
-        (self.under_way, self.not_before) = (false, None);
-        self.pauses = Pauses::default();
-    }
-
-    /// It is done again after a while.
-    fn failed(&mut self, sweep: bool) {
-        self.under_way = false;
-        self.not_before = Some(Instant::now() + self.pauses.next());
-        self.ask(sweep);
-    }
 }
 
 /// The state of the loop.
@@ -173,7 +130,7 @@ impl<'a> Service<'a> {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                ended = self.engine.ended() => self.ended(ended)?,
+                ended = self.engine.ended() => self.ended(ended),
                 Some(message) = self.messages.recv() => self.told(message)?,
                 Ok(()) = leases.changed() => self.leases_changed(),
                 _ = second.tick() => self.tidy(),
@@ -196,9 +153,8 @@ impl<'a> Service<'a> {
         while let Some(ended) = self.tasks.try_join_next() {
             if ended.is_err_and(|error| error.is_panic()) {
                 tracing::error!("a list, a sweep or the watch panicked; it is done again");
-                self.listing.under_way = false;
                 self.sweeping.clear();
-                self.list(true);
+                self.listing.failed(true);
             }
         }
         for reader in [&mut self.watch, &mut self.inbox] {
@@ -470,7 +426,7 @@ impl<'a> Service<'a> {
         }
     }
 
-    fn ended(&mut self, ended: Ended) -> Result<(), ReconcileError> {
+    fn ended(&mut self, ended: Ended) {
         let Ended { key, pass } = ended;
         match pass {
             None => self.engine.retry(key),
@@ -495,7 +451,7 @@ impl<'a> Service<'a> {
                 }
                 if pass.is_retryable() || (pass.unread && pass.plan.actions.is_empty()) {
                     self.engine.retry(key);
-                    return Ok(());
+                    return;
                 }
                 self.engine.queue.settle(&key);
                 // What is settled waits for the next sweep.
@@ -504,7 +460,6 @@ impl<'a> Service<'a> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Until the next sweep, with jitter, so that replicas and installations do not sweep at the

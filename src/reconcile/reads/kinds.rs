@@ -64,10 +64,10 @@ impl Kind for Tasks {
     }
 }
 
-/// A policy may allow some services or tasks of a cluster and not others, and a name that is not
+/// A policy may allow some services, tasks or records of a cluster and not others, and a name that is not
 /// valid is refused with all that come with it. A role that cannot be assumed is not ECS's answer,
 /// and a cluster that is not there is missing for all.
-fn is_refused_by_ecs(error: &AwsError) -> bool {
+pub(super) fn is_refused_by_ecs(error: &AwsError) -> bool {
     error.service == "ecs" && matches!(error.class, ErrorClass::Denied | ErrorClass::Refused)
 }
 

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kinds::is_refused_by_ecs;
 use super::shared::Kind;
 use super::view::{View, lost};
 use super::{Accounts, Place};
 use crate::aws::ecs::MAX_RECORDS;
-use crate::aws::error::{AwsError, Call, ErrorClass};
+use crate::aws::error::{AwsError, Call};
 use crate::model::observed::DeploymentRecord;
 
 /// Service deployments of a cluster, by ARN; none where ECS does not know it any more.
@@ -32,7 +33,7 @@ impl Kind for Deployments {
     }
 
     fn may_be_about_one(&self, error: &AwsError) -> bool {
-        is_refused(error)
+        is_refused_by_ecs(error)
     }
 }
 
@@ -58,13 +59,8 @@ impl Kind for Revisions {
     }
 
     fn may_be_about_one(&self, error: &AwsError) -> bool {
-        is_refused(error)
+        is_refused_by_ecs(error)
     }
-}
-
-/// A policy may allow the records of some services and not of others.
-fn is_refused(error: &AwsError) -> bool {
-    error.service == "ecs" && matches!(error.class, ErrorClass::Denied | ErrorClass::Refused)
 }
 
 impl View {
