@@ -48,6 +48,14 @@ impl Measure {
     }
 }
 
+/// Tells whoever watches how far it is.
+pub fn progress(text: &str) {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("{:7.1} s  {text}", BEGIN.elapsed().as_secs_f64());
+}
+
 /// Runs in time that passes only where nothing else can be done.
 fn virtually(measures: impl Future<Output = Vec<Measure>>) -> Vec<Measure> {
     let runtime = tokio::runtime::Builder::new_current_thread()

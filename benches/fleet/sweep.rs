@@ -7,8 +7,8 @@ use evenkeel::aws::budget::Budget;
 use evenkeel::sandbox::is_write;
 use serde_json::json;
 
-use crate::Measure;
 use crate::fleet::{Fleet, Size};
+use crate::{Measure, progress};
 
 /// Longer than anything within a sweep waits for.
 const QUIET: Duration = Duration::from_secs(60);
@@ -19,8 +19,10 @@ pub async fn measure(services: usize) -> Vec<Measure> {
         services,
         services_a_release: 10,
     };
+    progress(&format!("sweep of {services}: setting up"));
     let fleet = Fleet::new(size).await;
     fleet.ready().await;
+    progress("ready");
     fleet
         .sandbox
         .update_settings(|settings| settings.throttle = true);
@@ -29,6 +31,7 @@ pub async fn measure(services: usize) -> Vec<Measure> {
         // The list at the start, and a first sweep.
         for _ in 0..2 {
             one(&fleet).await;
+            progress("swept once");
         }
         one(&fleet).await
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use evenkeel::aws::budget::Budget;
 use serde_json::json;
 
-use crate::Measure;
 use crate::fleet::{Fleet, Size};
+use crate::{Measure, progress};
 
 /// RegisterTaskDefinition's bucket: so many at once, then one a second.
 const BURST: usize = 20;
@@ -18,8 +18,10 @@ pub async fn measure(services: usize) -> Vec<Measure> {
         services,
         services_a_release: 1,
     };
+    progress(&format!("wave of {services}: setting up"));
     let fleet = Fleet::new(size).await;
     fleet.ready().await;
+    progress(&format!("ready: {:?}", fleet.sandbox.calls()));
     for index in 0..size.releases() {
         fleet.push(index, "v2");
     }
@@ -31,12 +33,20 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     let wave = async {
         // The controller settles, and buckets that were used are full again.
         tokio::time::sleep(Duration::from_secs(120)).await;
+        progress(&format!("idle for 120 s: {:?}", fleet.sandbox.calls()));
         fleet.sandbox.reset_calls();
         let begin = tokio::time::Instant::now();
         for index in 0..size.releases() {
             fleet.apply_release(index, "v2").await;
         }
+        progress(&format!("applied: {:?}", fleet.sandbox.calls()));
+        let mut told = 0;
         while given(&fleet) < services {
+            let now = fleet.called("ecs.RegisterTaskDefinition") / 100;
+            if now != told {
+                told = now;
+                progress(&format!("{:?}", fleet.sandbox.calls()));
+            }
             tokio::time::sleep(Duration::from_millis(250)).await;
             let seconds = begin.elapsed().as_secs_f64();
             assert!(seconds < floor * 5.0 + 60.0, "{:?}", fleet.sandbox.calls());

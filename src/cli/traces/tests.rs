@@ -7,6 +7,11 @@ use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
+use crate::aws::Aws;
+use crate::aws::dynamodb::Table;
+use crate::aws::sqs::Queue;
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::store::Store;
 
 /// One POST: its content type and body.
 type Posted = (String, Bytes);
@@ -69,6 +74,45 @@ async fn passes_and_calls_arrive_as_spans() {
     for text in ["too fine", "src/cli"] {
         assert!(!contains(&body, text), "{text} in {body:?}");
     }
+}
+
+#[tokio::test]
+async fn every_call_has_a_span_but_the_watch_of_the_stream() {
+    let (endpoint, mut posted) = collector().await;
+    let traces = Traces::open(&endpoint).unwrap();
+    let subscriber = tracing_subscriber::registry().with(traces.layer());
+    let guard = tracing::subscriber::set_default(subscriber);
+    let start = "2026-03-02T09:00:00Z".parse().unwrap();
+    let sandbox = Sandbox::new(SandboxOptions::at(start));
+    let aws = Aws::for_test(sandbox.http_client(), "eu-west-1");
+    let store = Store::new(Table::new(&aws, "evenkeel"));
+    store.init().await.unwrap();
+    aws.identity().await.unwrap();
+    // None of these exists; asking is enough.
+    let services = aws.region("eu-west-1").ecs;
+    let names = ["web".to_owned()];
+    let asked = services.describe_services("production", &names);
+    asked.await.unwrap_err();
+    let queue = Queue::new(
+        &aws,
+        "https://sqs.eu-west-1.amazonaws.com/123456789012/none",
+    );
+    queue.receive().await.unwrap_err();
+    let stream = Table::new(&aws, "evenkeel").stream().await.unwrap();
+    stream.unwrap().read("none").await.unwrap_err();
+    drop(guard);
+    traces.flush().await;
+    let (_, body) = posted.recv().await.unwrap();
+    for text in [
+        "DynamoDB.CreateTable",
+        "STS.GetCallerIdentity",
+        "ECS.DescribeServices",
+        "SQS.ReceiveMessage",
+        "rpc.method",
+    ] {
+        assert!(contains(&body, text), "no {text} in {body:?}");
+    }
+    assert!(!contains(&body, "GetRecords"), "{body:?}");
 }
 
 #[tokio::test]
