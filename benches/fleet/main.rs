@@ -1,5 +1,5 @@
 //! How a large installation fares: `cargo bench --bench fleet`, or `-- wave`, `-- sweep`, `-- live`
-//! for a part of it. Prints one JSON line a measure, with what was allowed, and ends with 1 when
+//! for a part of it, with other numbers of services where some are given (`-- wave 300`). Prints one JSON line a measure, with what was allowed, and ends with 1 when
 //! one was not kept.
 //!
 //! - `wave`: a release wave against the sandbox's request buckets, in virtual time.
@@ -79,7 +79,16 @@ fn main() {
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
         .collect();
-    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
+    let numbers: Vec<usize> = chosen.iter().filter_map(|one| one.parse().ok()).collect();
+    let chosen: Vec<&String> = chosen
+        .iter()
+        .filter(|one| one.parse::<usize>().is_err())
+        .collect();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|one| *one == name);
+    let sizes = |usual: [usize; 2]| match numbers.is_empty() {
+        true => usual.to_vec(),
+        false => numbers.clone(),
+    };
     let mut kept = true;
     let mut print = |measures: Vec<Measure>| {
         for measure in measures {
@@ -87,12 +96,12 @@ fn main() {
         }
     };
     if is_chosen("wave") {
-        for services in [100, 1_000] {
+        for services in sizes([100, 1_000]) {
             print(virtually(wave::measure(services)));
         }
     }
     if is_chosen("sweep") {
-        for services in [1_000, 10_000] {
+        for services in sizes([1_000, 10_000]) {
             print(virtually(sweep::measure(services)));
         }
     }

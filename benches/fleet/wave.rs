@@ -21,7 +21,7 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     progress(&format!("wave of {services}: setting up"));
     let fleet = Fleet::new(size).await;
     fleet.ready().await;
-    progress(&format!("ready: {:?}", fleet.sandbox.calls()));
+    progress("ready");
     for index in 0..size.releases() {
         fleet.push(index, "v2");
     }
@@ -33,19 +33,22 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     let wave = async {
         // The controller settles, and buckets that were used are full again.
         tokio::time::sleep(Duration::from_secs(120)).await;
-        progress(&format!("idle for 120 s: {:?}", fleet.sandbox.calls()));
         fleet.sandbox.reset_calls();
         let begin = tokio::time::Instant::now();
         for index in 0..size.releases() {
             fleet.apply_release(index, "v2").await;
         }
-        progress(&format!("applied: {:?}", fleet.sandbox.calls()));
         let mut told = 0;
         while given(&fleet) < services {
-            let now = fleet.called("ecs.RegisterTaskDefinition") / 100;
-            if now != told {
-                told = now;
-                progress(&format!("{:?}", fleet.sandbox.calls()));
+            let registered = fleet.called("ecs.RegisterTaskDefinition");
+            if registered / 20 != told {
+                told = registered / 20;
+                let after = begin.elapsed().as_secs_f64();
+                progress(&format!(
+                    "after {after} s: {registered} registered, {} given; refused: {:?}",
+                    given(&fleet),
+                    fleet.sandbox.refused_calls()
+                ));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
             let seconds = begin.elapsed().as_secs_f64();
@@ -70,26 +73,20 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     }]
 }
 
-/// How many services were given their new revision; 0 as long as it cannot be all.
+/// How many services were given their new revision.
 fn given(fleet: &Fleet) -> usize {
-    // The log is long, and looked through only once it may hold enough.
-    if fleet.called("ecs.UpdateService") < fleet.size.services as u64 {
-        return 0;
-    }
-    let log = fleet.sandbox.log();
-    log.iter()
-        .filter(|call| call.client && call.operation == "UpdateService")
-        .filter(|call| matches!(call.outcome, evenkeel::sandbox::Outcome::Answered))
-        .count()
+    let refused = fleet.sandbox.refused_calls();
+    let refused = refused
+        .iter()
+        .filter(|((name, _), _)| name == "ecs.UpdateService")
+        .map(|(_, count)| count);
+    (fleet.called("ecs.UpdateService") - refused.sum::<u64>()) as usize
 }
 
-fn throttled(fleet: &Fleet) -> usize {
-    let log = fleet.sandbox.log();
-    let refused = |code: &str| code == "ThrottlingException";
-    log.iter()
-        .filter(|call| match &call.outcome {
-            evenkeel::sandbox::Outcome::Refused { code, .. } => refused(code),
-            evenkeel::sandbox::Outcome::Answered => false,
-        })
-        .count()
+fn throttled(fleet: &Fleet) -> u64 {
+    let refused = fleet.sandbox.refused_calls();
+    let throttled = refused
+        .iter()
+        .filter(|((_, code), _)| code == "ThrottlingException");
+    throttled.map(|(_, count)| count).sum()
 }

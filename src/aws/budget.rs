@@ -357,7 +357,11 @@ impl RegionBudget {
         }
         let taken = tokio::time::timeout(PATIENCE + GRACE, line.take()).await;
         self.waited(&line, operation, began);
-        taken.map_err(|_| over(line.bucket().book(who, Instant::now())))
+        let mut bucket = line.bucket();
+        match taken {
+            Ok(()) => Ok(bucket.passed(who, Instant::now())),
+            Err(_) => Err(over(bucket.book(who, Instant::now()))),
+        }
     }
 
     /// Waits for the token of a read.

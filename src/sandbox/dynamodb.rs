@@ -3,6 +3,8 @@
 //! The engine calls its Region `dynoxide` and its account 000000000000, which is put right on the
 //! way in and out.
 
+mod tokens;
+
 use std::sync::Arc;
 
 use dynoxide::errors::DynoxideError;
@@ -17,6 +19,7 @@ use super::cx::Cx;
 use super::fault::Fault;
 use super::json::Object;
 use super::streams::Streams;
+use tokens::Tokens;
 
 /// The engine's own prefix of ARNs.
 const LOCAL: &str = "arn:aws:dynamodb:dynoxide:000000000000:";
@@ -27,6 +30,7 @@ const SWEEP: SignedDuration = SignedDuration::from_mins(1);
 pub(super) struct Tables {
     database: Database,
     streams: Streams,
+    tokens: Tokens,
     swept: Timestamp,
 }
 
@@ -51,6 +55,7 @@ impl Tables {
         Ok(Self {
             database,
             streams: Streams::default(),
+            tokens: Tokens::default(),
             swept: clock.now(),
         })
     }
@@ -74,6 +79,9 @@ impl Tables {
             "DescribeStream" => self.streams.describe(cx.now, &engine, &input)?,
             "GetShardIterator" => self.streams.locate(cx.now, &engine, &input)?,
             "GetRecords" => self.streams.read(cx.now, &engine, &input)?,
+            "TransactWriteItems" => self.tokens.once(cx.now, input, |input| {
+                dispatch(&self.database, operation, input)
+            })?,
             _ => dispatch(&self.database, operation, input)?,
         };
         match operation {

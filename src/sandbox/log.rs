@@ -80,6 +80,7 @@ pub enum Outcome {
 #[derive(Default)]
 pub(super) struct Log {
     counts: BTreeMap<String, u64>,
+    refused: BTreeMap<(String, String), u64>,
     records: VecDeque<CallRecord>,
 }
 
@@ -94,6 +95,10 @@ impl Log {
     ) {
         if client {
             let name = format!("{}.{}", call.service, call.operation);
+            if let Err(fault) = outcome {
+                let refused = self.refused.entry((name.clone(), fault.code.to_owned()));
+                *refused.or_default() += 1;
+            }
             *self.counts.entry(name).or_default() += 1;
         }
         if self.records.len() == KEPT {
@@ -121,12 +126,17 @@ impl Log {
         self.counts.clone()
     }
 
+    pub fn refused(&self) -> BTreeMap<(String, String), u64> {
+        self.refused.clone()
+    }
+
     pub fn records(&self) -> Vec<CallRecord> {
         self.records.iter().cloned().collect()
     }
 
     pub fn clear(&mut self) {
         self.counts.clear();
+        self.refused.clear();
         self.records.clear();
     }
 }

@@ -198,6 +198,11 @@ impl Sandbox {
         self.world().log.counts()
     }
 
+    /// How many of these were refused, by exception: `(ecs.UpdateService, ThrottlingException)` -> 1.
+    pub fn refused_calls(&self) -> BTreeMap<(String, String), u64> {
+        self.world().log.refused()
+    }
+
     /// The newest calls (50,000 are kept), oldest first.
     pub fn log(&self) -> Vec<CallRecord> {
         self.world().log.records()

@@ -1,5 +1,6 @@
 //! Task definitions: families of numbered revisions that never change.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -218,13 +219,17 @@ impl Ecs {
             Some(other) => return Err(invalid(format!("Invalid status: {other}."))),
         };
         let family = input.text("familyPrefix")?;
-        let wanted = |definition: &TaskDefinition| {
-            definition.active == active && family.is_none_or(|name| name == definition.family)
+        let within = match family {
+            Some(family) => {
+                let (first, last) = ((family.to_owned(), 0), (family.to_owned(), u32::MAX));
+                (Bound::Included(first), Bound::Included(last))
+            }
+            None => (Bound::Unbounded, Bound::Unbounded),
         };
         let mut arns: Vec<_> = self
             .definitions
-            .seen_range(cx, ..)
-            .filter(|(_, definition)| wanted(definition))
+            .seen_range(cx, within)
+            .filter(|(_, definition)| definition.active == active)
             .map(|(_, definition)| (definition.arn.clone(), json!(definition.arn)))
             .collect();
         match input.text("sort")? {
