@@ -7,19 +7,21 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::desired::{
-    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Schedule, Service,
-    Source, Wanted,
+    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Requirement, Schedule,
+    Service, Source, TagPattern, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
 use crate::resource::environment::{
-    DriftAction, EnvironmentSpec, EnvironmentStatus, TaskSettings, cluster_name,
+    DriftAction, EnvironmentSpec, EnvironmentStatus, ImageRule, TaskSettings, cluster_name,
 };
 use crate::resource::meta;
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
-use crate::resource::release::{self, DeletionPolicy, Pin, ScheduleState, TaskDefinitionSource};
-use crate::resource::{cron, image_ref, validate};
+use crate::resource::release::{
+    self, AtLeast, DeletionPolicy, Pin, ScheduleState, TaskDefinitionSource,
+};
+use crate::resource::{cron, image_ref, patterns, validate};
 
 const IMAGE_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 const MIGRATION_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
@@ -87,7 +89,10 @@ pub fn desired(
         images: spec
             .images
             .iter()
-            .map(|(name, found)| (name.clone(), image(found)))
+            .map(|(name, found)| {
+                let ruled = is_ruled(&environment.spec.image_rules, release, name, found);
+                (name.clone(), image(found, ruled))
+            })
             .collect(),
         image_timeout: length(spec.image_timeout.as_ref(), IMAGE_TIMEOUT),
         migrations,
@@ -95,6 +100,18 @@ pub fn desired(
         schedules,
         prune: spec.prune.unwrap_or(true),
         suspend: spec.suspend.unwrap_or(false),
+        suspend_until: spec.suspend_until,
+        approval: spec.approval.is_some() || environment.spec.approval.is_some(),
+        windows: [&environment.spec.windows, &spec.windows]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+        requires: spec
+            .requires
+            .iter()
+            .map(|found| requirement(found, release))
+            .collect(),
         history_limit: spec
             .revision_history_limit
             .map_or(HISTORY_LIMIT, |limit| limit as usize),
@@ -157,7 +174,29 @@ fn globs(patterns: Option<Vec<String>>) -> Option<GlobSet> {
     Some(builder.build().unwrap_or_else(|_| GlobSet::empty()))
 }
 
-fn image(image: &release::Image) -> Image {
+fn requirement(found: &release::Requirement, release: &meta::Release) -> Requirement {
+    Requirement {
+        release: validate::required(found, release),
+        generation: match found.at_least {
+            Some(AtLeast::Generation(generation)) => Some(generation),
+            Some(AtLeast::State(_)) | None => None,
+        },
+    }
+}
+
+/// Whether a rule of the Environment follows an image.
+fn is_ruled(rules: &[ImageRule], release: &meta::Release, name: &str, image: &release::Image) -> bool {
+    let Some(ecr) = image_ref::ecr_host(&image.repository) else {
+        return false;
+    };
+    let meant = (release.metadata.name.as_str(), name);
+    rules.iter().any(|rule| {
+        let found = rule.applied(&ecr.name);
+        found.is_some_and(|(release, image)| (release.as_str(), image.as_str()) == meant)
+    })
+}
+
+fn image(image: &release::Image, ruled: bool) -> Image {
     let ecr = image_ref::ecr_host(&image.repository);
     let wanted = match (&image.digest, &image.tag) {
         (Some(digest), _) => Wanted::Digest(digest.clone()),
@@ -169,10 +208,23 @@ fn image(image: &release::Image) -> Image {
         .unwrap_or(if pinnable { Pin::Digest } else { Pin::Tag });
     Image {
         repository: image.repository.clone(),
+        // A digest stands still, whatever a rule says.
+        follow: (image.follow.unwrap_or(false) || ruled) && matches!(wanted, Wanted::Tag(_)),
+        pattern: pattern(image),
         wanted,
         pin,
         ecr,
     }
+}
+
+/// A pattern that does not compile was refused by validation.
+fn pattern(image: &release::Image) -> Option<TagPattern> {
+    let text = image.tag_pattern.clone()?;
+    Some(TagPattern {
+        pattern: patterns::whole(&text).ok()?,
+        order: image.order.unwrap_or_default(),
+        text,
+    })
 }
 
 fn source(source: &TaskDefinitionSource) -> Source {
@@ -212,18 +264,17 @@ fn migration(migration: &release::Migration, defaults: &TaskSettings) -> Migrati
 
 fn service(service: &release::Service) -> Service {
     let own = || Source::Service(service.name.clone());
+    let rollout = service.rollout.clone().unwrap_or_default();
     Service {
         name: service.name.clone(),
         source: service.task_definition.as_ref().map_or_else(own, source),
         images: service.images.clone(),
         depends_on: service.depends_on.clone(),
-        timeout: length(
-            service
-                .rollout
-                .as_ref()
-                .and_then(|rollout| rollout.timeout.as_ref()),
-            ROLLOUT_TIMEOUT,
-        ),
+        timeout: length(rollout.timeout.as_ref(), ROLLOUT_TIMEOUT),
+        on_failure: rollout.on_failure.unwrap_or_default(),
+        breaker_may_roll_back: rollout.breaker_may_roll_back.unwrap_or(false),
+        bake: length(rollout.bake.as_ref(), SignedDuration::ZERO),
+        alarms: rollout.alarms,
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use globset::{GlobMatcher, GlobSet};
 use jiff::{SignedDuration, Timestamp};
+use regex_lite::Regex;
 use serde_json::Value;
 
 use crate::resource::environment::TaskSettings;
 use crate::resource::image_ref::EcrRepository;
 use crate::resource::meta::ReleaseKey;
-use crate::resource::release::{DeletionPolicy, Pin, ReleaseSpec, ScheduleState, TaskOverride};
+use crate::resource::release::{
+    DeletionPolicy, OnFailure, Pin, ReleaseSpec, ScheduleState, TagOrder, TaskOverride, Windows,
+};
 
 /// One Release in its Environment.
 #[derive(Clone, Debug)]
@@ -47,6 +50,14 @@ pub struct Desired {
     pub prune: bool,
     /// Whether nothing may be changed.
     pub suspend: bool,
+    /// When that ends by itself.
+    pub suspend_until: Option<Timestamp>,
+    /// Whether somebody has to agree to a new revision: the Release or its Environment says so.
+    pub approval: bool,
+    /// When new revisions may begin: the Environment's, and the Release's own. Both have to allow it.
+    pub windows: Vec<Windows>,
+    /// Releases that have to be ready first.
+    pub requires: Vec<Requirement>,
     /// How many revisions are kept.
     pub history_limit: usize,
     /// What becomes of rules on deletion.
@@ -55,6 +66,15 @@ pub struct Desired {
     pub correct_drift: bool,
     /// How long drift may stand before it is corrected.
     pub drift_grace: SignedDuration,
+}
+
+/// Another Release that has to be so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The other Release.
+    pub release: ReleaseKey,
+    /// The generation that has to be Ready, or a later one; the one it declares now when absent.
+    pub generation: Option<u64>,
 }
 
 /// A deletion that was asked for.
@@ -127,6 +147,10 @@ pub struct Image {
     pub repository: String,
     /// Tag or digest.
     pub wanted: Wanted,
+    /// Whether what the tag points at is followed: a new digest makes a new revision.
+    pub follow: bool,
+    /// Where the newest of many tags is followed: which.
+    pub pattern: Option<TagPattern>,
     /// What goes into definitions.
     pub pin: Pin,
     /// The ECR repository, if it is one.
@@ -142,6 +166,25 @@ impl Image {
         }
     }
 }
+
+/// Which of a repository's tags is the newest. Compared by what was written.
+#[derive(Clone, Debug)]
+pub struct TagPattern {
+    /// As written.
+    pub text: String,
+    /// The tags that count.
+    pub pattern: Regex,
+    /// What makes one newer.
+    pub order: TagOrder,
+}
+
+impl PartialEq for TagPattern {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, self.order) == (&other.text, other.order)
+    }
+}
+
+impl Eq for TagPattern {}
 
 /// A tag or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -207,6 +250,14 @@ pub struct Service {
     pub depends_on: Vec<String>,
     /// How long a deployment may take.
     pub timeout: SignedDuration,
+    /// What its failure does to the release.
+    pub on_failure: OnFailure,
+    /// Under Hold: whether ECS may roll it back by itself.
+    pub breaker_may_roll_back: bool,
+    /// How long it has to stay steady before it counts.
+    pub bake: SignedDuration,
+    /// CloudWatch alarms that have to be quiet until then.
+    pub alarms: Vec<String>,
 }
 
 /// One schedule.

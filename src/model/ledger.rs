@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::resource::meta::ReleaseKey;
 use crate::resource::release::ReleaseSpec;
+use crate::resource::status::{Cause, Evidence};
 
 /// A generation made definite: resolved digests and the frozen content of every task definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,59 @@ pub struct Revision {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// Why a rollout of it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// The way back from it, once it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+    /// The revision that a person asked to go back to, where this is a copy of it: its digests and
+    /// definitions stand as they are until the next apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<u64>,
+    /// Who agreed to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approved>,
+    /// When the first step of it was taken: what was begun is not held back any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
+}
+
+/// The way back from a revision that was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    /// The revision gone back to.
+    pub to: u64,
+    /// Where it stands.
+    pub state: RollbackState,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Where a way back stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RollbackState {
+    /// Services and schedules are being brought back.
+    Underway,
+    /// All of them are back.
+    Done,
+    /// The revision gone back to failed, too: it is left to a person.
+    Failed,
+}
+
+/// That a person agreed to a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approved {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a revision ended.
@@ -91,6 +145,9 @@ pub struct ResolvedImage {
     /// The digest, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The tag that a `tagPattern` led to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// What one part of a release shall run.
@@ -304,6 +361,18 @@ pub struct Rollout {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Why it failed, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// What ECS told of it when it failed.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
+    /// Since when it has been steady, while it bakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_since: Option<Timestamp>,
+    /// When ECS was asked to stop its deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Timestamp>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
@@ -354,6 +423,16 @@ pub struct Request {
 pub enum RequestKind {
     /// Try a rejected revision, and failed migrations, again.
     Retry,
+    /// Go back to a revision, as it is recorded.
+    Rollback {
+        /// Its number.
+        to: u64,
+    },
+    /// Agree to a revision.
+    Approve {
+        /// Its number.
+        revision: u64,
+    },
     /// Try one failed migration again.
     RetryMigration {
         /// Its name.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::known::Known;
 use super::ledger::{Claim, Explanation, Ledger};
+use crate::resource::meta::ReleaseKey;
 
 /// Everything that the plan of one Release looks at.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,14 @@ pub struct Observed {
     pub images: BTreeMap<String, Known<String>>,
     /// Image name -> whether the digest that was recorded for it is still there.
     pub pinned: BTreeMap<String, Known<String>>,
+    /// Image name -> the tags of its repository, of images that follow the newest of many.
+    pub tags: BTreeMap<String, Known<Vec<TaggedImage>>>,
+    /// Alarm name -> its state, of services that bake.
+    pub alarms: BTreeMap<String, Known<Alarm>>,
+    /// Service name -> its stopped tasks, of services whose rollout seems to have failed.
+    pub stopped: BTreeMap<String, Known<Vec<Task>>>,
+    /// Releases that have to be ready first, and those that these require.
+    pub required: BTreeMap<ReleaseKey, Known<Required>>,
     /// What certainly stands in the way, as found while looking: a cluster that does not exist, a
     /// read that is not allowed.
     pub problems: Vec<Explanation>,
@@ -53,6 +62,39 @@ impl Observed {
     }
 }
 
+/// A tag of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedImage {
+    /// The tag.
+    pub tag: String,
+    /// The digest behind it.
+    pub digest: String,
+    /// When the image was pushed.
+    pub pushed_at: Option<Timestamp>,
+}
+
+/// A CloudWatch alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// OK, ALARM or INSUFFICIENT_DATA.
+    pub state: String,
+    /// CloudWatch's sentence.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+/// How far another Release is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Required {
+    /// The generation that is declared.
+    pub generation: u64,
+    /// The newest generation that was Ready, if that is what stands now.
+    pub ready: Option<u64>,
+    /// The Releases that it requires.
+    pub requires: Vec<ReleaseKey>,
+}
+
 /// An ECS service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Service {
@@ -74,6 +116,8 @@ pub struct Service {
     pub strategy: String,
     /// Whether the circuit breaker is on, and whether it rolls back.
     pub circuit_breaker: (bool, bool),
+    /// `events[]`, newest first, some of them.
+    pub events: Vec<ServiceEvent>,
     /// `deployments[]`, PRIMARY first.
     pub deployments: Vec<Deployment>,
     /// ECS's service deployments, newest first; looked at only when `deployments` leave doubt.
@@ -87,6 +131,15 @@ impl Service {
             .iter()
             .find(|deployment| deployment.status == "PRIMARY")
     }
+}
+
+/// One entry of `events[]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceEvent {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// ECS's sentence.
+    pub message: String,
 }
 
 /// One entry of `deployments[]`.

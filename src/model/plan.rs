@@ -125,6 +125,13 @@ pub enum Step {
     },
     /// Write down what became of a rollout. Table only.
     RecordRollout(Box<Rollout>),
+    /// Write down that ECS is asked to stop a rollout's deployment, then ask it: it rolls back.
+    StopServiceDeployment {
+        /// The rollout, with the stop noted.
+        rollout: Box<Rollout>,
+        /// ARN of the service deployment.
+        arn: String,
+    },
     /// Make or change a rule.
     PutRule {
         /// PutRule's input, whole.
@@ -184,7 +191,7 @@ impl Step {
 
     /// Whether it changes something in AWS that is looked at for drift.
     pub fn is_of_aws(&self) -> bool {
-        self.is_of_rule() || matches!(self, Step::UpdateService { .. })
+        self.is_of_rule() || matches!(self, Step::UpdateService { .. } | Step::StopServiceDeployment { .. })
     }
 
     /// The step's name, as `plan` prints it: the API operation where there is one.
@@ -203,6 +210,7 @@ impl Step {
             Step::StopTask { .. } => "StopTask",
             Step::UpdateService { .. } => "UpdateService",
             Step::RecordRollout(_) => "RecordRollout",
+            Step::StopServiceDeployment { .. } => "StopServiceDeployment",
             Step::PutRule { .. } => "PutRule",
             Step::PutTargets { .. } => "PutTargets",
             Step::RemoveTargets { .. } => "RemoveTargets",

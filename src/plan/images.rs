@@ -47,6 +47,7 @@ fn resolve_one(draft: &mut Draft<'_>, name: &str, image: &Image) -> Option<Resol
         reference: image.reference(),
         image: pinned(image, digest),
         digest: digest.map(str::to_owned),
+        tag: None,
     };
     if image.ecr.is_none() {
         return Some(match &image.wanted {

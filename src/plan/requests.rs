@@ -26,6 +26,7 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) {
     let by = &request.by;
     match &request.kind {
         RequestKind::Retry => retry(draft, by),
+        RequestKind::Rollback { .. } | RequestKind::Approve { .. } => {}
         RequestKind::RetryMigration { migration } => {
             for run in runs_of(draft, migration) {
                 if matches!(

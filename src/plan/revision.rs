@@ -280,6 +280,11 @@ fn record(
         outcome: RevisionOutcome::Pending,
         reason: None,
         finished_at: None,
+        cause: None,
+        rollback: None,
+        pinned: None,
+        approved: None,
+        begun_at: None,
     };
     // A target that was rejected is not tried again because it comes under a new number.
     let before = revisions

@@ -18,7 +18,7 @@ use crate::model::ledger::{
 };
 use crate::model::observed;
 use crate::model::plan::Step;
-use crate::resource::status::{DifferenceAction, PartState, ServiceStatus};
+use crate::resource::status::{DifferenceAction, Evidence, PartState, ServiceStatus};
 
 /// What goes before the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -440,6 +440,10 @@ fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: 
         deployment_id: None,
         state: RolloutState::Requested,
         message: None,
+        cause: None,
+        evidence: Evidence::default(),
+        steady_since: None,
+        stopped_at: None,
         finished_at: None,
     }
 }

@@ -124,6 +124,11 @@ impl Executor<'_> {
                 self.writer.put_rollout(self.key, rollout).await?;
                 Ok(())
             }
+            Step::StopServiceDeployment { rollout, arn } => {
+                self.writer.put_rollout(self.key, rollout).await?;
+                self.may_write().await?;
+                Ok(self.clients.ecs.stop_deployment(arn).await?)
+            }
             Step::PutRule { .. }
             | Step::PutTargets { .. }
             | Step::RemoveTargets { .. }
@@ -334,6 +339,7 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         Step::RunMigration { .. } => vec![("ecs", "RunTask")],
         Step::StopTask { .. } => vec![("ecs", "StopTask")],
         Step::UpdateService { .. } => vec![("ecs", "UpdateService")],
+        Step::StopServiceDeployment { .. } => vec![("ecs", "StopServiceDeployment")],
         Step::PutRule { .. } => vec![("events", "PutRule")],
         Step::PutTargets { .. } => vec![("events", "PutTargets")],
         Step::RemoveTargets { .. } => vec![("events", "RemoveTargets")],

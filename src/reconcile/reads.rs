@@ -214,6 +214,8 @@ impl Reads {
                 let group = (place, cluster.clone());
                 self.services.forget(&group, |name| name == service);
             }
+            // What ECS makes of it shows in the service, which is looked at afresh by then.
+            Step::StopServiceDeployment { .. } => {}
             Step::StopTask { cluster, task, .. } => {
                 let group = (place, cluster.clone());
                 self.tasks.forget(&group, |arn| arn == task);

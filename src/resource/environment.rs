@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
 use super::duration::Span;
+use super::release::{Approval, Windows};
 
 /// What an Environment declares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,10 +34,32 @@ pub struct EnvironmentSpec {
     /// What to do about drift, unless the Release says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftPolicy>,
+    /// `required`: each new revision of its Releases waits for `evenkeel approve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// When new revisions of its Releases may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
+    /// Repositories whose pushes are followed without each Release saying so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_rules: Vec<ImageRule>,
     /// What its Releases may touch. A list that is absent allows anything in the cluster, except
     /// roles: a role override must be listed here, or be the base definition's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Allow>,
+}
+
+/// An ECR repository, or many of them, and the Release and image that they are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageRule {
+    /// Regular expression over the whole name of a repository, without its host:
+    /// `backend/(?<service>[a-z]+)`.
+    pub repository: String,
+    /// Name of the Release; `$service` stands for what the group matched.
+    pub release: String,
+    /// Name of the image in that Release; likewise.
+    pub image: String,
 }
 
 /// How one-off and scheduled tasks are placed, in RunTask's own words.

@@ -16,6 +16,7 @@ pub mod image_ref;
 pub mod manifest;
 pub mod meta;
 pub mod path;
+pub mod patterns;
 pub mod problem;
 pub mod release;
 mod shape;

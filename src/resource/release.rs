@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,6 +35,19 @@ pub struct ReleaseSpec {
     /// Nothing is changed in AWS while this is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+    /// With `suspend`: until when; for good when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub suspend_until: Option<Timestamp>,
+    /// `required`: each new revision waits for `evenkeel approve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// When new revisions may begin, beside what the Environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
+    /// Releases that have to be ready before a new revision begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requirement>,
     /// How many revisions are kept; 10 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<u32>,
@@ -57,6 +71,15 @@ pub struct Image {
     /// The digest, `sha256:...`; either this or `tag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Keeps following the tag: a new digest behind it makes a new revision. ECR only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<bool>,
+    /// Follows the newest tag that matches this regular expression, instead of `tag`. ECR only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag_pattern: Option<String>,
+    /// With `tagPattern`: what makes a tag the newest; semver when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<TagOrder>,
     /// What goes into task definitions: the digest (default for ECR) or the tag (elsewhere).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
@@ -69,6 +92,81 @@ pub enum Pin {
     Digest,
     /// `repository:tag`
     Tag,
+}
+
+/// What makes a tag newer than another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TagOrder {
+    /// Semantic versions, with or without a leading `v`; other tags are passed over.
+    #[default]
+    Semver,
+    /// The order of their characters, as of `2026-03-02.7`.
+    Alphabetical,
+    /// When the image was pushed.
+    PushedAt,
+}
+
+/// Whether somebody has to agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Approval {
+    /// Nothing of a new revision begins before `evenkeel approve NAME --revision N`.
+    Required,
+}
+
+/// When new revisions may begin. What was begun is finished; going back and correcting drift wait
+/// for no window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Windows {
+    /// Only within one of these; at any time when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Window>,
+    /// Within none of these, whatever is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Window>,
+}
+
+/// A stretch of time that comes again and again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Window {
+    /// When it opens: a five-field crontab line.
+    pub cron: String,
+    /// How long it stays open.
+    pub duration: Span,
+    /// The IANA time zone of `cron`, such as `Europe/Berlin`; UTC when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// Another Release that has to be so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Requirement {
+    /// `name` of this namespace, or `namespace/name`.
+    pub release: String,
+    /// `Ready`, or a generation that has to be Ready (or a later one); `Ready` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<AtLeast>,
+}
+
+/// How far another Release has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AtLeast {
+    /// This generation, or a later one, is Ready.
+    Generation(u64),
+    /// What it declares now is Ready.
+    State(RequiredState),
+}
+
+/// The state that is asked for by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RequiredState {
+    /// What it declares now is so.
+    Ready,
 }
 
 /// Where a task definition comes from: exactly one of `service`, `family` and `inline`.
@@ -145,6 +243,30 @@ pub struct Rollout {
     /// How long a deployment may take before it counts as failed; 30m when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// What a failure of it does to the whole release; Rollback when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// With `onFailure: Hold`: that ECS's circuit breaker rolls this service back by itself is
+    /// meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker_may_roll_back: Option<bool>,
+    /// How long the service has to stay steady, and its alarms quiet, before it counts; not at all
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bake: Option<Span>,
+    /// Names of CloudWatch alarms, of which none may be in ALARM until the bake is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+}
+
+/// What a rollout that failed does to the whole release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnFailure {
+    /// Every service and schedule goes back to the last revision that was Ready.
+    #[default]
+    Rollback,
+    /// Everything stays as it is.
+    Hold,
 }
 
 /// An EventBridge rule whose ECS target runs the released images.

@@ -24,6 +24,16 @@ pub struct ReleaseStatus {
     /// The newest revision that was Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_revision: Option<u64>,
+    /// Where a failed revision led back to, for as long as it is the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackStatus>,
+    /// Specs that were rejected or rolled back from, newest last: they are not applied again
+    /// without `--force`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<Rejection>,
+    /// The approval that the revision needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
     /// Images by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, ImageStatus>,
@@ -39,6 +49,128 @@ pub struct ReleaseStatus {
     /// What differs from what was declared.
     #[serde(default, skip_serializing_if = "DriftStatus::is_empty")]
     pub drift: DriftStatus,
+}
+
+/// The way back from a revision that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackStatus {
+    /// The revision that failed.
+    pub from: u64,
+    /// Its generation.
+    pub generation: u64,
+    /// The revision gone back to; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// Why the revision failed.
+    pub cause: Cause,
+    /// Where the way back stands.
+    pub state: PartState,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Why a rollout failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Cause {
+    /// ECS's circuit breaker gave it up.
+    CircuitBreaker,
+    /// It did not become steady in time.
+    Timeout,
+    /// Somebody stopped the deployment.
+    Stopped,
+    /// A CloudWatch alarm went off.
+    Alarm,
+    /// ECS says that it failed, and not why.
+    Failed,
+}
+
+/// A spec that was rejected, or that people went back from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// The revision.
+    pub revision: u64,
+    /// Its generation.
+    pub generation: u64,
+    /// Hash of the spec.
+    pub spec: String,
+    /// A CamelCase word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Whether a revision was agreed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalStatus {
+    /// The revision.
+    pub revision: u64,
+    /// Who agreed; absent while it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+}
+
+/// What ECS told of a rollout that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Tasks that stopped, newest first, five at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<FailedTask>,
+    /// The newest of the service's events, newest first, five at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+}
+
+impl Evidence {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.events.is_empty()
+    }
+}
+
+/// A task that stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedTask {
+    /// The task's ARN.
+    pub task_arn: String,
+    /// ECS's stop code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<String>,
+    /// ECS's stopped reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
+    /// When it stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub stopped_at: Option<Timestamp>,
+    /// Its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<FailedContainer>,
+}
+
+/// A container of a task that stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedContainer {
+    /// Its name.
+    pub name: String,
+    /// Its exit code; absent when it never ran to an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Why it stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// CloudWatch Logs: `group/stream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_stream: Option<String>,
 }
 
 /// Where a part of a release stands.
@@ -139,6 +271,13 @@ pub struct ServiceStatus {
     /// Tasks that run the definition it shall run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_count: Option<i32>,
+    /// Until when it has to stay steady before it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub baking_until: Option<Timestamp>,
+    /// What ECS told of its rollout, where that failed.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

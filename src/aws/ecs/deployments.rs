@@ -74,6 +74,25 @@ impl Ecs {
         Ok(found)
     }
 
+    /// Asks ECS to stop a service deployment, which rolls the service back to what it ran before
+    /// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopServiceDeployment.html>).
+    /// Harmless when repeated; refused once the deployment has ended.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn stop_deployment(&self, arn: &str) -> Result<(), AwsError> {
+        let what = format!("service deployment {arn}");
+        let call = Call::write(SERVICE, "StopServiceDeployment", what);
+        let sent = self
+            .client
+            .stop_service_deployment()
+            .service_deployment_arn(arn)
+            .stop_type(types::StopServiceDeploymentStopType::Rollback)
+            .send()
+            .await;
+        sent.map(|_| ()).map_err(|error| call.failed(error))
+    }
+
     /// Service revision ARN -> task definition ARN; those that are gone by now are left out.
     pub async fn definitions_of_revisions(
         &self,

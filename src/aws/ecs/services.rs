@@ -8,8 +8,10 @@ use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::time::timestamp;
 use crate::model::known::Known;
-use crate::model::observed::{Deployment, Service};
+use crate::model::observed::{Deployment, Service, ServiceEvent};
 
+/// How many of a service's events are looked at: those that may tell why a rollout failed.
+const EVENTS: usize = 5;
 /// Most that DescribeServices takes.
 pub const MAX_SERVICES: usize = 10;
 
@@ -144,8 +146,16 @@ fn observed(service: &types::Service) -> Service {
             .map_or("ROLLING", types::DeploymentStrategy::as_str)
             .to_owned(),
         circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
+        events: service.events().iter().take(EVENTS).map(event).collect(),
         deployments,
         records: None,
+    }
+}
+
+fn event(event: &types::ServiceEvent) -> ServiceEvent {
+    ServiceEvent {
+        at: timestamp(event.created_at()),
+        message: event.message().unwrap_or_default().to_owned(),
     }
 }
 

@@ -85,6 +85,11 @@ fn nothing(draft: &Draft<'_>) -> Revision {
         outcome: RevisionOutcome::Ready,
         reason: None,
         finished_at: None,
+        cause: None,
+        rollback: None,
+        pinned: None,
+        approved: None,
+        begun_at: None,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::revision;
 use crate::plan::rollout::{Standing, short};
+use crate::resource::status::Evidence;
 
 /// Notes the deployment that came of a rollout, once.
 pub(super) fn saw(
@@ -69,6 +70,10 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         deployment_id: None,
         state: RolloutState::Succeeded,
         message: None,
+        cause: None,
+        evidence: Evidence::default(),
+        steady_since: None,
+        stopped_at: None,
         finished_at: None,
     });
     let rollout = Rollout {

@@ -15,10 +15,10 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::duration::Span;
-use super::meta::{Environment, ObjectMeta, Release};
+use super::meta::{Environment, ObjectMeta, Release, ReleaseKey};
 use super::path::FieldPath;
 pub use super::problem::FieldError;
-use super::release::{Migration, ReleaseSpec, Service};
+use super::release::{Migration, ReleaseSpec, Requirement, Service};
 pub use inline::DESCRIBE_ONLY;
 pub use schedules::rule_name;
 
@@ -34,6 +34,14 @@ const LONGEST_TIMEOUT: i64 = 7 * 24 * 3600;
 
 /// The most bytes that a spec may take: an item of the table holds 400 KB in all.
 const SPEC_LIMIT: usize = 256 * 1024;
+
+/// The Release that a requirement names: of the same namespace where it says none.
+pub fn required(requirement: &Requirement, release: &Release) -> ReleaseKey {
+    match requirement.release.split_once('/') {
+        Some((namespace, name)) => ReleaseKey::new(namespace, name),
+        None => ReleaseKey::new(release.release_key().namespace, &requirement.release),
+    }
+}
 
 /// Everything that is wrong with a Release.
 pub fn release(release: &Release) -> Vec<FieldError> {
