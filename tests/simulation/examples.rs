@@ -1,0 +1,221 @@
+//! The manifests of `examples/`, each brought through what its page in `docs/` tells.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evenkeel::model::ledger::RequestKind;
+use evenkeel::resource::conditions::ConditionType;
+use evenkeel::resource::meta::ReleaseKey;
+use evenkeel::sandbox::parse_account;
+use serde_json::json;
+
+use crate::shop::{Stands, minutes, stalled};
+use crate::world::World;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn key(name: &str) -> ReleaseKey {
+    ReleaseKey::new("shop", name)
+}
+
+/// The account of the examples with these manifests applied.
+async fn applied(name: &str) -> World {
+    let world = World::empty().await;
+    let mut accounts = vec![folder("account.json")];
+    let own = folder(name).join("account.json");
+    if own.exists() {
+        accounts.push(own);
+    }
+    for account in accounts {
+        let calls = parse_account(&read(&account)).expect("an account file");
+        world.load(&calls);
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let mut manifests: Vec<PathBuf> = std::fs::read_dir(folder(name))
+        .expect("the folder of the example")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "yaml"))
+        .collect();
+    // environment.yaml comes before what goes there.
+    manifests.sort();
+    for manifest in manifests {
+        world.apply(&read(&manifest)).await;
+    }
+    world
+}
+
+/// Pushes an image of the shop.
+fn push(world: &World, name: &str, tag: &str, content: u8) {
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": 1469, "digest": format!("sha256:{}", format!("{content:02x}").repeat(32)),
+        },
+        "layers": [],
+    });
+    let input = json!({
+        "repositoryName": format!("shop/{name}"), "imageTag": tag,
+        "imageManifest": manifest.to_string(),
+    });
+    world.aws("ecr", "PutImage", input);
+}
+
+/// A copy of an example's release with another tag.
+async fn release(world: &World, name: &str, from: &str, to: &str) {
+    let text = read(&folder(name).join("release.yaml"));
+    assert!(text.contains(from));
+    world.apply(&text.replace(from, to)).await;
+}
+
+fn image(world: &World, service: &str) -> String {
+    let definition = world.runs("shop", service);
+    world.image_in(&definition, service)
+}
+
+/// Tasks of this image crash.
+fn crash(world: &World, image: &str) {
+    world.rules(json!([{
+        "when": {"image": image}, "then": {"crash": {"after": "5s", "exitCode": 1}},
+    }]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back() {
+    let world = applied("going-back").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let before = (image(&world, "web"), image(&world, "worker"));
+    push(&world, "web", "v1.5.0", 0x51);
+    push(&world, "worker", "v1.5.0", 0x52);
+    crash(&world, "shop/worker:v1.5.0");
+    release(&world, "going-back", "v1.4.0", "v1.5.0").await;
+    assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
+    assert_eq!((image(&world, "web"), image(&world, "worker")), before);
+    let why = world.why(&key("shop")).await;
+    assert!(why.contains("generation 2") && why.contains("evenkeel retry shop"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn holding_still() {
+    let world = applied("holding-still").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    push(&world, "web", "v1.5.0", 0x51);
+    crash(&world, "shop/web:v1.5.0");
+    release(&world, "holding-still", "v1.4.0", "v1.5.0").await;
+    assert_eq!(world.settle(&key("shop")).await, stalled("RolloutFailed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bake() {
+    let world = applied("bake").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let before = (image(&world, "web"), image(&world, "worker"));
+    push(&world, "web", "v1.5.0", 0x51);
+    push(&world, "worker", "v1.5.0", 0x52);
+    release(&world, "bake", "v1.4.0", "v1.5.0").await;
+    world.run_for(minutes(3)).await;
+    assert_ne!(image(&world, "web"), before.0);
+    let input = json!({"AlarmName": "shop-web-5xx", "StateValue": "ALARM", "StateReason": "12 > 5"});
+    world.aws("cloudwatch", "SetAlarmState", input);
+    assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
+    assert_eq!((image(&world, "web"), image(&world, "worker")), before);
+    let why = world.why(&key("shop")).await;
+    assert!(why.contains("shop-web-5xx"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn approval() {
+    let world = applied("approval").await;
+    world.run_for(minutes(10)).await;
+    let ready = world.condition(&key("shop"), ConditionType::Ready).await;
+    assert_eq!(ready.expect("a condition").reason, "ApprovalPending");
+    assert_eq!(world.moves(), Vec::<String>::new());
+    world.request(&key("shop"), RequestKind::Approve { revision: 1 }).await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows() {
+    // A Monday at 09:00 UTC, which is ten in Berlin: open until 17:00 there.
+    let world = applied("windows").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let before = image(&world, "web");
+    tokio::time::sleep(Duration::from_secs(8 * 3600)).await;
+    push(&world, "web", "v1.5.0", 0x51);
+    release(&world, "windows", "v1.4.0", "v1.5.0").await;
+    world.run_for(minutes(30)).await;
+    let ready = world.condition(&key("shop"), ConditionType::Ready).await;
+    let ready = ready.expect("a condition");
+    assert_eq!(ready.reason, "WindowClosed");
+    assert!(ready.message.contains("2026-03-03"), "{}", ready.message);
+    assert_eq!(image(&world, "web"), before);
+    world.run_for(Duration::from_secs(16 * 3600)).await;
+    assert_ne!(image(&world, "web"), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requires() {
+    let world = applied("requires").await;
+    crash(&world, "shop/worker");
+    world.run_for(minutes(2)).await;
+    let ready = world.condition(&key("web"), ConditionType::Ready).await;
+    assert_eq!(ready.expect("a condition").reason, "RequirementNotMet");
+    world.run_for(minutes(30)).await;
+    world.rules(json!([]));
+    world.retry(&key("worker")).await;
+    world.run_for(minutes(30)).await;
+    assert_eq!(world.settle(&key("worker")).await, Stands::Ready);
+    assert_eq!(world.settle(&key("web")).await, Stands::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn following() {
+    let world = applied("following").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let before = (image(&world, "web"), image(&world, "worker"));
+    push(&world, "web", "latest", 0x51);
+    push(&world, "worker", "v1.10.0", 0x52);
+    push(&world, "worker", "v1.9.0", 0x53);
+    world.run_for(minutes(20)).await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    assert_ne!(image(&world, "web"), before.0);
+    let status = world.status(&key("shop")).await;
+    let reference = &status.images["worker"].reference;
+    assert!(reference.ends_with(":v1.10.0"), "{reference}");
+    assert_eq!(status.observed_generation, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn image_rules() {
+    let world = applied("image-rules").await;
+    assert_eq!(world.settle(&key("web")).await, Stands::Ready);
+    let before = image(&world, "web");
+    push(&world, "web", "latest", 0x51);
+    world.run_for(minutes(20)).await;
+    assert_eq!(world.settle(&key("web")).await, Stands::Ready);
+    assert_ne!(image(&world, "web"), before);
+}
+
+/// Each page names its example, each example has a page, and what both name is there.
+#[test]
+fn every_example_has_a_page() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let index = read(&docs.join("README.md"));
+    for entry in std::fs::read_dir(folder("")).expect("examples") {
+        let path = entry.expect("an entry").path();
+        if !path.is_dir() {
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let page = read(&docs.join(format!("{name}.md")));
+        assert!(page.contains(&format!("../examples/{name}")), "{name}");
+        assert!(index.contains(&format!("]({name}.md)")), "{name}");
+    }
+}
