@@ -32,8 +32,9 @@ pub async fn run(args: &HistoryArgs, settings: &Settings) -> Result<Exit, CliErr
     let ledger = connection.ledger_if_allowed(&release).await?;
     let key = release.release_key();
     let ledger = ledger.ok_or_else(|| {
-        CliError::new(format!("the revisions of release {key} may not be read"))
-            .help(format!("read access to the items of `ledger#{key}` is needed"))
+        CliError::new(format!("the revisions of release {key} may not be read")).help(format!(
+            "read access to the items of `ledger#{key}` is needed"
+        ))
     })?;
     let history = History::new(&release, &ledger);
     settings

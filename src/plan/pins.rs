@@ -102,7 +102,11 @@ pub fn roll_back(draft: &mut Draft<'_>, to: u64, force: bool, by: &str) -> Resul
         declared: Some(desired.declared.clone()),
         ..again(draft, target, newest.number + 1)
     };
-    record(draft, copy, format!("{by} asked to go back to revision {to}"));
+    record(
+        draft,
+        copy,
+        format!("{by} asked to go back to revision {to}"),
+    );
     Ok(())
 }
 
@@ -218,9 +222,10 @@ pub fn try_again(draft: &mut Draft<'_>, spec: &str, by: &str) -> Result<(), Stri
         .filter(|found| of_spec(found))
         .map(|found| &found.content)
         .collect();
-    let lifted = ledger.revisions.values().filter(stands).filter(|found| {
-        found.number > 0 && (contents.contains(&found.content) || is_pin(found))
-    });
+    let lifted =
+        ledger.revisions.values().filter(stands).filter(|found| {
+            found.number > 0 && (contents.contains(&found.content) || is_pin(found))
+        });
     for revision in lifted.collect::<Vec<_>>() {
         lift(draft, revision, by);
     }
@@ -230,7 +235,11 @@ pub fn try_again(draft: &mut Draft<'_>, spec: &str, by: &str) -> Result<(), Stri
 
 /// The revision of this very generation is worked toward again; others stand in the way no more.
 fn lift(draft: &mut Draft<'_>, revision: &Revision, by: &str) {
-    let current = draft.input.observed.ledger.current(draft.input.desired.generation);
+    let current = draft
+        .input
+        .observed
+        .ledger
+        .current(draft.input.desired.generation);
     let is_current = current.is_some_and(|current| current.number == revision.number);
     let lifted = match is_current && revision.pinned.is_none() {
         true => Revision {
@@ -278,7 +287,10 @@ pub fn rejections(ledger: &Ledger, desired: &Desired) -> Vec<Rejection> {
         let by = pin.applier.as_deref().unwrap_or("somebody");
         let why = Explanation {
             reason: ROLLED_BACK.to_owned(),
-            message: format!("{by} went back to revision {}", pin.pinned.unwrap_or_default()),
+            message: format!(
+                "{by} went back to revision {}",
+                pin.pinned.unwrap_or_default()
+            ),
         };
         let told = rejection(desired.declared.clone(), pin, why);
         found.push(Rejection {

@@ -186,7 +186,9 @@ impl Image {
             Some((_, digest)) => digest.to_owned(),
             None => {
                 let name = self.reference.rsplit('/').next().unwrap_or_default();
-                name.rsplit_once(':').map_or(name, |(_, tag)| tag).to_owned()
+                name.rsplit_once(':')
+                    .map_or(name, |(_, tag)| tag)
+                    .to_owned()
             }
         }
     }

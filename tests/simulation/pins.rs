@@ -154,7 +154,11 @@ async fn what_was_gone_back_from_is_not_applied_again_by_itself() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.image_of("web"), pinned(&world, "v2"));
     let told = world.refuses(&web("v3")).await;
-    for word in ["revision 2", "ann went back from it to revision 1", "--force"] {
+    for word in [
+        "revision 2",
+        "ann went back from it to revision 1",
+        "--force",
+    ] {
         assert!(told.contains(word), "{told}");
     }
     world.keeps_still().await;
@@ -470,7 +474,10 @@ async fn a_migration_ends_before_anybody_goes_back() {
         world.rolls_back(1).await;
         pass(minutes(2)).await;
         let told = world.newest().await;
-        assert_eq!((told.pinned, told.outcome), (Some(1), RevisionOutcome::Pending));
+        assert_eq!(
+            (told.pinned, told.outcome),
+            (Some(1), RevisionOutcome::Pending)
+        );
         assert_eq!(world.called("ecs.StopTask"), 0);
     })
     .await;

@@ -58,7 +58,8 @@ impl Desired {
         back.spec
             .services
             .retain(|service| ran("service", &service.name));
-        back.services.retain(|service| ran("service", &service.name));
+        back.services
+            .retain(|service| ran("service", &service.name));
         for service in &mut back.services {
             let declared = &revision.parts;
             let known = |name: &String| declared.contains_key(&format!("service/{name}"));

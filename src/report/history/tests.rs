@@ -41,7 +41,10 @@ fn ledger() -> Ledger {
     let left = json!({"to": 1, "by": "ada", "at": AT});
     Ledger {
         revisions: [
-            revision(0, json!({"finishedAt": null, "parts": {"service/app": part(false)}})),
+            revision(
+                0,
+                json!({"finishedAt": null, "parts": {"service/app": part(false)}}),
+            ),
             revision(
                 1,
                 json!({"images": image("9d3c2f1"), "applier": "ci", "source": "4".repeat(40)}),
