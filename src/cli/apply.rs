@@ -26,7 +26,8 @@ use crate::store::{
 #[command(after_help = "\
 Each applier writes the fields that it changed since its own last apply, and removes those it took
 out; fields that somebody else set since are kept, and printed. Files that did not change write
-nothing. All files are checked first: one error anywhere and nothing is written.
+nothing. All files are checked first: one error anywhere and nothing is written. So is what was
+rejected before, or gone back from: it is applied again with --force only.
 
 Exit code: 0, or 2 on an error; with --wait that of `evenkeel wait`.
 
@@ -50,7 +51,7 @@ pub struct ApplyArgs {
     #[arg(long, env = "EVENKEEL_APPLY_SOURCE", hide_env_values = true, value_name = "REVISION",
           value_parser = NonEmptyStringValueParser::new())]
     source: Option<String>,
-    /// Write the file as it is, also over what others set
+    /// Write the file as it is, also over what others set, and try again what was rejected
     #[arg(long, env = "EVENKEEL_APPLY_FORCE", hide_env_values = true,
           value_parser = BoolishValueParser::new())]
     force: bool,
@@ -181,7 +182,8 @@ pub fn same_namespace(manifests: &[Manifest], namespace: Option<&str>) -> Result
 /// Applies everything, environments before releases.
 ///
 /// # Errors
-/// At the first object that cannot be written; those before it are.
+/// When anything was rejected before, and nothing is written; else at the first object that cannot
+/// be written, and those before it are.
 pub async fn apply(
     connection: &Connection,
     manifests: &[Manifest],
@@ -195,6 +197,7 @@ pub async fn apply(
         force: options.force,
         now: connection.now(),
     };
+    not_rejected(connection, &sorted, &options).await?;
     let mut done = Vec::with_capacity(sorted.len());
     for manifest in sorted {
         let applied = match &manifest.object {
@@ -206,6 +209,30 @@ pub async fn apply(
         done.push(AppliedObject::new(&manifest.object, applied));
     }
     Ok(done)
+}
+
+/// Refuses everything where anything was rejected before, and tells all of that at once.
+///
+/// # Errors
+/// What was rejected, or why that cannot be read.
+pub async fn not_rejected(
+    connection: &Connection,
+    manifests: &[&Manifest],
+    options: &ApplyOptions,
+) -> Result<(), CliError> {
+    let mut refused = Vec::new();
+    for manifest in manifests {
+        let Declared::Release(release) = &manifest.object else {
+            continue;
+        };
+        if let Some(why) = connection.store.refusal(release, options).await? {
+            refused.push(format!("{}: {why}", manifest.origin));
+        }
+    }
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::new(refused.join("\nerror: "))),
+    }
 }
 
 async fn prune(

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::settings::GlobalArgs;
 use super::{
-    apply, completions, delete, drift, get, init, migration, plan, retry, run, schema, set,
-    suspend, validate, version, wait,
+    apply, completions, delete, drift, get, history, init, migration, plan, retry, rollback, run,
+    schema, set, suspend, validate, version, wait,
 };
 #[cfg(feature = "sandbox")]
 use super::{demo, sandbox};
@@ -66,6 +66,10 @@ pub enum Verb {
     Drift(drift::DriftArgs),
     /// Change image tags only
     Set(set::SetArgs),
+    /// List the revisions of a release
+    History(history::HistoryArgs),
+    /// Go back to an earlier revision, as it was recorded
+    Rollback(rollback::RollbackArgs),
     /// Try a Stalled release again
     Retry(retry::RetryArgs),
     /// The ledger of migrations

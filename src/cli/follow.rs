@@ -151,7 +151,9 @@ async fn end(
         return Ok((release.spec.suspend == Some(true)).then_some(End::Suspended));
     };
     if is_true(&status.conditions, ConditionType::Ready) {
-        return Ok(Some(End::Ready));
+        // A person asked to go back, and the controller has not looked yet.
+        let asked = connection.is_asked(key).await?;
+        return Ok((!asked).then_some(End::Ready));
     }
     if release.spec.suspend == Some(true) {
         return Ok(Some(End::Suspended));

@@ -15,12 +15,14 @@ mod drift;
 pub mod error;
 mod follow;
 mod get;
+mod history;
 mod init;
 mod logs;
 mod migration;
 pub mod out;
 mod plan;
 mod retry;
+mod rollback;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -124,6 +126,8 @@ async fn online(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {
         Verb::Wait(args) => wait::run(&args, settings).await,
         Verb::Drift(args) => drift::run(&args, settings).await,
         Verb::Set(args) => set::run(&args, settings).await,
+        Verb::History(args) => history::run(&args, settings).await,
+        Verb::Rollback(args) => rollback::run(&args, settings).await,
         Verb::Retry(args) => retry::run(&args, settings).await,
         Verb::Migration(args) => migration::run(&args, settings).await,
         Verb::Suspend(args) => suspend::suspend(&args, settings).await,

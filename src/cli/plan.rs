@@ -99,6 +99,8 @@ async fn preview(
             "the manifests hold no Release, so there is nothing to plan",
         ));
     }
+    let all: Vec<&Manifest> = manifests.iter().collect();
+    apply::not_rejected(connection, &all, options).await?;
     let environments = environments(connection, manifests, options).await?;
     let reconciler = connection.reconciler();
     for (release, origin) in &releases {

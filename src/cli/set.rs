@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
@@ -66,6 +66,10 @@ struct ImageArgs {
     #[arg(long, env = "EVENKEEL_SET_IMAGE_SOURCE", hide_env_values = true, value_name = "REVISION",
           value_parser = NonEmptyStringValueParser::new())]
     source: Option<String>,
+    /// Also to what was rejected or gone back from, which is tried again
+    #[arg(long, env = "EVENKEEL_SET_IMAGE_FORCE", hide_env_values = true,
+          value_parser = BoolishValueParser::new())]
+    force: bool,
 }
 
 /// One entry of imagedefinitions.json.
@@ -89,6 +93,7 @@ pub async fn run(args: &SetArgs, settings: &Settings) -> Result<Exit, CliError> 
     let options = EditOptions {
         applier: connection.applier().await?,
         source: args.source.clone(),
+        force: args.force,
         now: connection.now(),
     };
     let key = release.release_key();

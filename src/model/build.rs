@@ -1,5 +1,7 @@
 //! Wire types become checked data, once, with every default put in.
 
+mod at;
+
 use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -7,15 +9,15 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::desired::{
-    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Requirement, Schedule,
-    Service, Source, TagPattern, Wanted,
+    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Requirement,
+    Schedule, Service, Source, TagPattern, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
 use crate::resource::environment::{
     DriftAction, EnvironmentSpec, EnvironmentStatus, ImageRule, TaskSettings, cluster_name,
 };
-use crate::resource::meta;
+use crate::resource::meta::{self, ReleaseKey};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
 use crate::resource::release::{
@@ -51,17 +53,18 @@ pub fn desired(
     let mut errors = validate::release(release);
     errors.extend(validate::environment(environment));
     let spec = &release.spec;
-    let defaults = environment.spec.tasks.clone().unwrap_or_default();
+    let key = release.release_key();
+    let place = place(environment);
     let migrations = spec
         .migrations
         .iter()
-        .map(|found| migration(found, &defaults))
+        .map(|found| migration(found, &place.tasks))
         .collect();
     let services = spec.services.iter().map(service).collect();
     let schedules: Vec<Schedule> = spec
         .schedules
         .iter()
-        .map(|found| schedule(release, found, &environment.spec, &defaults))
+        .map(|found| schedule(&key, found, &place))
         .collect();
     roles_of_schedules(&schedules, &mut errors);
     // Whatever it says, it can be deleted.
@@ -77,14 +80,15 @@ pub fn desired(
         .and_then(|drift| drift.after.as_ref())
         .or_else(|| general?.after.as_ref());
     Ok(Desired {
-        key: release.release_key(),
+        key,
         uid: release.metadata.uid.clone().unwrap_or_default(),
         created_at: release.metadata.creation_timestamp,
         generation: release.metadata.generation.unwrap_or_default(),
         applier: provenance.applier,
         source: provenance.source,
         deleting: provenance.deleting,
-        environment: place(environment),
+        environment: place,
+        declared: hash::of_spec(spec),
         spec: spec.clone(),
         images: spec
             .images
@@ -139,6 +143,11 @@ fn place(environment: &meta::Environment) -> Environment {
         },
         recorded: environment.status.as_ref().and_then(recorded),
         allow: allow(spec),
+        tasks: spec.tasks.clone().unwrap_or_default(),
+        schedule_role: spec
+            .schedules
+            .as_ref()
+            .and_then(|found| found.role_arn.clone()),
     }
 }
 
@@ -185,7 +194,12 @@ fn requirement(found: &release::Requirement, release: &meta::Release) -> Require
 }
 
 /// Whether a rule of the Environment follows an image.
-fn is_ruled(rules: &[ImageRule], release: &meta::Release, name: &str, image: &release::Image) -> bool {
+fn is_ruled(
+    rules: &[ImageRule],
+    release: &meta::Release,
+    name: &str,
+    image: &release::Image,
+) -> bool {
     let Some(ecr) = image_ref::ecr_host(&image.repository) else {
         return false;
     };
@@ -278,19 +292,10 @@ fn service(service: &release::Service) -> Service {
     }
 }
 
-fn schedule(
-    release: &meta::Release,
-    schedule: &release::Schedule,
-    environment: &EnvironmentSpec,
-    defaults: &TaskSettings,
-) -> Schedule {
-    let default_role = environment
-        .schedules
-        .as_ref()
-        .and_then(|found| found.role_arn.clone());
+fn schedule(key: &ReleaseKey, schedule: &release::Schedule, place: &Environment) -> Schedule {
     Schedule {
         name: schedule.name.clone(),
-        rule: validate::rule_name(release, schedule),
+        rule: validate::rule_of(key, schedule),
         expression: cron::schedule_expression(&schedule.expression).unwrap_or_default(),
         state: schedule.state.unwrap_or(ScheduleState::Enabled),
         description: schedule.description.clone(),
@@ -298,9 +303,13 @@ fn schedule(
         source: source(&schedule.task_definition),
         images: schedule.images.clone(),
         overrides: schedule.overrides.clone(),
-        tasks: merged(schedule.tasks.as_ref(), defaults),
+        tasks: merged(schedule.tasks.as_ref(), &place.tasks),
         task_count: schedule.task_count.unwrap_or(1),
-        role_arn: schedule.role_arn.clone().or(default_role),
+        role_arn: schedule
+            .role_arn
+            .clone()
+            .or_else(|| place.schedule_role.clone()),
+        only_definition: false,
     }
 }
 

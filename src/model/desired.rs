@@ -34,6 +34,8 @@ pub struct Desired {
     pub deleting: Option<Deletion>,
     /// Where it goes.
     pub environment: Environment,
+    /// Hash of what people declare, which [`Desired::at`] a revision leaves as it is.
+    pub declared: String,
     /// The spec as written.
     pub spec: ReleaseSpec,
     /// Images by name.
@@ -103,6 +105,10 @@ pub struct Environment {
     pub recorded: Option<Binding>,
     /// What may be touched.
     pub allow: Allow,
+    /// How tasks run whose part does not say it.
+    pub tasks: TaskSettings,
+    /// Role that EventBridge assumes for schedules that name none.
+    pub schedule_role: Option<String>,
 }
 
 /// Whose credentials are used in an Environment: evenkeel's own, or those of a role that it assumes.
@@ -287,6 +293,8 @@ pub struct Schedule {
     pub task_count: u32,
     /// Role that EventBridge assumes.
     pub role_arn: Option<String>,
+    /// Whether an existing rule is left as it stands but for the definition that its target runs.
+    pub only_definition: bool,
 }
 
 /// A part of a Release that runs a task definition.

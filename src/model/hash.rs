@@ -4,10 +4,21 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::resource::release::ReleaseSpec;
+
 /// Hash of any serialisable value, 64 hexadecimal characters. Key order carries no meaning.
 pub fn of<T: Serialize + ?Sized>(value: &T) -> String {
     // A value that does not serialise has no content to tell apart; none of ours is one.
     of_value(&serde_json::to_value(value).unwrap_or(Value::Null))
+}
+
+/// Hash of what a spec declares. Being suspended is no part of it: it says when, not what.
+pub fn of_spec(spec: &ReleaseSpec) -> String {
+    of(&ReleaseSpec {
+        suspend: None,
+        suspend_until: None,
+        ..spec.clone()
+    })
 }
 
 /// Hash of JSON, as [`of`].

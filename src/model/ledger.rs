@@ -65,6 +65,16 @@ pub struct Revision {
     /// definitions stand as they are until the next apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<u64>,
+    /// With `pinned`: hash of what was declared when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
+    /// That a person went back from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
+    /// Whether a person applied what is declared in spite of it: that it was rejected, left or
+    /// pinned counts no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lifted: bool,
     /// Who agreed to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<Approved>,
@@ -98,6 +108,18 @@ pub enum RollbackState {
     Done,
     /// The revision gone back to failed, too: it is left to a person.
     Failed,
+}
+
+/// That a person went back from a revision to an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// The revision gone back to.
+    pub to: u64,
+    /// Who asked for it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// That a person agreed to a revision.
@@ -427,6 +449,16 @@ pub enum RequestKind {
     Rollback {
         /// Its number.
         to: u64,
+        /// Also to one that never was Ready.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
+    /// Try what is declared although it was rejected or gone back from: `apply --force`.
+    TryAgain {
+        /// The generation that was applied.
+        generation: u64,
+        /// Hash of its spec.
+        spec: String,
     },
     /// Agree to a revision.
     Approve {

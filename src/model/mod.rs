@@ -7,4 +7,5 @@ pub mod interest;
 pub mod known;
 pub mod ledger;
 pub mod observed;
+pub mod pins;
 pub mod plan;

@@ -63,7 +63,11 @@ fn standing(
         );
     }
     let revision = draft.status.revision.unwrap_or_default();
-    let message = format!("revision {revision}: everything declared is so");
+    let pin = super::revision::current(draft).and_then(|current| current.pinned);
+    let message = match pin {
+        Some(to) => format!("revision {revision}: revision {to} is so again, as it was recorded"),
+        None => format!("revision {revision}: everything declared is so"),
+    };
     (ConditionStatus::True, None, told("Ready", &message))
 }
 

@@ -82,6 +82,7 @@ impl<'a> Draft<'a> {
             status: ReleaseStatus {
                 observed_generation: Some(input.desired.generation),
                 ready_revision: input.previous.ready_revision,
+                rejections: super::pins::rejections(&input.observed.ledger, input.desired),
                 ..ReleaseStatus::default()
             },
             wake: None,

@@ -14,6 +14,7 @@ mod drift;
 mod images;
 mod migrations;
 pub mod normalize;
+mod pins;
 mod requests;
 mod revision;
 mod rollout;
@@ -29,6 +30,7 @@ pub use claims::rule_arn;
 pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
+pub use pins::refusal as rollback_refusal;
 pub use revision::newest as newest_revision;
 pub use rollout::goes_on;
 
@@ -73,6 +75,10 @@ fn decide(draft: &mut Draft<'_>) {
             "release",
             "suspended: nothing is changed until `evenkeel resume`",
         );
+        return carry_over(draft);
+    }
+
+    if pins::carry_on(draft) {
         return carry_over(draft);
     }
 

@@ -1,6 +1,7 @@
 //! What people asked for: each request is carried out once, before anything else is decided.
 
 use super::draft::Draft;
+use super::pins;
 use crate::model::ledger::{
     MigrationRun, Request, RequestKind, Revision, RevisionOutcome, Rollout, RolloutState, RunState,
     Stop,
@@ -10,8 +11,13 @@ use crate::model::plan::Step;
 /// Decides the steps of every open request. Each may be repeated without harm.
 pub fn carry_out(draft: &mut Draft<'_>) {
     for request in &draft.input.observed.ledger.requests {
-        carry_out_one(draft, request);
-        let reason = format!("asked for by {}", request.by);
+        if is_ahead(draft, request) {
+            continue;
+        }
+        let reason = match carry_out_one(draft, request) {
+            Ok(()) => format!("asked for by {}", request.by),
+            Err(why) => refused(draft, request, &why),
+        };
         draft.act(
             "request",
             reason,
@@ -22,11 +28,31 @@ pub fn carry_out(draft: &mut Draft<'_>) {
     }
 }
 
-fn carry_out_one(draft: &mut Draft<'_>, request: &Request) {
+/// A request that came with a spec which this pass has not read yet is left for the next one.
+fn is_ahead(draft: &Draft<'_>, request: &Request) -> bool {
+    match &request.kind {
+        RequestKind::TryAgain { generation, .. } => *generation > draft.input.desired.generation,
+        _ => false,
+    }
+}
+
+/// Tells why a request is not carried out: it is finished all the same.
+fn refused(draft: &mut Draft<'_>, request: &Request, why: &str) -> String {
+    let told = format!("what {} asked for is not done: {why}", request.by);
+    draft.wait("request", told.clone());
+    told
+}
+
+/// Decides what a request asks for, or says why that is not done.
+fn carry_out_one(draft: &mut Draft<'_>, request: &Request) -> Result<(), String> {
     let by = &request.by;
     match &request.kind {
         RequestKind::Retry => retry(draft, by),
-        RequestKind::Rollback { .. } | RequestKind::Approve { .. } => {}
+        RequestKind::Rollback { to, force } => {
+            return pins::roll_back(draft, *to, *force, by);
+        }
+        RequestKind::TryAgain { spec, .. } => return pins::try_again(draft, spec, by),
+        RequestKind::Approve { .. } => {}
         RequestKind::RetryMigration { migration } => {
             for run in runs_of(draft, migration) {
                 if matches!(
@@ -59,12 +85,12 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) {
             }
         }
     }
+    Ok(())
 }
 
 /// A rejected revision is tried again, the migrations that failed in it, and drift that another
 /// writer brought back each time.
 fn retry(draft: &mut Draft<'_>, by: &str) {
-    draft.forgiven = true;
     if let Some(newest) = super::revision::newest(draft)
         && newest.outcome == RevisionOutcome::Rejected
     {
@@ -78,6 +104,12 @@ fn retry(draft: &mut Draft<'_>, by: &str) {
         let resource = format!("revision/{}", revision.number);
         draft.act(resource, reason, Step::UpdateRevision(Box::new(revision)));
     }
+    forgive(draft, by);
+}
+
+/// What failed and was fought over before counts no more.
+pub fn forgive(draft: &mut Draft<'_>, by: &str) {
+    draft.forgiven = true;
     for rollout in draft.input.observed.ledger.rollouts.values() {
         if rollout.state == RolloutState::Failed {
             let rollout = Rollout {

@@ -22,27 +22,23 @@ use crate::model::plan::Step;
 
 /// The newest revision of this Release object, if any but revision 0.
 pub fn newest<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
-    draft
-        .input
-        .observed
-        .ledger
-        .revisions
-        .values()
-        .next_back()
-        .filter(|found| found.number > 0)
+    draft.input.observed.ledger.newest()
 }
 
 /// The newest revision, if it is of the generation that is wanted.
 pub fn current<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
-    newest(draft).filter(|found| found.generation == draft.input.desired.generation)
+    let ledger = &draft.input.observed.ledger;
+    ledger.current(draft.input.desired.generation)
 }
 
 /// Finds the revision to work toward, recording it first where it is new. `None`: something
 /// stands in the way, which is told in the draft.
 pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
     let latest = newest(draft);
-    let desired = draft.input.desired;
-    let current = latest.filter(|found| found.generation == desired.generation);
+    let current = current(draft);
+    if let Some(pin) = current.filter(|found| found.pinned.is_some()) {
+        return kept_to(draft, pin);
+    }
     let images = super::images::resolve(draft, current);
     let parts = targets(draft, current, images.as_ref());
     let (images, parts) = (images?, parts?);
@@ -52,6 +48,25 @@ pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
         return Some(current.clone());
     }
     record(draft, latest, images, parts, content)
+}
+
+/// What a person went back to stands as it was recorded: no tag is looked up and no base compared.
+fn kept_to(draft: &mut Draft<'_>, pin: &Revision) -> Option<Revision> {
+    super::images::resolve(draft, Some(pin))?;
+    targets_of(draft, pin)?;
+    draft.status.revision = Some(pin.number);
+    Some(pin.clone())
+}
+
+/// What is recorded for every part, as long as the Environment still allows it.
+fn targets_of(draft: &mut Draft<'_>, pin: &Revision) -> Option<()> {
+    let mut allowed = true;
+    for part in draft.input.desired.parts() {
+        if let Some(recorded) = pin.parts.get(&part.resource()) {
+            allowed &= frozen(draft, &part, recorded).is_some();
+        }
+    }
+    allowed.then_some(())
 }
 
 /// What every part shall run.
@@ -283,6 +298,9 @@ fn record(
         cause: None,
         rollback: None,
         pinned: None,
+        declared: None,
+        left: None,
+        lifted: false,
         approved: None,
         begun_at: None,
     };
@@ -291,7 +309,7 @@ fn record(
         .values()
         .rev()
         .find(|found| found.content == revision.content);
-    if let Some(before) = before.filter(|found| found.outcome == RevisionOutcome::Rejected) {
+    if let Some(before) = before.filter(|found| is_rejected(found)) {
         revision.outcome = RevisionOutcome::Rejected;
         revision.reason.clone_from(&before.reason);
         revision.finished_at = Some(input.now);
@@ -317,8 +335,15 @@ fn record(
     Some(revision)
 }
 
+fn is_rejected(revision: &Revision) -> bool {
+    revision.outcome == RevisionOutcome::Rejected && !revision.lifted
+}
+
 fn why(latest: Option<&Revision>, revision: &Revision) -> String {
     match latest {
+        Some(latest) if latest.is_released() && latest.generation == revision.generation => {
+            format!("back to what generation {} declares", revision.generation)
+        }
         Some(latest) if latest.generation == revision.generation => {
             let changed: Vec<&str> = revision
                 .parts

@@ -237,9 +237,15 @@ impl Change {
         let existing = rule
             .and_then(|rule| our_target(draft, rule, schedule.adopt))
             .map(|(_, target)| target);
-        let wanted = target::wanted(schedule, place, existing);
+        let wanted = match existing.filter(|_| schedule.only_definition) {
+            Some(existing) => target::pointed(place, existing),
+            None => target::wanted(schedule, place, existing),
+        };
         let targets = target::differences(&wanted, existing);
-        let (put, mut fields) = put_rule(draft, schedule, rule);
+        let (put, mut fields) = match existing.filter(|_| schedule.only_definition) {
+            Some(_) => (None, Vec::new()),
+            None => put_rule(draft, schedule, rule),
+        };
         let target = (!targets.is_empty()).then_some(wanted);
         fields.extend(targets);
         let tag = rule

@@ -103,6 +103,16 @@ pub fn wanted(
     target
 }
 
+/// The target as it stands, running another definition.
+pub fn pointed(place: Place<'_>, existing: &Map<String, Value>) -> Map<String, Value> {
+    let mut target = existing.clone();
+    if let Some(Value::Object(ecs)) = target.get_mut("EcsParameters") {
+        let definition = json!(place.task_definition);
+        ecs.insert("TaskDefinitionArn".to_owned(), definition);
+    }
+    target
+}
+
 /// How the task is placed: what is declared of it, the rest as it stands.
 fn place_tasks(ecs: &mut Map<String, Value>, tasks: &TaskSettings) {
     let kind = tasks.launch_type.map(|kind| json!(kind.as_str()));

@@ -312,7 +312,7 @@ impl Reconciler {
         };
 
         // 2. Look.
-        let (observed, interest) = match self.look(&desired, since).await {
+        let (desired, observed, interest) = match self.look(desired, since).await {
             Ok(looked) => looked,
             Err(ReconcileError::Aws(error)) if is_for_a_person(&error) => {
                 return stalled(told, "AccessDenied", error.lasting());
@@ -328,11 +328,14 @@ impl Reconciler {
         Ok(Looked::Ready(told, Box::new(ready)))
     }
 
+    /// What is wanted with what was written down, and everything that the plan of it needs.
     async fn look(
         &self,
-        desired: &Desired,
+        desired: Desired,
         since: Option<Instant>,
-    ) -> Result<(Observed, Interest), ReconcileError> {
+    ) -> Result<(Desired, Observed, Interest), ReconcileError> {
+        let ledger = self.store.ledger(&desired.key, &desired.uid).await?;
+        let desired = desired.in_effect(&ledger);
         let orphaned = desired.deleting.is_some_and(|deletion| deletion.orphan);
         // A deletion that leaves everything must end also when the account refuses us.
         let account = if orphaned {
@@ -345,7 +348,10 @@ impl Reconciler {
         let view = self
             .reads
             .view(&environment.access, &environment.region, since);
-        Ok(observe::observe(view, &self.store, desired, &account, &installation).await?)
+        let store = &self.store;
+        let looked = observe::observe(view, store, &desired, ledger, &account, &installation);
+        let (observed, interest) = looked.await?;
+        Ok((desired, observed, interest))
     }
 
     /// The account that an Environment's credentials belong to, asked once for each role.

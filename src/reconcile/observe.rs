@@ -13,7 +13,7 @@ use crate::model::desired::{Access, Desired, Part, Source, Wanted};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
+    Explanation, Ledger, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
@@ -66,6 +66,7 @@ pub(super) async fn observe(
     view: View,
     store: &Store,
     desired: &Desired,
+    ledger: Ledger,
     account: &str,
     installation: &str,
 ) -> Result<(Observed, Interest), LookError> {
@@ -77,6 +78,7 @@ pub(super) async fn observe(
         observed: Observed {
             account: Some(account.to_owned()),
             installation: installation.to_owned(),
+            ledger,
             ..Observed::default()
         },
         interest: Interest {
@@ -86,7 +88,6 @@ pub(super) async fn observe(
             ..Interest::default()
         },
     };
-    look.observed.ledger = store.ledger(&desired.key, &desired.uid).await?;
     look.at_everything(account).await?;
     Ok((look.observed, look.interest))
 }
@@ -119,12 +120,7 @@ impl Look<'_> {
 
     /// The newest revision, if it is of this generation.
     fn current(&self) -> Option<&Revision> {
-        let revisions = &self.observed.ledger.revisions;
-        let newest = revisions
-            .values()
-            .next_back()
-            .filter(|found| found.number > 0);
-        newest.filter(|found| found.generation == self.desired.generation)
+        self.observed.ledger.current(self.desired.generation)
     }
 
     fn recorded(&self, part: &Part<'_>) -> Option<&PartTarget> {

@@ -67,7 +67,7 @@ impl Reconciler {
     ) -> Result<Plan, ReconcileError> {
         let desired = build::desired(release, environment, provenance)
             .map_err(|errors| ReconcileError::Invalid(sentences(&errors)))?;
-        let (observed, _) = self.look(&desired, None).await?;
+        let (desired, observed, _) = self.look(desired, None).await?;
         let previous = release.status.clone().unwrap_or_default();
         let now = self.now();
         Ok(plan::plan(plan::Input {

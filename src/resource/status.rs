@@ -95,6 +95,9 @@ pub struct Rejection {
     pub generation: u64,
     /// Hash of the spec.
     pub spec: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
     /// A CamelCase word for programs.
     pub reason: String,
     /// A sentence for people.

@@ -12,6 +12,7 @@ use super::check;
 use super::merge::{Divergence, diff, merge};
 use super::objects::{self, BindingRecord};
 use super::record::{LastApplied, Record, document, from_item, still, to_item};
+use super::rejections::{Rejections, Writer};
 use super::{
     Applied, ApplyOutcome, FieldChange, KeptField, ObjectRef, SetBy, Store, StoreError,
     StoredRelease, keys,
@@ -31,7 +32,8 @@ pub struct ApplyOptions {
     pub applier: String,
     /// The source revision the manifest comes from.
     pub source: Option<String>,
-    /// Writes the file as it is, over what others set.
+    /// Writes the file as it is, over what others set, and has it tried again where it was rejected
+    /// or gone back from.
     pub force: bool,
     /// The time.
     pub now: Timestamp,
@@ -45,16 +47,38 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Refused`] when its Environment is missing (if the caller may know), when it
-    /// is being deleted, when the manifest states a stale `resourceVersion`, or when the merged
-    /// spec is none.
+    /// is being deleted, when the manifest states a stale `resourceVersion`, when the merged spec is
+    /// none, or when it was rejected or gone back from and is not forced.
     pub async fn apply_release(
         &self,
         manifest: &Release,
         options: &ApplyOptions,
     ) -> Result<Applied, StoreError> {
-        let apply = self.release_apply(manifest, options);
+        let rejections = self.rejections(&manifest.release_key()).await?;
+        let apply = self.release_apply(manifest, options, rejections);
         self.environment_is_there(&apply.object).await?;
         apply.run().await
+    }
+
+    /// Why applying a manifest would be refused of which something was rejected before, if so.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn refusal(
+        &self,
+        manifest: &Release,
+        options: &ApplyOptions,
+    ) -> Result<Option<String>, StoreError> {
+        let rejections = self.rejections(&manifest.release_key()).await?;
+        if rejections.is_empty() {
+            return Ok(None);
+        }
+        let apply = self.release_apply(manifest, options, rejections);
+        match apply.foresee().await {
+            Ok(_) => Ok(None),
+            Err(StoreError::Refused(why)) => Ok(Some(why)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The Release that applying a manifest would make: read, merged and checked as
@@ -70,7 +94,9 @@ impl Store {
     ) -> Result<StoredRelease, StoreError> {
         let key = manifest.release_key();
         let status = self.table.get(&keys::status(&key)).await?;
-        let step = self.release_apply(manifest, options).foresee().await?;
+        let rejections = Rejections::of(status.clone())?;
+        let apply = self.release_apply(manifest, options, rejections);
+        let step = apply.foresee().await?;
         objects::release(&key, step.record, status)
     }
 
@@ -78,6 +104,7 @@ impl Store {
         &'a self,
         manifest: &'a Release,
         options: &'a ApplyOptions,
+        rejections: Rejections,
     ) -> Apply<'a, ReleaseSpec> {
         let object = ObjectRef::release(&manifest.release_key());
         let checked = object.clone();
@@ -87,6 +114,7 @@ impl Store {
             metadata: &manifest.metadata,
             spec: &manifest.spec,
             options,
+            rejections,
             guard: Box::new(move |spec| {
                 check::valid(&checked, &check::release(&manifest.metadata, spec))?;
                 Ok(Vec::new())
@@ -146,6 +174,7 @@ impl Store {
             metadata: &manifest.metadata,
             spec: &manifest.spec,
             options,
+            rejections: Rejections::default(),
             guard: Box::new(move |spec| {
                 check::valid(&checked, &check::environment(&manifest.metadata, spec))?;
                 match binding {
@@ -219,6 +248,7 @@ struct Apply<'a, Spec> {
     metadata: &'a ObjectMeta,
     spec: &'a Spec,
     options: &'a ApplyOptions,
+    rejections: Rejections,
     guard: Guard<'a, Spec>,
 }
 
@@ -390,13 +420,20 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
     ) -> Result<Step, StoreError> {
         let key = keys::object(&self.object);
         let condition = still(record.version);
+        let before = record.spec.clone();
         let changes = diff(&record.document(), merged);
         let outcome = if changes.is_empty() {
+            let again = self.again(&record, &before)?;
+            let outcome = match again {
+                Some(_) => ApplyOutcome::TriedAgain,
+                None => ApplyOutcome::Unchanged,
+            };
+            writes.extend(again);
             // What the applier's next apply is compared with must belong to what it saw.
             if !writes.is_empty() {
                 writes.push(Write::Check { key, condition });
             }
-            ApplyOutcome::Unchanged
+            outcome
         } else {
             let guard = self.guard(&merged["spec"]);
             writes.extend(guard.map_err(|error| match kept.is_empty() {
@@ -404,6 +441,7 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
                 false => self.explain(error),
             })?);
             self.advance(&mut record, merged, &changes)?;
+            writes.extend(self.again(&record, &before)?);
             let item = to_item(&key, &record)?;
             writes.push(Write::Put {
                 item,
@@ -415,6 +453,22 @@ impl<Spec: Serialize + DeserializeOwned> Apply<'_, Spec> {
         step.applied.changes = changes.into_iter().map(FieldChange::from).collect();
         step.applied.kept = kept;
         Ok(step)
+    }
+
+    /// The request to try again what was turned down before, which has to be forced.
+    fn again(&self, record: &Record, before: &Value) -> Result<Option<Write>, StoreError> {
+        let ApplyOptions {
+            applier,
+            force,
+            now,
+            ..
+        } = self.options;
+        let writer = Writer {
+            name: applier,
+            force: *force,
+            now: *now,
+        };
+        self.rejections.judge(&self.object, record, before, writer)
     }
 
     /// Puts the merged document into the record.

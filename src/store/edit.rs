@@ -12,6 +12,7 @@ use super::apply::ATTEMPTS;
 use super::check;
 use super::merge::diff;
 use super::record::{Record, from_item, still, to_item};
+use super::rejections::{Rejections, Writer};
 use super::{Applied, ApplyOutcome, FieldChange, ObjectRef, Store, StoreError, keys};
 use crate::aws::dynamodb::{Write, WriteError};
 use crate::resource::meta::{ObjectMeta, ReleaseKey};
@@ -34,6 +35,8 @@ pub struct EditOptions {
     pub applier: String,
     /// The source revision that the edit comes from.
     pub source: Option<String>,
+    /// Has it tried again what was rejected or gone back from.
+    pub force: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -52,6 +55,8 @@ struct Edit<'a> {
         reason = "saying that there is none is not saying nothing"
     )]
     origin: Option<Option<&'a str>>,
+    /// Where what comes of it may have been turned down before: whether that is tried again.
+    forced: Option<bool>,
     now: Timestamp,
     change: Change<'a>,
 }
@@ -86,6 +91,7 @@ impl Store {
         let edit = Edit {
             applier: &options.applier,
             origin: Some(options.source.as_deref()),
+            forced: Some(options.force),
             now: options.now,
             change: &change,
         };
@@ -114,6 +120,7 @@ impl Store {
         let edit = Edit {
             applier,
             origin: None,
+            forced: None,
             now,
             change: &change,
         };
@@ -123,6 +130,15 @@ impl Store {
     async fn edit(&self, object: &ObjectRef, edit: Edit<'_>) -> Result<Applied, StoreError> {
         let Edit { applier, now, .. } = edit;
         check::applier(applier)?;
+        let rejections = match edit.forced {
+            Some(_) => self.rejections(&object.release_key()).await?,
+            None => Rejections::default(),
+        };
+        let writer = Writer {
+            name: applier,
+            force: edit.forced.unwrap_or_default(),
+            now,
+        };
         for _ in 0..ATTEMPTS {
             let mut record = self.record(object).await?;
             refuse_deleted(object, &record)?;
@@ -134,7 +150,19 @@ impl Store {
             after["spec"] = check::canonical::<ReleaseSpec>(object, after["spec"].take())?;
             let changes = diff(&before, &after);
             let outcome = if changes.is_empty() {
-                ApplyOutcome::Unchanged
+                match rejections.judge(object, &record, &before["spec"], writer)? {
+                    None => ApplyOutcome::Unchanged,
+                    Some(again) => {
+                        let check = Write::Check {
+                            key: keys::object(object),
+                            condition: still(record.version),
+                        };
+                        if !self.write(vec![check, again]).await? {
+                            continue;
+                        }
+                        ApplyOutcome::TriedAgain
+                    }
+                }
             } else {
                 introduces_no_errors(object, &before["spec"], &after["spec"])?;
                 let read = record.version;
@@ -147,7 +175,10 @@ impl Store {
                     record.source = source.map(str::to_owned);
                 }
                 record.applied_at = now;
-                if !self.replace(object, &record, read).await? {
+                let again = rejections.judge(object, &record, &before["spec"], writer)?;
+                let mut writes = vec![replacement(object, &record, read)?];
+                writes.extend(again);
+                if !self.write(writes).await? {
                     continue;
                 }
                 ApplyOutcome::Configured
@@ -178,17 +209,24 @@ impl Store {
         record: &Record,
         read: u64,
     ) -> Result<bool, StoreError> {
-        let item = to_item(&keys::object(object), record)?;
-        let write = Write::Put {
-            item,
-            condition: Some(still(read)),
-        };
-        match self.table.write(vec![write]).await {
+        self.write(vec![replacement(object, record, read)?]).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<bool, StoreError> {
+        match self.table.write(writes).await {
             Ok(()) => Ok(true),
             Err(WriteError::ConditionFailed { .. }) => Ok(false),
             Err(WriteError::Table(error)) => Err(error.into()),
         }
     }
+}
+
+/// The write of an object over the version that was read.
+fn replacement(object: &ObjectRef, record: &Record, read: u64) -> Result<Write, StoreError> {
+    Ok(Write::Put {
+        item: to_item(&keys::object(object), record)?,
+        condition: Some(still(read)),
+    })
 }
 
 /// Refuses an edit that makes the Release invalid. What was wrong before is not the edit's fault:

@@ -17,6 +17,7 @@ mod ledger;
 pub mod merge;
 mod objects;
 mod record;
+mod rejections;
 mod requests;
 mod setup;
 mod watch;
@@ -198,6 +199,8 @@ pub enum ApplyOutcome {
     Configured,
     /// The object is as it was.
     Unchanged,
+    /// The same, and the controller is asked to try it again.
+    TriedAgain,
 }
 
 impl std::fmt::Display for ApplyOutcome {
@@ -206,6 +209,7 @@ impl std::fmt::Display for ApplyOutcome {
             ApplyOutcome::Created => "created",
             ApplyOutcome::Configured => "configured",
             ApplyOutcome::Unchanged => "unchanged",
+            ApplyOutcome::TriedAgain => "unchanged, to be tried again",
         })
     }
 }

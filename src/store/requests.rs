@@ -10,6 +10,30 @@ use crate::aws::dynamodb::{Condition, Key, Write, WriteError};
 use crate::model::ledger::{Request, RequestKind};
 use crate::resource::meta::ReleaseKey;
 
+/// A new request about a Release, and the write of it.
+pub(super) fn asked(
+    key: &ReleaseKey,
+    kind: RequestKind,
+    by: &str,
+    now: Timestamp,
+) -> Result<(Request, Write), StoreError> {
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    // Sorts by time until the year 2286.
+    let id = format!("{:013}-{unique}", now.as_millisecond().max(0));
+    let request = Request {
+        id,
+        kind,
+        by: by.to_owned(),
+        at: now,
+    };
+    let item = to_item(&keys::request(key, &request.id), &request)?;
+    let write = Write::Put {
+        item,
+        condition: None,
+    };
+    Ok((request, write))
+}
+
 impl Store {
     /// Asks something of the controller about a Release that is there.
     ///
@@ -22,25 +46,13 @@ impl Store {
         by: &str,
         now: Timestamp,
     ) -> Result<Request, StoreError> {
-        let unique = uuid::Uuid::new_v4().simple().to_string();
-        // Sorts by time until the year 2286.
-        let id = format!("{:013}-{unique}", now.as_millisecond().max(0));
-        let request = Request {
-            id,
-            kind,
-            by: by.to_owned(),
-            at: now,
-        };
-        let item = to_item(&keys::request(key, &request.id), &request)?;
+        let (request, write) = asked(key, kind, by, now)?;
         let writes = vec![
             Write::Check {
                 key: keys::release(key),
                 condition: Condition::Present,
             },
-            Write::Put {
-                item,
-                condition: None,
-            },
+            write,
         ];
         match self.table.write(writes).await {
             Ok(()) => Ok(request),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Running, Sandbox, fixture, folder, path};
 
 /// The Rails release with nothing but its migration and one schedule, which takes no time.
-fn small() -> String {
+pub fn small() -> String {
     let whole = std::fs::read_to_string(fixture("rails/release.yaml")).expect("it is there");
     let (migrations, rest) = whole.split_once("  services:\n").expect("services");
     let (_, schedules) = rest.split_once("  schedules:\n").expect("schedules");

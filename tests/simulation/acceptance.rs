@@ -166,6 +166,7 @@ async fn chuoi_starts_from_what_the_service_runs_not_from_the_newest() {
     let options = EditOptions {
         applier: "ci".to_owned(),
         source: Some("c0ffee12".to_owned()),
+        force: false,
         now: world.sandbox.now(),
     };
     world

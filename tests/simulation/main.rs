@@ -19,6 +19,7 @@ mod environments;
 mod images;
 mod leases;
 mod migrations;
+mod pins;
 mod rails;
 mod refusals;
 mod rejections;

@@ -254,6 +254,7 @@ impl Cast<'_> {
         let options = EditOptions {
             applier: "demo".to_owned(),
             source: None,
+            force: false,
             now: self.connection.now(),
         };
         let applied = set::set_images(&self.connection, &self.key, &tags, &options).await?;

@@ -88,6 +88,9 @@ fn nothing(draft: &Draft<'_>) -> Revision {
         cause: None,
         rollback: None,
         pinned: None,
+        declared: None,
+        left: None,
+        lifted: false,
         approved: None,
         begun_at: None,
     }

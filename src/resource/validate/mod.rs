@@ -20,7 +20,7 @@ use super::path::FieldPath;
 pub use super::problem::FieldError;
 use super::release::{Migration, ReleaseSpec, Requirement, Service};
 pub use inline::DESCRIBE_ONLY;
-pub use schedules::rule_name;
+pub use schedules::rule_of;
 
 /// The most that the name of an EventBridge rule may have.
 pub const RULE_NAME_LIMIT: usize = 64;

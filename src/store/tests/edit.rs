@@ -11,6 +11,7 @@ fn edit(applier: &str, second: i64) -> EditOptions {
     EditOptions {
         applier: applier.to_owned(),
         source: None,
+        force: false,
         now: at(second),
     }
 }
