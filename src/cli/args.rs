@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::settings::GlobalArgs;
 use super::{
-    apply, completions, delete, drift, get, init, migration, plan, retry, run, schema, set,
-    suspend, validate, version, wait,
+    apply, approve, completions, delete, drift, get, init, migration, plan, retry, run, schema,
+    set, suspend, validate, version, wait,
 };
 #[cfg(feature = "sandbox")]
 use super::{demo, sandbox};
@@ -66,6 +66,8 @@ pub enum Verb {
     Drift(drift::DriftArgs),
     /// Change image tags only
     Set(set::SetArgs),
+    /// Agree to a revision that waits for it
+    Approve(approve::ApproveArgs),
     /// Try a Stalled release again
     Retry(retry::RetryArgs),
     /// The ledger of migrations

@@ -148,12 +148,15 @@ async fn end(
         .as_ref()
         .filter(|s| s.observed_generation >= wanted)
     else {
-        return Ok((release.spec.suspend == Some(true)).then_some(End::Suspended));
+        return Ok(release
+            .spec
+            .is_suspended(connection.now())
+            .then_some(End::Suspended));
     };
     if is_true(&status.conditions, ConditionType::Ready) {
         return Ok(Some(End::Ready));
     }
-    if release.spec.suspend == Some(true) {
+    if release.spec.is_suspended(connection.now()) {
         return Ok(Some(End::Suspended));
     }
     if is_true(&status.conditions, ConditionType::Stalled) {

@@ -99,6 +99,8 @@ async fn preview(
             "the manifests hold no Release, so there is nothing to plan",
         ));
     }
+    let manifested = apply::releases(manifests);
+    connection.store.refuse_circles(&manifested).await?;
     let environments = environments(connection, manifests, options).await?;
     let reconciler = connection.reconciler();
     for (release, origin) in &releases {

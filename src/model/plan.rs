@@ -22,6 +22,8 @@ pub struct Plan {
     pub requeue: Requeue,
     /// Whether something is under way that will end, also beside what is stalled.
     pub following: bool,
+    /// Whether a new revision waits for an approval, a window or other Releases.
+    pub held: bool,
 }
 
 /// Something that is not done yet.
@@ -191,7 +193,11 @@ impl Step {
 
     /// Whether it changes something in AWS that is looked at for drift.
     pub fn is_of_aws(&self) -> bool {
-        self.is_of_rule() || matches!(self, Step::UpdateService { .. } | Step::StopServiceDeployment { .. })
+        self.is_of_rule()
+            || matches!(
+                self,
+                Step::UpdateService { .. } | Step::StopServiceDeployment { .. }
+            )
     }
 
     /// The step's name, as `plan` prints it: the API operation where there is one.

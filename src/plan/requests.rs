@@ -10,8 +10,14 @@ use crate::model::plan::Step;
 /// Decides the steps of every open request. Each may be repeated without harm.
 pub fn carry_out(draft: &mut Draft<'_>) {
     for request in &draft.input.observed.ledger.requests {
-        carry_out_one(draft, request);
-        let reason = format!("asked for by {}", request.by);
+        let refused = match request.kind {
+            RequestKind::Approve { revision } => super::holds::approve(draft, revision, request),
+            _ => {
+                carry_out_one(draft, request);
+                None
+            }
+        };
+        let reason = refused.unwrap_or_else(|| format!("asked for by {}", request.by));
         draft.act(
             "request",
             reason,

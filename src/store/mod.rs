@@ -18,6 +18,7 @@ pub mod merge;
 mod objects;
 mod record;
 mod requests;
+mod requires;
 mod setup;
 mod watch;
 

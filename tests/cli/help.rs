@@ -6,7 +6,7 @@ use evenkeel::cli::args::Cli;
 use crate::support::run;
 
 /// Every verb, and every verb that has verbs below it.
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "init",
     "validate",
     "apply",
@@ -17,6 +17,7 @@ const VERBS: [&str; 24] = [
     "drift",
     "set",
     "set image",
+    "approve",
     "retry",
     "migration",
     "migration list",
