@@ -17,7 +17,7 @@ use super::validate;
 use crate::report::paint::{Paint, Tone};
 use crate::resource::duration::Span;
 use crate::resource::manifest::{Declared, Manifest};
-use crate::resource::meta::ReleaseKey;
+use crate::resource::meta::{Release, ReleaseKey};
 use crate::store::{
     Applied, ApplyOptions, ApplyOutcome, FieldChange, KeptField, ObjectRef, Pruned,
 };
@@ -198,6 +198,10 @@ pub async fn apply(
         now: connection.now(),
     };
     not_rejected(connection, &sorted, &options).await?;
+    connection
+        .store
+        .refuse_circles(&releases(manifests))
+        .await?;
     let mut done = Vec::with_capacity(sorted.len());
     for manifest in sorted {
         let applied = match &manifest.object {
@@ -233,6 +237,17 @@ pub async fn not_rejected(
         true => Ok(()),
         false => Err(CliError::new(refused.join("\nerror: "))),
     }
+}
+
+/// The Releases among manifests.
+pub fn releases(manifests: &[Manifest]) -> Vec<&Release> {
+    let objects = manifests.iter().map(|manifest| &manifest.object);
+    objects
+        .filter_map(|object| match object {
+            Declared::Release(release) => Some(release),
+            Declared::Environment(_) => None,
+        })
+        .collect()
 }
 
 async fn prune(

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::settings::GlobalArgs;
 use super::{
-    apply, completions, delete, drift, get, history, init, migration, plan, retry, rollback, run,
+    apply, approve, completions, delete, drift, get, history, init, migration, plan, retry, rollback, run,
     schema, set, suspend, validate, version, wait,
 };
 #[cfg(feature = "sandbox")]
@@ -70,6 +70,8 @@ pub enum Verb {
     History(history::HistoryArgs),
     /// Go back to an earlier revision, as it was recorded
     Rollback(rollback::RollbackArgs),
+    /// Agree to a revision that waits for it
+    Approve(approve::ApproveArgs),
     /// Try a Stalled release again
     Retry(retry::RetryArgs),
     /// The ledger of migrations

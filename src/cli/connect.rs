@@ -264,6 +264,23 @@ impl Connection {
             .await?;
         Ok(applied.outcome != ApplyOutcome::Unchanged)
     }
+
+    /// Suspends until a moment; says whether anything changed.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn suspend_until(
+        &self,
+        key: &ReleaseKey,
+        until: Timestamp,
+    ) -> Result<bool, CliError> {
+        let by = self.applier().await?;
+        let applied = self
+            .store
+            .suspend_until(key, until, &by, self.now())
+            .await?;
+        Ok(applied.outcome != ApplyOutcome::Unchanged)
+    }
 }
 
 fn unknown(name: &ReleaseName) -> CliError {

@@ -148,14 +148,17 @@ async fn end(
         .as_ref()
         .filter(|s| s.observed_generation >= wanted)
     else {
-        return Ok((release.spec.suspend == Some(true)).then_some(End::Suspended));
+        return Ok(release
+            .spec
+            .is_suspended(connection.now())
+            .then_some(End::Suspended));
     };
     if is_true(&status.conditions, ConditionType::Ready) {
         // A person asked to go back, and the controller has not looked yet.
         let asked = connection.is_asked(key).await?;
         return Ok((!asked).then_some(End::Ready));
     }
-    if release.spec.suspend == Some(true) {
+    if release.spec.is_suspended(connection.now()) {
         return Ok(Some(End::Suspended));
     }
     if is_true(&status.conditions, ConditionType::Stalled) {

@@ -4,6 +4,7 @@
 //! A verb answers with an exit code or a [`error::CliError`], which is printed here and only here.
 
 mod apply;
+mod approve;
 pub mod args;
 mod clock;
 mod completions;
@@ -128,6 +129,7 @@ async fn online(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {
         Verb::Set(args) => set::run(&args, settings).await,
         Verb::History(args) => history::run(&args, settings).await,
         Verb::Rollback(args) => rollback::run(&args, settings).await,
+        Verb::Approve(args) => approve::run(&args, settings).await,
         Verb::Retry(args) => retry::run(&args, settings).await,
         Verb::Migration(args) => migration::run(&args, settings).await,
         Verb::Suspend(args) => suspend::suspend(&args, settings).await,

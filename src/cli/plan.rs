@@ -101,6 +101,8 @@ async fn preview(
     }
     let all: Vec<&Manifest> = manifests.iter().collect();
     apply::not_rejected(connection, &all, options).await?;
+    let manifested = apply::releases(manifests);
+    connection.store.refuse_circles(&manifested).await?;
     let environments = environments(connection, manifests, options).await?;
     let reconciler = connection.reconciler();
     for (release, origin) in &releases {

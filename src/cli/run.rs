@@ -233,6 +233,9 @@ fn conclude(summary: &Summary, settings: &Settings) -> Result<Exit, CliError> {
             "release": key.to_string(), "reason": reason, "message": message,
         })).collect::<Vec<_>>(),
         "suspended": summary.suspended.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "held": summary.held.iter().map(|(key, reason, message)| json!({
+            "release": key.to_string(), "reason": reason, "message": message,
+        })).collect::<Vec<_>>(),
     });
     settings.out.print(&value, |paint| {
         let mut text = String::new();
@@ -249,12 +252,20 @@ fn conclude(summary: &Summary, settings: &Settings) -> Result<Exit, CliError> {
         for key in &summary.suspended {
             text.push_str(&format!("release/{key} suspended\n"));
         }
+        for (key, reason, message) in &summary.held {
+            let word = paint.tone(Tone::Fair, "held");
+            text.push_str(&format!("release/{key} {word} {reason}: {message}\n"));
+        }
         text.push_str(&format!(
-            "{} Ready, {} Stalled, {} suspended\n",
+            "{} Ready, {} Stalled, {} suspended",
             summary.ready.len(),
             summary.stalled.len(),
             summary.suspended.len()
         ));
+        if !summary.held.is_empty() {
+            text.push_str(&format!(", {} held", summary.held.len()));
+        }
+        text.push('\n');
         text
     })?;
     Ok(if summary.stalled.is_empty() {

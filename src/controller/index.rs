@@ -24,6 +24,8 @@ pub struct Index {
     /// By `startedBy`.
     tasks: HashMap<String, HashSet<ReleaseKey>>,
     images: HashMap<EcrRepository, Watchers>,
+    /// By the Release that is waited for.
+    releases: HashMap<ReleaseKey, HashSet<ReleaseKey>>,
 }
 
 /// Who looks at a repository.
@@ -50,6 +52,9 @@ impl Index {
         }
         for task in &interest.tasks {
             insert(&mut self.tasks, task, &key);
+        }
+        for release in &interest.releases {
+            insert(&mut self.releases, release, &key);
         }
         for (repository, images) in &interest.images {
             let watchers = self.images.entry(repository.clone()).or_default();
@@ -82,6 +87,9 @@ impl Index {
         for task in &interest.tasks {
             take(&mut self.tasks, task, key);
         }
+        for release in &interest.releases {
+            take(&mut self.releases, release, key);
+        }
         for (repository, images) in &interest.images {
             let Some(watchers) = self.images.get_mut(repository) else {
                 continue;
@@ -100,6 +108,16 @@ impl Index {
     /// What a Release looks at, as its last pass told.
     pub fn interest(&self, key: &ReleaseKey) -> Option<&Interest> {
         self.interests.get(key)
+    }
+
+    /// The Releases that wait for this one, in order of their keys.
+    pub fn waiting_for(&self, key: &ReleaseKey) -> BTreeSet<ReleaseKey> {
+        self.releases
+            .get(key)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The Releases that should look, in order of their keys.

@@ -103,7 +103,7 @@ impl Controller {
         }
     }
 
-    /// Works until every Release is Ready, Stalled or suspended.
+    /// Works until every Release is Ready, Stalled, suspended or held.
     ///
     /// # Errors
     /// When the table cannot be read or written, credentials are missing, another controller keeps

@@ -1,6 +1,6 @@
-//! `run --once`: works until every Release is Ready, Stalled or suspended.
+//! `run --once`: works until every Release is Ready, Stalled, suspended or held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,6 +29,9 @@ pub struct Summary {
     pub stalled: Vec<(ReleaseKey, String, String)>,
     /// Those that are suspended.
     pub suspended: Vec<ReleaseKey>,
+    /// Those whose new revision waits for an approval, a window or other Releases, with reason and
+    /// message: nothing ails them.
+    pub held: Vec<(ReleaseKey, String, String)>,
 }
 
 /// How a Release stands after a pass.
@@ -36,6 +39,7 @@ enum Standing {
     Ready,
     Stalled(String, String),
     Suspended,
+    Held(String, String),
     Gone,
     Moving,
     /// It could not be found out.
@@ -47,6 +51,8 @@ enum Standing {
 struct Tally {
     summary: Summary,
     failures: HashMap<ReleaseKey, u32>,
+    /// Those that others may still let go on.
+    held: BTreeMap<ReleaseKey, (String, String)>,
     /// A Release that cannot be worked on does not keep the others from being.
     given_up: Option<ReconcileError>,
 }
@@ -91,8 +97,13 @@ pub async fn work(
     let Tally {
         mut summary,
         given_up,
+        held,
         ..
     } = tally;
+    let held = held.into_iter();
+    summary.held = held
+        .map(|(key, (reason, message))| (key, reason, message))
+        .collect();
     summary.ready.sort();
     summary.stalled.sort();
     summary.suspended.sort();
@@ -125,7 +136,11 @@ impl Tally {
                 let error = not_done(&key, &pass);
                 self.fail(engine, key, error);
             }
-            Standing::Ready => self.summary.ready.push(key),
+            Standing::Ready => {
+                self.summary.ready.push(key);
+                self.look_again_at_held(engine);
+            }
+            Standing::Held(reason, message) => drop(self.held.insert(key, (reason, message))),
             Standing::Suspended => self.summary.suspended.push(key),
             Standing::Stalled(reason, message) => self.summary.stalled.push((key, reason, message)),
             Standing::Gone => {}
@@ -144,6 +159,18 @@ impl Tally {
             }
         }
         Ok(())
+    }
+
+    /// Something became Ready: those that wait for others may go on.
+    fn look_again_at_held(&mut self, engine: &mut Engine) {
+        let now = Instant::now();
+        self.held.retain(|key, (reason, _)| {
+            let waits = reason == "RequirementNotMet";
+            if waits {
+                engine.add(key.clone(), now, Look::Afresh);
+            }
+            !waits
+        });
     }
 
     fn fail(&mut self, engine: &mut Engine, key: ReleaseKey, error: ReconcileError) {
@@ -177,6 +204,9 @@ fn standing(pass: &Pass) -> Standing {
         Some(ready) if ready.reason == "Suspended" && pass.plan.actions.is_empty() => {
             Standing::Suspended
         }
+        Some(ready) if is_held(&pass.plan) => {
+            Standing::Held(ready.reason.clone(), ready.message.clone())
+        }
         Some(ready) if ready.status == ConditionStatus::True && pass.plan.actions.is_empty() => {
             Standing::Ready
         }
@@ -185,6 +215,11 @@ fn standing(pass: &Pass) -> Standing {
         }
         _ => Standing::Moving,
     }
+}
+
+/// Whether a new revision waits for something that is not of its making.
+fn is_held(plan: &Plan) -> bool {
+    plan.held && plan.actions.is_empty() && !plan.following
 }
 
 /// Whether something goes on beside what is stalled; it is followed to its end, which its timeout

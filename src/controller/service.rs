@@ -18,7 +18,8 @@ use super::watch::{Notice, Watch};
 use super::{Controller, due};
 use crate::model::desired::Access;
 use crate::model::interest::Interest;
-use crate::reconcile::ReconcileError;
+use crate::reconcile::{Pass, ReconcileError};
+use crate::resource::conditions::{ConditionType, is_true};
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Changed, StoreError};
 
@@ -453,6 +454,12 @@ impl<'a> Service<'a> {
                     self.engine.retry(key);
                     return;
                 }
+                if is_ready(&pass) {
+                    let now = Instant::now();
+                    for waiting in self.index.waiting_for(&key) {
+                        self.engine.add(waiting, now, Look::Afresh);
+                    }
+                }
                 self.engine.queue.settle(&key);
                 // What is settled waits for the next sweep.
                 if let Some(due) = due(&pass) {
@@ -469,4 +476,9 @@ impl<'a> Service<'a> {
         let jitter = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0;
         resync.mul_f64(0.9 + 0.2 * jitter)
     }
+}
+
+/// Whether others need not wait for a Release any more.
+fn is_ready(pass: &Pass) -> bool {
+    is_true(&pass.plan.status.conditions, ConditionType::Ready)
 }

@@ -70,6 +70,15 @@ pub struct Desired {
     pub drift_grace: SignedDuration,
 }
 
+impl Desired {
+    /// As it is at this moment: a suspension that ended is none.
+    pub fn at(mut self, now: Timestamp) -> Self {
+        self.suspend = self.spec.is_suspended(now);
+        self.suspend_until = self.suspend_until.filter(|_| self.suspend);
+        self
+    }
+}
+
 /// Another Release that has to be so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {

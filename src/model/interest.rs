@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::{Access, Wanted};
 use crate::resource::image_ref::EcrRepository;
+use crate::resource::meta::ReleaseKey;
 
 /// What the last pass over a Release looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,4 +26,6 @@ pub struct Interest {
     pub families: BTreeSet<String>,
     /// `startedBy` of the tasks of migrations that may be going on.
     pub tasks: BTreeSet<String>,
+    /// Releases that it waits for.
+    pub releases: BTreeSet<ReleaseKey>,
 }

@@ -22,6 +22,8 @@ pub struct Plan {
     pub requeue: Requeue,
     /// Whether something is under way that will end, also beside what is stalled.
     pub following: bool,
+    /// Whether a new revision waits for an approval, a window or other Releases.
+    pub held: bool,
 }
 
 /// Something that is not done yet.

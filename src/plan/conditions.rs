@@ -35,8 +35,8 @@ fn standing(
 ) -> (ConditionStatus, Option<ConditionType>, Explanation) {
     let reconciling = Some(ConditionType::Reconciling);
     if suspended {
-        let message = "suspended: nothing is changed until `evenkeel resume`";
-        return (ConditionStatus::False, None, told("Suspended", message));
+        let message = super::holds::suspension(draft.input.desired);
+        return (ConditionStatus::False, None, told("Suspended", &message));
     }
     if let Some(why) = draft.stalled.first() {
         return (
@@ -47,6 +47,9 @@ fn standing(
     }
     if let Some(why) = draft.unknown.first() {
         return (ConditionStatus::Unknown, reconciling, why.clone());
+    }
+    if let Some(why) = draft.holds.first() {
+        return (ConditionStatus::False, None, why.clone());
     }
     if let Some(why) = draft.progressing.first() {
         return (ConditionStatus::False, reconciling, why.clone());
@@ -111,10 +114,11 @@ fn drifted(draft: &Draft<'_>) -> Option<(ConditionStatus, Explanation)> {
     if let Some(why) = unread {
         return Some((ConditionStatus::Unknown, why.clone()));
     }
-    Some((
-        ConditionStatus::False,
-        told("NoDifferences", "nothing differs from what was declared"),
-    ))
+    let message = match draft.holds.is_empty() {
+        true => "nothing differs from what was declared",
+        false => "no service differs from what was Ready before",
+    };
+    Some((ConditionStatus::False, told("NoDifferences", message)))
 }
 
 /// What is said of drift by a pass that did not look for it.
@@ -124,6 +128,7 @@ fn not_compared(draft: &Draft<'_>, suspended: bool) -> Option<Condition> {
     let why = suspended
         .or_else(|| draft.stalled.first().cloned())
         .or_else(|| draft.unknown.first().cloned())
+        .or_else(|| draft.holds.first().cloned())
         .or_else(|| draft.progressing.first().cloned());
     match why {
         Some(why) => {

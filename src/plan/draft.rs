@@ -44,6 +44,8 @@ pub struct Draft<'a> {
     pub stalled: Vec<Explanation>,
     /// What is under way or waited for; the first is told.
     pub progressing: Vec<Explanation>,
+    /// What holds a new revision back that nothing ails; the first is told.
+    pub holds: Vec<Explanation>,
     /// What could not be found out; the first is told.
     pub unknown: Vec<Explanation>,
     /// Resources of which something could not be found out.
@@ -73,6 +75,7 @@ impl<'a> Draft<'a> {
             waiting: Vec::new(),
             stalled: Vec::new(),
             progressing: Vec::new(),
+            holds: Vec::new(),
             unknown: Vec::new(),
             doubted: Vec::new(),
             differences: Vec::new(),
@@ -129,6 +132,15 @@ impl<'a> Draft<'a> {
         }
         self.wait(resource, why.message.clone());
         self.stalled.push(why);
+    }
+
+    /// Nothing of a new revision is begun for now, and that is as it should be.
+    pub fn hold(&mut self, resource: &str, reason: &str, message: String) {
+        self.wait(resource, message.clone());
+        self.holds.push(Explanation {
+            reason: reason.to_owned(),
+            message,
+        });
     }
 
     /// Nobody knows: nothing is written on account of it, and it is looked at again.
@@ -194,6 +206,7 @@ impl<'a> Draft<'a> {
         };
         Plan {
             following: !self.progressing.is_empty(),
+            held: self.stalled.is_empty() && self.unknown.is_empty() && !self.holds.is_empty(),
             actions: self.actions,
             waiting: self.waiting,
             status: self.status,

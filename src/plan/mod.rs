@@ -11,6 +11,7 @@ mod deletion;
 pub mod diff;
 mod draft;
 mod drift;
+mod holds;
 mod images;
 mod migrations;
 pub mod normalize;
@@ -24,6 +25,7 @@ mod schedules;
 mod services;
 mod target;
 pub mod taskdef;
+mod windows;
 
 pub use base::{completed, is_answer, newest_successful};
 pub use claims::rule_arn;
@@ -71,10 +73,8 @@ fn decide(draft: &mut Draft<'_>) {
     // What became of tasks that run is written down whatever else stands in the way.
     let runs = runs::track(draft);
     if desired.suspend {
-        draft.wait(
-            "release",
-            "suspended: nothing is changed until `evenkeel resume`",
-        );
+        draft.wait("release", holds::suspension(desired));
+        holds::wake_after_suspension(draft);
         return carry_over(draft);
     }
 
@@ -107,10 +107,17 @@ fn decide(draft: &mut Draft<'_>) {
         // Nothing is begun that certainly could not be finished.
         services::check(draft);
         schedules::check(draft);
+        holds::check(draft, &revision);
     }
     if !draft.stalled.is_empty() {
         begin_nothing(draft, begun, &revision);
         return held(draft, &revision);
+    }
+
+    // What is new may have to wait for people, for its time and for others.
+    if !holds::may_begin(draft, &revision) {
+        holds::compare(draft, &revision);
+        return carry_over_parts(draft);
     }
 
     deliver(draft, &revision, &runs);
@@ -292,6 +299,10 @@ fn carry_over_parts(draft: &mut Draft<'_>) {
     }
     if draft.status.revision.is_none() {
         draft.status.revision = previous.revision;
+    }
+    if draft.status.approval.is_none() && draft.input.desired.approval {
+        let told = previous.approval.clone();
+        draft.status.approval = told.filter(|it| Some(it.revision) == draft.status.revision);
     }
 }
 

@@ -52,7 +52,9 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) -> Result<(), String>
             return pins::roll_back(draft, *to, *force, by);
         }
         RequestKind::TryAgain { spec, .. } => return pins::try_again(draft, spec, by),
-        RequestKind::Approve { .. } => {}
+        RequestKind::Approve { revision } => {
+            return super::holds::approve(draft, *revision, request);
+        }
         RequestKind::RetryMigration { migration } => {
             for run in runs_of(draft, migration) {
                 if matches!(

@@ -307,7 +307,7 @@ impl Reconciler {
             },
         };
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
-            Ok(desired) => desired,
+            Ok(desired) => desired.at(self.now()),
             Err(errors) => return stalled(told, "InvalidSpec", sentences(&errors)),
         };
 

@@ -4,6 +4,7 @@
 //! records, definitions and contents are read only where something is in doubt.
 
 mod definitions;
+mod required;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,7 @@ impl Look<'_> {
         if self.desired.suspend {
             return Ok(());
         }
+        self.required().await?;
         self.images().await?;
         self.cluster().await?;
         self.services().await?;

@@ -66,7 +66,8 @@ impl Reconciler {
         provenance: Provenance,
     ) -> Result<Plan, ReconcileError> {
         let desired = build::desired(release, environment, provenance)
-            .map_err(|errors| ReconcileError::Invalid(sentences(&errors)))?;
+            .map_err(|errors| ReconcileError::Invalid(sentences(&errors)))?
+            .at(self.now());
         let (desired, observed, _) = self.look(desired, None).await?;
         let previous = release.status.clone().unwrap_or_default();
         let now = self.now();

@@ -94,8 +94,8 @@ fn word(status: ConditionStatus) -> &'static str {
     }
 }
 
-fn suspended(release: &Release) -> &'static str {
-    if release.spec.suspend == Some(true) {
+fn suspended(release: &Release, now: Timestamp) -> &'static str {
+    if release.spec.is_suspended(now) {
         "true"
     } else {
         "false"
@@ -130,7 +130,7 @@ pub fn list(releases: &[Release], now: Timestamp, paint: Paint) -> String {
             Cell::new(standing.ready, standing.tone),
             Cell::new(&standing.reason, standing.tone),
             revision(release).into(),
-            suspended(release).into(),
+            suspended(release, now).into(),
             made(release.metadata.creation_timestamp, now).into(),
             standing.message.into(),
         ]);

@@ -37,6 +37,15 @@ pub fn schedule_expression(text: &str) -> Result<String, String> {
     Ok(translated)
 }
 
+/// Whether a text is a crontab line of five fields. Beside what [`schedule_expression`] takes, both
+/// day fields may be given: either of them counts then.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn crontab_line(text: &str) -> Result<(), String> {
+    crontab::check(text)
+}
+
 /// What stands between the brackets of `name(...)`.
 fn call<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.strip_prefix(name)?

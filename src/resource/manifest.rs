@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::circle;
 use super::crd;
 use super::files;
-use super::meta::{API_VERSION, Environment, Kind, Object, ObjectMeta, Release};
+use super::meta::{API_VERSION, Environment, Kind, Object, ObjectMeta, Release, ReleaseKey};
 use super::path::{FieldPath, Step};
 use super::problem::FieldError;
 pub use super::problem::{Problem, Problems};
@@ -102,6 +103,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, Problems> {
         }
     }
     problems.extend(declared_twice(&manifests));
+    problems.extend(in_circles(&manifests));
     if problems.is_empty() {
         Ok(manifests)
     } else {
@@ -416,28 +418,53 @@ fn comes_later(kind: Kind, path: &FieldPath) -> bool {
         })
         .collect();
     let later: &[&str] = match (kind, names.as_slice()) {
-        (Kind::Environment, ["spec", _]) => &[
-            "roleArn",
-            "externalId",
-            "notifications",
-            "deployWindows",
-            "windows",
-            "approval",
-        ],
-        (Kind::Release, ["spec", _]) => &[
-            "hooks",
-            "approval",
-            "notifications",
-            "deployWindows",
-            "windows",
-            "follow",
-        ],
+        (Kind::Environment, ["spec", _]) => &["roleArn", "externalId", "notifications"],
+        (Kind::Release, ["spec", _]) => &["hooks", "notifications", "follow"],
         (Kind::Release, ["spec", "images", _, _]) => &["follow"],
         (Kind::Release, ["spec", "services", _]) => &["hooks"],
         (Kind::Release, ["spec", "services", "rollout", _]) => &["onFailure", "approval"],
         _ => &[],
     };
     names.last().is_some_and(|name| later.contains(name))
+}
+
+/// Releases of the files that wait for each other; each is told of once.
+fn in_circles(manifests: &[Manifest]) -> Vec<Problem> {
+    let releases = manifests
+        .iter()
+        .filter_map(|manifest| match &manifest.object {
+            Declared::Release(release) => {
+                Some((release.release_key(), (release, &manifest.origin)))
+            }
+            Declared::Environment(_) => None,
+        });
+    let releases: BTreeMap<ReleaseKey, (&Release, &Origin)> = releases.collect();
+    let requires = |key: &ReleaseKey| match releases.get(key) {
+        Some((release, _)) => validate::requires(release),
+        None => Vec::new(),
+    };
+    let mut told: BTreeSet<ReleaseKey> = BTreeSet::new();
+    let mut problems = Vec::new();
+    for (key, (_, origin)) in &releases {
+        let circle = circle::way_back(key, requires).unwrap_or_default();
+        // One that waits for itself is told of where it says so.
+        if circle.len() < 2 || circle.iter().any(|member| told.contains(member)) {
+            continue;
+        }
+        problems.push(Problem {
+            file: origin.file.clone(),
+            line: origin.line,
+            column: 1,
+            field: "spec.requires".to_owned(),
+            message: format!(
+                "these releases wait for each other: {}",
+                circle::told(&circle)
+            ),
+            help: Some("take one of these requirements out".to_owned()),
+        });
+        told.extend(circle);
+    }
+    problems
 }
 
 fn declared_twice(manifests: &[Manifest]) -> Vec<Problem> {

@@ -5,6 +5,7 @@
 //! tell "not said" from "said"; defaults are put in when a [`crate::model::desired::Desired`] is
 //! built from them.
 
+pub mod circle;
 pub mod conditions;
 pub mod crd;
 pub mod cron;
@@ -23,4 +24,5 @@ mod shape;
 pub mod status;
 pub mod suggest;
 pub mod validate;
+pub mod windows;
 mod yaml;

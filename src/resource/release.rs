@@ -107,6 +107,13 @@ pub enum TagOrder {
     PushedAt,
 }
 
+impl ReleaseSpec {
+    /// Whether nothing is changed at this moment.
+    pub fn is_suspended(&self, now: Timestamp) -> bool {
+        self.suspend == Some(true) && self.suspend_until.is_none_or(|until| now < until)
+    }
+}
+
 /// Whether somebody has to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

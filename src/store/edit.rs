@@ -110,6 +110,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
         let change = |spec: &mut Map<String, Value>| {
+            spec.shift_remove("suspendUntil");
             if suspend {
                 spec.insert("suspend".to_owned(), true.into());
             } else if spec.get("suspend") != Some(&Value::Bool(false)) {
@@ -117,12 +118,42 @@ impl Store {
             }
             Ok(())
         };
+        self.change(key, &change, applier, now).await
+    }
+
+    /// Suspends a Release until a moment, at which it resumes by itself.
+    ///
+    /// # Errors
+    /// As [`Store::set_images`].
+    pub async fn suspend_until(
+        &self,
+        key: &ReleaseKey,
+        until: Timestamp,
+        applier: &str,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let change = |spec: &mut Map<String, Value>| {
+            spec.insert("suspend".to_owned(), true.into());
+            spec.insert("suspendUntil".to_owned(), until.to_string().into());
+            Ok(())
+        };
+        self.change(key, &change, applier, now).await
+    }
+
+    /// Changes what no source revision is behind.
+    async fn change(
+        &self,
+        key: &ReleaseKey,
+        change: Change<'_>,
+        applier: &str,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
         let edit = Edit {
             applier,
             origin: None,
             forced: None,
             now,
-            change: &change,
+            change,
         };
         self.edit(&ObjectRef::release(key), edit).await
     }

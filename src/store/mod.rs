@@ -19,6 +19,7 @@ mod objects;
 mod record;
 mod rejections;
 mod requests;
+mod requires;
 mod setup;
 mod watch;
 

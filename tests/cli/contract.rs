@@ -99,7 +99,7 @@ fn exit_codes_from_apply_to_ready() {
     let once = sandbox.expect(0, &["run", "--once", "-o", "json"]).json();
     assert_eq!(
         once,
-        json!({ "ready": ["chuoi/chuoi"], "stalled": [], "suspended": [] })
+        json!({ "ready": ["chuoi/chuoi"], "stalled": [], "suspended": [], "held": [] })
     );
     let waited = sandbox.expect(0, &["wait", "chuoi", "--timeout", "5s", "-o", "json"]);
     assert_eq!(waited.stdout, "", "remarks are no JSON");

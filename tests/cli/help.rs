@@ -6,7 +6,7 @@ use evenkeel::cli::args::Cli;
 use crate::support::run;
 
 /// Every verb, and every verb that has verbs below it.
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 27] = [
     "init",
     "validate",
     "apply",
@@ -19,6 +19,7 @@ const VERBS: [&str; 26] = [
     "set image",
     "history",
     "rollback",
+    "approve",
     "retry",
     "migration",
     "migration list",

@@ -231,10 +231,15 @@ pub enum Stands {
     Ready,
     Stalled(String),
     Suspended,
+    Held(String),
 }
 
 pub fn stalled(reason: &str) -> Stands {
     Stands::Stalled(reason.to_owned())
+}
+
+pub fn held(reason: &str) -> Stands {
+    Stands::Held(reason.to_owned())
 }
 
 fn stands(summary: &Summary, key: &ReleaseKey) -> Option<Stands> {
@@ -243,6 +248,9 @@ fn stands(summary: &Summary, key: &ReleaseKey) -> Option<Stands> {
     }
     if summary.suspended.contains(key) {
         return Some(Stands::Suspended);
+    }
+    if let Some((_, reason, _)) = summary.held.iter().find(|(name, ..)| name == key) {
+        return Some(held(reason));
     }
     let stalled = summary.stalled.iter().find(|(name, _, _)| name == key)?;
     Some(Stands::Stalled(stalled.1.clone()))

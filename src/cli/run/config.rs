@@ -26,7 +26,8 @@ SIGTERM and Ctrl-C end it: no release is begun any more, passes under way are fi
 grace time, leases are given back. A second signal ends it at once. Whatever was under way is found
 again at the next start.
 
-Exit code with --once: 0 everything is Ready, 1 something is Stalled, 2 an error.
+Exit code with --once: 0 everything is Ready, suspended or held (its new revision waits for an
+approval, a window or other releases), 1 something is Stalled, 2 an error.
 
 Examples:
   evenkeel run --http 127.0.0.1:8080         serve /metrics, /healthz and /readyz beside it
@@ -34,7 +35,7 @@ Examples:
   evenkeel run --once -n production          the releases of one environment only
   evenkeel run --print-config -o yaml        what counts, and where it was said")]
 pub struct RunArgs {
-    /// Work until every release is Ready, Stalled or suspended, then end
+    /// Work until every release is Ready, Stalled, suspended or held, then end
     #[arg(long, env = "EVENKEEL_RUN_ONCE", hide_env_values = true,
           value_parser = BoolishValueParser::new())]
     pub once: bool,

@@ -29,6 +29,22 @@ pub(super) fn line(text: &str) -> Result<String, String> {
     }
 }
 
+/// Says what is wrong with a line of five fields.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [minute, hour, day_of_month, month, day_of_week] = fields.as_slice() else {
+        return Err(format!(
+            "`{text}` is not a crontab line; it has five fields: minute hour day-of-month month \
+             day-of-week"
+        ));
+    };
+    field(&MINUTE, minute)?;
+    field(&HOUR, hour)?;
+    field(&DAY_OF_MONTH, day_of_month)?;
+    field(&MONTH, month)?;
+    week_days(day_of_week).map(|_| ())
+}
+
 /// Translates `@daily` and its like.
 pub(super) fn macro_line(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();

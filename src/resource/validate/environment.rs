@@ -1,6 +1,6 @@
 //! `Environment.spec`.
 
-use super::{names, placement, timeout};
+use super::{holding, names, placement, timeout};
 use crate::resource::environment::{Allow, EnvironmentSpec};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
@@ -43,6 +43,7 @@ pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<Fi
     if let Some(drift) = &spec.drift {
         timeout(drift.after.as_ref(), path.key("drift").key("after"), errors);
     }
+    holding::windows(spec.windows.as_ref(), &path.key("windows"), errors);
     if let Some(globs) = &spec.allow {
         allow(globs, &path.key("allow"), errors);
     }

@@ -4,6 +4,7 @@
 
 mod environment;
 mod graph;
+mod holding;
 mod images;
 mod inline;
 mod names;
@@ -43,6 +44,13 @@ pub fn required(requirement: &Requirement, release: &Release) -> ReleaseKey {
     }
 }
 
+/// The Releases that a Release requires.
+pub fn requires(release: &Release) -> Vec<ReleaseKey> {
+    let list = release.spec.requires.iter();
+    list.map(|requirement| required(requirement, release))
+        .collect()
+}
+
 /// Everything that is wrong with a Release.
 pub fn release(release: &Release) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -75,6 +83,7 @@ pub fn release(release: &Release) -> Vec<FieldError> {
             &mut errors,
         );
     }
+    holding::holding(release, &path, &mut errors);
     if spec.revision_history_limit == Some(0) {
         errors.push(
             FieldError::new(path.key("revisionHistoryLimit"), "must be at least 1")
