@@ -2,7 +2,7 @@
 //!
 //! AWS limits requests per account and Region with token buckets that all callers share
 //! (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>; EventBridge's
-//! are in its quotas). We keep buckets of our own of the same kinds, a share of AWS's each: who stays
+//! and CloudWatch's are in their quotas). We keep buckets of our own of the same kinds, a share of AWS's each: who stays
 //! below AWS's limits is not throttled, and does not throttle others. ECR allows thousands of requests
 //! a second and says nothing of DescribeImages; it has no bucket here.
 
@@ -38,7 +38,7 @@ const fn limit(service: &'static str, name: &'static str, burst: f64, rate: f64)
     }
 }
 
-static LIMITS: [Limit; 12] = [
+static LIMITS: [Limit; 13] = [
     limit("ecs", "task_definition_writes", 20.0, 1.0),
     limit("ecs", "task_definition_reads", 50.0, 20.0),
     limit("ecs", "service_writes", 50.0, 5.0),
@@ -51,12 +51,14 @@ static LIMITS: [Limit; 12] = [
     limit("ecs", "tag_reads", 50.0, 20.0),
     limit("fargate", "task_starts", 20.0, 20.0),
     limit("eventbridge", "control_plane", 50.0, 50.0),
+    limit("cloudwatch", "alarm_reads", 9.0, 9.0),
 ];
 
 /// The name of the bucket that an operation takes from.
 fn bucket_name(service: &str, operation: &str) -> Option<&'static str> {
     Some(match (service, operation) {
         ("events", _) => "control_plane",
+        ("cloudwatch", "DescribeAlarms") => "alarm_reads",
         ("fargate", "RunTask") => "task_starts",
         ("ecs", "RegisterTaskDefinition" | "DeregisterTaskDefinition") => "task_definition_writes",
         (

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::Timestamp;
 
 use super::budget::{Budget, RegionBudget};
+use super::cloudwatch::CloudWatch;
 use super::connector::{self, Budgeted};
 use super::ecr::Ecr;
 use super::ecs::Ecs;
@@ -85,6 +86,8 @@ pub struct Clients {
     pub ecr: Ecr,
     /// EventBridge.
     pub events: Events,
+    /// CloudWatch.
+    pub cloudwatch: CloudWatch,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -321,6 +324,7 @@ impl Aws {
             ecs: Ecs::new(client!(aws_sdk_ecs)),
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
+            cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
             sts: Sts::new(aws_sdk_sts::Client::from_conf(sts), region),
             budget,
         }

@@ -1,4 +1,4 @@
-//! What every attempt of a call to ECS, ECR and EventBridge passes on its way out: its request
+//! What every attempt of a call to ECS, ECR, EventBridge and CloudWatch passes on its way out: its request
 //! budget, the time that it may take, and a span for those who trace.
 
 use std::error::Error;
@@ -213,11 +213,20 @@ struct Attempt {
 impl Attempt {
     fn of(request: &HttpRequest) -> Option<Self> {
         let headers = request.headers();
-        let (prefix, operation) = headers.get("x-amz-target")?.rsplit_once('.')?;
+        let (prefix, operation) = match headers.get("x-amz-target") {
+            Some(target) => target.rsplit_once('.')?,
+            // Smithy's RPC names them in the path.
+            None => request
+                .uri()
+                .rsplit_once("/service/")?
+                .1
+                .split_once("/operation/")?,
+        };
         let service = match prefix {
             "AmazonEC2ContainerServiceV20141113" => "ecs",
             "AmazonEC2ContainerRegistry_V20150921" => "ecr",
             "AWSEvents" => "events",
+            "GraniteServiceVersion20100801" => "cloudwatch",
             _ => return None,
         };
         // `attempt=2; max=3`

@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod clients;
+pub mod cloudwatch;
 mod connector;
 pub mod dynamodb;
 pub mod ecr;
@@ -27,6 +28,7 @@ pub(crate) mod canned;
 
 pub use budget::{Budget, OverBudget, RegionBudget};
 pub use clients::{Aws, AwsSettings, Clients};
+pub use cloudwatch::CloudWatch;
 pub use ecr::Ecr;
 pub use ecs::Ecs;
 pub use error::{AwsError, Call, ErrorClass};

@@ -392,12 +392,25 @@ pub struct Rollout {
     /// Since when it has been steady, while it bakes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steady_since: Option<Timestamp>,
+    /// What ran then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_with: Option<Counts>,
     /// When ECS was asked to stop its deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<Timestamp>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+}
+
+/// Tasks of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Those that ran.
+    pub running: i32,
+    /// Those that had failed.
+    pub failed: i32,
 }
 
 /// Where a rollout stands.

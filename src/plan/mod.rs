@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no AWS types. The executor is left no choice, and a plan also says why
 //! something is not done.
 
+mod bake;
 mod base;
 mod claims;
 mod cleanup;
@@ -27,6 +28,7 @@ mod target;
 pub mod taskdef;
 mod windows;
 
+pub use bake::is_baking;
 pub use base::{completed, is_answer, newest_successful};
 pub use claims::rule_arn;
 pub use conditions::{over_budget, stall};

@@ -7,6 +7,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::bake::is_baking;
 use super::draft::SETTLING;
 use crate::model::known::Known;
 use crate::model::ledger::{Rollout, RolloutState};
@@ -117,7 +118,7 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         false => Standing::Failed(message),
     };
     let settled = asked.is_some_and(|rollout| {
-        rollout.state == RolloutState::Succeeded
+        (rollout.state == RolloutState::Succeeded || is_baking(rollout))
             && rollout.deployment_id.as_ref() == Some(&primary.id)
     });
     let completed = primary

@@ -1,5 +1,6 @@
 //! Services, wave by wave: each is pointed at its target once what goes before it is done.
 
+mod baking;
 mod books;
 
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use super::base::{self, Registered};
 use super::diff;
 use super::draft::Draft;
 use super::drift;
-use books::{failed, saw, succeeded, superseded};
+use books::{failed, saw, superseded};
 
 use super::rollout::{Question, Standing, judge, short};
 use crate::model::desired::Service;
@@ -18,7 +19,7 @@ use crate::model::ledger::{
 };
 use crate::model::observed;
 use crate::model::plan::Step;
-use crate::resource::status::{DifferenceAction, Evidence, PartState, ServiceStatus};
+use crate::resource::status::{Cause, DifferenceAction, Evidence, PartState, ServiceStatus};
 
 /// What goes before the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub fn check(draft: &mut Draft<'_>) {
             draft.stall(&resource, reason, format!("{resource}: {message}"));
         }
     }
+    baking::check(draft);
 }
 
 /// Moves what may move; true once every service runs its target. A rollout that failed is
@@ -243,11 +245,12 @@ fn stands(
     } = case;
     match standing {
         Standing::Done(deployment) => {
-            succeeded(draft, case, deployment.as_ref());
-            status.state = PartState::Done;
-            status.deployment_id = deployment;
+            return baking::arrived(draft, case, deployment, status);
         }
         Standing::Underway(message) => {
+            if let Some(why) = baking::alarmed(draft, case) {
+                return Some(baking::fails(draft, case, Cause::Alarm, why, status));
+            }
             saw(draft, found, case.rollout, arn);
             status.state = PartState::Progressing;
             status.deployment_id = found.primary().map(|primary| primary.id.clone());
@@ -257,7 +260,7 @@ fn stands(
             status.message = Some(message);
         }
         Standing::Failed(message) => {
-            failed(draft, case.revision, case.rollout, arn, &message);
+            failed(draft, case.revision, case.rollout, arn, &message, None);
             let told = format!("{resource}: {message}");
             status.state = PartState::Failed;
             status.message = Some(message);
@@ -371,6 +374,10 @@ fn away(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing, status: &mu
         status.message = Some(message);
         return;
     }
+    if let Some(message) = baking::held(draft, case) {
+        status.message = Some(message);
+        return;
+    }
     let actual = &case.found.task_definition;
     if case.is_correction()
         && let Err(left) =
@@ -443,6 +450,7 @@ fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: 
         cause: None,
         evidence: Evidence::default(),
         steady_since: None,
+        steady_with: None,
         stopped_at: None,
         finished_at: None,
     }

@@ -3,6 +3,7 @@
 //! What could not be read is Unknown, never absent. A settled Release costs few calls: deployment
 //! records, definitions and contents are read only where something is in doubt.
 
+mod alarms;
 mod definitions;
 mod required;
 mod rules;
@@ -112,6 +113,7 @@ impl Look<'_> {
         self.images().await?;
         self.cluster().await?;
         self.services().await?;
+        self.alarms().await?;
         self.registrations(account).await?;
         self.records_before_moving().await?;
         self.families().await?;
@@ -319,7 +321,7 @@ impl Look<'_> {
         let Some(primary) = service.primary() else {
             return false;
         };
-        rollout.state == RolloutState::Succeeded
+        (rollout.state == RolloutState::Succeeded || plan::is_baking(rollout))
             && rollout.target == service.task_definition
             && rollout.deployment_id.as_ref() == Some(&primary.id)
             && primary

@@ -31,6 +31,23 @@ impl Span {
         })
     }
 
+    /// Reads a length where none at all, such as `0s`, is one.
+    ///
+    /// # Errors
+    /// As [`Span::parse`].
+    pub fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else {
+            return Ok(None);
+        };
+        let is_zero = |length: SignedDuration| length.is_zero();
+        if text.parse().is_ok_and(is_zero) {
+            let length = SignedDuration::ZERO;
+            let written = text;
+            return Ok(Some(Self { written, length }));
+        }
+        Self::parse(&text).map(Some).map_err(serde::de::Error::custom)
+    }
+
     /// The length itself.
     pub fn length(&self) -> SignedDuration {
         self.length

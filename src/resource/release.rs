@@ -259,7 +259,11 @@ pub struct Rollout {
     pub breaker_may_roll_back: Option<bool>,
     /// How long the service has to stay steady, and its alarms quiet, before it counts; not at all
     /// when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "Span::or_none",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub bake: Option<Span>,
     /// Names of CloudWatch alarms, of which none may be in ALARM until the bake is over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -86,6 +86,7 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
         "ecs" => ecs_resource(input),
         "ecr" => named("repositoryName", "repository"),
         "events" => named("Name", "rule").or_else(|| named("Rule", "rule")),
+        "cloudwatch" => text(input, "AlarmName").map(|name| format!("alarm:{name}")),
         "dynamodb" => named("TableName", "table"),
         "sqs" => {
             let name = text(input, "QueueUrl").and_then(|url| url.rsplit('/').next());

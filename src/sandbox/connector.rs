@@ -139,6 +139,7 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
         Err(error) => return Course::Stop(Err(ConnectorError::user(error.into()))),
     };
     let raw = Raw {
+        path: request.uri(),
         target: request.headers().get("x-amz-target"),
         authorization: request.headers().get("authorization"),
         body: &body,
@@ -179,8 +180,12 @@ fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
         .status
         .try_into()
         .map_err(|error| ConnectorError::user(Box::new(error)))?;
+    let smithy = answer.smithy_protocol();
     let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
     let headers = response.headers_mut();
+    if let Some(protocol) = smithy {
+        headers.insert("smithy-protocol", protocol);
+    }
     headers.insert("content-type", answer.content_type);
     headers.insert("x-amzn-requestid", answer.request_id);
     if let Some(code) = answer.query_error {

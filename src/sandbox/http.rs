@@ -69,6 +69,7 @@ async fn call(
     }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let raw = Raw {
+        path: uri.path(),
         target: header("x-amz-target"),
         authorization: header("authorization"),
         body: &body,
@@ -77,10 +78,14 @@ async fn call(
         Ok((protocol, call)) => sandbox.answer(protocol, &call).await,
         Err(unreadable) => sandbox.refuse(unreadable),
     };
+    let smithy = answer.smithy_protocol();
     let mut response = Response::builder()
         .status(answer.status)
         .header(header::CONTENT_TYPE, answer.content_type)
         .header("x-amzn-requestid", answer.request_id);
+    if let Some(protocol) = smithy {
+        response = response.header("smithy-protocol", protocol);
+    }
     if let Some(code) = answer.query_error {
         response = response.header("x-amzn-query-error", code);
     }

@@ -18,7 +18,7 @@ const KEPT: usize = 50_000;
 pub struct CallRecord {
     /// When.
     pub at: Timestamp,
-    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `sqs`, `dynamodb`, `dynamodbstreams`,
+    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `cloudwatch`, `sqs`, `dynamodb`, `dynamodbstreams`,
     /// `sts`.
     pub service: String,
     /// The operation, such as `UpdateService`.

@@ -2,7 +2,7 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, STS and DynamoDB for one account; any credentials
+//! ([`serve`]). It plays ECS, ECR, EventBridge, CloudWatch's alarms, SQS, STS and DynamoDB for one account; any credentials
 //! do, and the Region is the one that a request is signed for.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 
 mod access;
 mod account;
+mod cbor;
 mod clock;
+mod cloudwatch;
 mod connector;
 mod cx;
 mod delayed;

@@ -31,6 +31,7 @@ const TAGS: Bucket = bucket("ecs tag writes", 20.0, 10.0);
 const TAG_READS: Bucket = bucket("ecs tag reads", 50.0, 20.0);
 const FARGATE: Bucket = bucket("fargate task starts", 20.0, 20.0);
 const EVENTS: Bucket = bucket("eventbridge", 50.0, 50.0);
+const ALARM_READS: Bucket = bucket("cloudwatch alarm reads", 9.0, 9.0);
 
 /// The buckets of all Regions.
 #[derive(Default)]
@@ -84,6 +85,9 @@ impl Throttle {
 fn buckets(service: &str, operation: &str, input: &Object) -> Vec<Bucket> {
     if service == "events" {
         return vec![EVENTS];
+    }
+    if service == "cloudwatch" && operation == "DescribeAlarms" {
+        return vec![ALARM_READS];
     }
     if service != "ecs" {
         return Vec::new();

@@ -1,16 +1,20 @@
-//! awsJson and awsQuery: from an HTTP request to a call, and from its outcome to an answer.
+//! awsJson, awsQuery and Smithy's RPC in CBOR: from an HTTP request to a call, and from its outcome to an answer.
 
 use serde_json::Value;
 
+use super::cbor;
 use super::fault::Fault;
 use super::json::Object;
 
 /// The Region of requests that name none.
 const REGION: &str = "us-east-1";
+const CBOR: &str = "application/cbor";
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The parts of an HTTP request that say what is asked.
 pub(super) struct Raw<'a> {
+    /// The URL, or its path.
+    pub path: &'a str,
     /// `X-Amz-Target`
     pub target: Option<&'a str>,
     /// `Authorization`
@@ -37,6 +41,8 @@ pub(super) enum Protocol {
     Query,
     /// awsJson 1.0 of a service that was a query service before: errors have their old code beside.
     Sqs,
+    /// Smithy's RPC in CBOR, of a service that was a query service before.
+    Cbor,
 }
 
 /// An HTTP answer.
@@ -47,7 +53,14 @@ pub(super) struct Answer {
     pub request_id: String,
     /// `x-amzn-query-error`
     pub query_error: Option<String>,
-    pub body: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// `smithy-protocol`
+    pub fn smithy_protocol(&self) -> Option<&'static str> {
+        (self.content_type == CBOR).then_some("rpc-v2-cbor")
+    }
 }
 
 /// Why a request cannot be read, and the protocol that it seems to be in.
@@ -71,6 +84,27 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), Unreadable> {
     let scope = raw.authorization.and_then(credential);
     let region = scope.as_ref().map_or(REGION, |scope| scope.region);
     let access_key = scope.as_ref().map(|scope| scope.access_key.to_owned());
+    if let Some((prefix, operation)) = rpc(raw.path) {
+        let input = match cbor::read(raw.body) {
+            Some(Value::Object(input)) => input,
+            None if raw.body.is_empty() => Object::new(),
+            Some(_) | None => {
+                let message = format!("The body of {operation} is no map in CBOR");
+                let code = "SerializationException";
+                return Err(Unreadable::new(Protocol::Cbor, code, message));
+            }
+        };
+        return Ok((
+            Protocol::Cbor,
+            Call {
+                service: service(prefix).0.to_owned(),
+                operation: operation.to_owned(),
+                region: region.to_owned(),
+                input,
+                access_key,
+            },
+        ));
+    }
     let Some(target) = raw.target else {
         let (operation, input) = read_query(raw.body)?;
         let service = scope.as_ref().map_or("sts", |scope| scope.service);
@@ -107,6 +141,12 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), Unreadable> {
     ))
 }
 
+/// Service and operation of `/service/SERVICE/operation/OPERATION`.
+fn rpc(path: &str) -> Option<(&str, &str)> {
+    let (_, named) = path.rsplit_once("/service/")?;
+    named.split_once("/operation/")
+}
+
 /// A service's name in boto3, of its target's prefix; strangers keep their prefix.
 fn service(prefix: &str) -> (&str, Protocol) {
     match prefix {
@@ -115,6 +155,7 @@ fn service(prefix: &str) -> (&str, Protocol) {
         "AWSEvents" => ("events", Protocol::Json11),
         "DynamoDB_20120810" => ("dynamodb", Protocol::Json10),
         "AmazonSQS" => ("sqs", Protocol::Sqs),
+        "GraniteServiceVersion20100801" => ("cloudwatch", Protocol::Json11),
         "DynamoDBStreams_20120810" => ("dynamodbstreams", Protocol::Json10),
         other => (other, Protocol::Json11),
     }
@@ -201,8 +242,11 @@ pub(super) fn write(
     match outcome {
         Ok(value) => {
             let body = match protocol {
-                Protocol::Query => result_xml(operation, value, &request_id),
-                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => value.to_string(),
+                Protocol::Query => result_xml(operation, value, &request_id).into_bytes(),
+                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => {
+                    value.to_string().into_bytes()
+                }
+                Protocol::Cbor => cbor::write(value),
             };
             answer(protocol, 200, request_id, body)
         }
@@ -227,29 +271,34 @@ pub(super) fn refusal(
     request_id: String,
 ) -> Answer {
     let body = match protocol {
-        Protocol::Query => error_xml(status, code, message, &request_id),
-        Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => {
+        Protocol::Query => error_xml(status, code, message, &request_id).into_bytes(),
+        Protocol::Json10 | Protocol::Json11 | Protocol::Sqs | Protocol::Cbor => {
             let mut body = Object::new();
             let kind = match (protocol, code) {
                 (Protocol::Json10, code) => format!("com.amazonaws.dynamodb.v20120810#{code}"),
                 (Protocol::Sqs, code) => format!("com.amazonaws.sqs#{code}"),
+                (Protocol::Cbor, code) => format!("com.amazonaws.cloudwatch#{code}"),
                 (_, code) => code.to_owned(),
             };
             body.insert("__type".to_owned(), kind.into());
             body.insert("message".to_owned(), message.into());
             body.extend(extra.clone());
-            Value::Object(body).to_string()
+            match protocol {
+                Protocol::Cbor => cbor::write(&Value::Object(body)),
+                _ => Value::Object(body).to_string().into_bytes(),
+            }
         }
     };
     let mut answer = answer(protocol, status, request_id, body);
-    if protocol == Protocol::Sqs {
+    if matches!(protocol, Protocol::Sqs | Protocol::Cbor) {
         let side = if status < 500 { "Sender" } else { "Receiver" };
         answer.query_error = Some(format!("{};{side}", query_code(code)));
     }
     answer
 }
 
-/// SQS's code from before it spoke JSON, by which its clients still know its errors.
+/// SQS's or CloudWatch's code from before it spoke JSON or CBOR, by which its clients still know
+/// its errors.
 fn query_code(code: &str) -> String {
     match code {
         "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
@@ -259,17 +308,20 @@ fn query_code(code: &str) -> String {
         | "TooManyEntriesInBatchRequest"
         | "MessageNotInflight"
         | "UnsupportedOperation" => format!("AWS.SimpleQueueService.{code}"),
+        "ValidationException" => "ValidationError".to_owned(),
+        "MissingRequiredParameterException" => "MissingParameter".to_owned(),
         other => other.trim_end_matches("Exception").to_owned(),
     }
 }
 
-fn answer(protocol: Protocol, status: u16, request_id: String, body: String) -> Answer {
+fn answer(protocol: Protocol, status: u16, request_id: String, body: Vec<u8>) -> Answer {
     Answer {
         status,
         content_type: match protocol {
             Protocol::Json10 | Protocol::Sqs => "application/x-amz-json-1.0",
             Protocol::Json11 => "application/x-amz-json-1.1",
             Protocol::Query => "text/xml",
+            Protocol::Cbor => CBOR,
         },
         request_id,
         query_error: None,
@@ -324,6 +376,7 @@ mod tests {
 
     fn raw<'a>(target: Option<&'a str>, body: &'a str) -> Raw<'a> {
         Raw {
+            path: "/",
             target,
             authorization: Some(AUTH),
             body: body.as_bytes(),
@@ -383,10 +436,11 @@ mod tests {
         let json11 = write(Protocol::Json11, "X", &outcome, "id".to_owned());
         assert_eq!(
             json11.body,
-            r#"{"__type":"NoSuch","message":"a < b","resourceIds":["x"]}"#
+            br#"{"__type":"NoSuch","message":"a < b","resourceIds":["x"]}"#
         );
         let query = write(Protocol::Query, "X", &outcome, "id".to_owned());
         assert_eq!(query.status, 400);
-        assert!(query.body.contains("<Message>a &lt; b</Message>"));
+        let text = String::from_utf8(query.body).unwrap();
+        assert!(text.contains("<Message>a &lt; b</Message>"));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::access;
 use super::clock::Clock;
+use super::cloudwatch::CloudWatch;
 use super::cx::{Cx, Ids, ImageLookup, Images};
 use super::dynamodb::Tables;
 use super::ecr::Registries;
@@ -33,6 +34,7 @@ pub(super) struct World {
     registries: Registries,
     events: BTreeMap<String, Events>,
     queues: BTreeMap<String, Sqs>,
+    alarms: BTreeMap<String, CloudWatch>,
     tables: BTreeMap<String, Tables>,
     sts: Sts,
     throttle: Throttle,
@@ -64,6 +66,7 @@ impl World {
             registries,
             events: BTreeMap::new(),
             queues: BTreeMap::new(),
+            alarms: BTreeMap::new(),
             tables: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
@@ -300,6 +303,10 @@ impl World {
             "sqs" => {
                 let queues = self.queues.entry(region.clone()).or_default();
                 queues.call(&mut cx, operation, input)
+            }
+            "cloudwatch" => {
+                let alarms = self.alarms.entry(region.clone()).or_default();
+                alarms.call(&mut cx, operation, input)
             }
             "dynamodb" | "dynamodbstreams" => {
                 if !self.tables.contains_key(region) {

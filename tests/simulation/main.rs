@@ -8,6 +8,7 @@
 
 mod acceptance;
 mod accounts;
+mod bakes;
 mod budgets;
 mod chaos;
 mod corners;

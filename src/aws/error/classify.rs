@@ -170,8 +170,8 @@ fn facts(response: &HttpResponse) -> Facts {
     }
 }
 
-/// The error code of an answer: header `x-amzn-errortype`, or `__type` of its JSON, without the
-/// namespace before `#` and the link behind `:`.
+/// The error code of an answer: header `x-amzn-errortype`, `__type` of its JSON, or header
+/// `x-amzn-query-error`, without the namespace before `#` and the link behind `:`.
 pub(in crate::aws) fn code_of_response(response: &HttpResponse) -> Option<String> {
     if response.status().is_success() {
         return None;
@@ -184,6 +184,12 @@ pub(in crate::aws) fn code_of_response(response: &HttpResponse) -> Option<String
         let body = serde_json::from_slice::<Value>(response.body().bytes()?).ok()?;
         let code = body.get("__type").or_else(|| body.get("code"))?;
         code.as_str().map(str::to_owned)
+    });
+    // What CBOR says, is said here in plain text as well, for those who knew the service before:
+    // `Throttling;Sender`.
+    let code = code.or_else(|| {
+        let query = response.headers().get("x-amzn-query-error")?;
+        query.split(';').next().map(str::to_owned)
     })?;
     let code = code.split(':').next().unwrap_or_default();
     let code = code.rsplit('#').next().unwrap_or_default().trim();

@@ -7,7 +7,7 @@ use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::revision;
 use crate::plan::rollout::{Standing, short};
-use crate::resource::status::Evidence;
+use crate::resource::status::{Cause, Evidence};
 
 /// Notes the deployment that came of a rollout, once.
 pub(super) fn saw(
@@ -22,10 +22,12 @@ pub(super) fn saw(
     let ours = rollout.target == arn && primary.task_definition == arn;
     if ours
         && rollout.state == RolloutState::Requested
-        && rollout.deployment_id.as_ref() != Some(&primary.id)
+        && (rollout.deployment_id.as_ref() != Some(&primary.id) || rollout.steady_since.is_some())
     {
         let rollout = Rollout {
             deployment_id: Some(primary.id.clone()),
+            steady_since: None,
+            steady_with: None,
             ..rollout.clone()
         };
         let reason = format!("deployment {} came of it", primary.id);
@@ -73,6 +75,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         cause: None,
         evidence: Evidence::default(),
         steady_since: None,
+        steady_with: None,
         stopped_at: None,
         finished_at: None,
     });
@@ -99,6 +102,7 @@ pub(super) fn failed(
     rollout: Option<&Rollout>,
     arn: &str,
     message: &str,
+    cause: Option<Cause>,
 ) {
     let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
         return;
@@ -120,6 +124,7 @@ pub(super) fn failed(
             false => rollout.revision,
         },
         message: Some(message.to_owned()),
+        cause,
         finished_at: Some(draft.input.now),
         ..rollout.clone()
     };

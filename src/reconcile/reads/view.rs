@@ -11,13 +11,14 @@ use super::kinds::{Newest, RuleList};
 use super::shared::Fresh;
 use super::{Place, Reads, older_tags};
 use crate::aws::Clients;
+use crate::aws::cloudwatch::alarms_named;
 use crate::aws::ecr::images_of;
 use crate::aws::ecs::services_in;
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::events::rules_named;
 use crate::model::desired::Wanted;
 use crate::model::known::Known;
-use crate::model::observed::{Definition, Service, Task};
+use crate::model::observed::{Alarm, Definition, Service, Task};
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
 
@@ -54,7 +55,7 @@ impl View {
         }
         match error.is_of_role() {
             // Without it nothing can be asked.
-            true => self.silent.extend(["ecs", "ecr", "events"]),
+            true => self.silent.extend(["ecs", "ecr", "events", "cloudwatch"]),
             false => drop(self.silent.insert(error.service)),
         }
     }
@@ -99,6 +100,16 @@ impl View {
         let what = rules_named(prefix);
         self.may_ask(&Call::read("events", "ListRules", what))?;
         self.clients().events.rules_with_prefix(prefix).await
+    }
+
+    /// States of alarms.
+    pub(in crate::reconcile) async fn alarms(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Known<Alarm>>, AwsError> {
+        let call = Call::read("cloudwatch", "DescribeAlarms", alarms_named(names));
+        self.may_ask(&call)?;
+        self.clients().cloudwatch.alarms(names).await
     }
 
     /// Whether what was read before will do.

@@ -10,6 +10,7 @@ mod inline;
 mod names;
 mod overrides;
 mod placement;
+mod rollout;
 mod schedules;
 mod source;
 
@@ -274,11 +275,7 @@ fn one_service(
         errors,
     );
     if let Some(rollout) = &service.rollout {
-        timeout(
-            rollout.timeout.as_ref(),
-            path.key("rollout").key("timeout"),
-            errors,
-        );
+        rollout::rollout(rollout, &path.key("rollout"), errors);
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod account;
+mod cloudwatch;
 mod dynamodb;
 mod ecr;
 mod events;
