@@ -19,6 +19,7 @@ use super::ecr::Ecr;
 use super::ecs::Ecs;
 use super::error::{AwsError, Call, ErrorClass};
 use super::events::Events;
+use super::logs::Logs;
 use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
@@ -85,6 +86,8 @@ pub struct Clients {
     pub ecr: Ecr,
     /// EventBridge.
     pub events: Events,
+    /// CloudWatch Logs.
+    pub logs: Logs,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -321,6 +324,7 @@ impl Aws {
             ecs: Ecs::new(client!(aws_sdk_ecs)),
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
+            logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
             sts: Sts::new(aws_sdk_sts::Client::from_conf(sts), region),
             budget,
         }

@@ -218,6 +218,7 @@ impl Attempt {
             "AmazonEC2ContainerServiceV20141113" => "ecs",
             "AmazonEC2ContainerRegistry_V20150921" => "ecr",
             "AWSEvents" => "events",
+            "Logs_20140328" => "logs",
             _ => return None,
         };
         // `attempt=2; max=3`
@@ -244,6 +245,7 @@ impl Attempt {
     fn label(&self) -> &'static str {
         match self.service {
             "events" => "eventbridge",
+            "logs" => "cloudwatchlogs",
             service => service,
         }
     }

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::settings::GlobalArgs;
 use super::{
-    apply, completions, delete, drift, get, init, migration, plan, retry, run, schema, set,
-    suspend, validate, version, wait,
+    apply, completions, delete, drift, get, init, migration, plan, retry, run, schema, service_logs,
+    set, suspend, validate, version, wait,
 };
 #[cfg(feature = "sandbox")]
 use super::{demo, sandbox};
@@ -70,6 +70,8 @@ pub enum Verb {
     Retry(retry::RetryArgs),
     /// The ledger of migrations
     Migration(migration::MigrationArgs),
+    /// What a service's tasks write to CloudWatch Logs
+    Logs(service_logs::LogsArgs),
     /// Leave AWS as it is until `resume`
     Suspend(suspend::SuspendArgs),
     /// Take a suspension back

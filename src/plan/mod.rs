@@ -11,6 +11,7 @@ mod deletion;
 pub mod diff;
 mod draft;
 mod drift;
+mod evidence;
 mod images;
 mod migrations;
 pub mod normalize;
@@ -29,8 +30,9 @@ pub use claims::rule_arn;
 pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
+pub use evidence::summary;
 pub use revision::newest as newest_revision;
-pub use rollout::goes_on;
+pub use rollout::{Question, goes_on, has_failed};
 
 use draft::Draft;
 
@@ -43,6 +45,7 @@ use crate::resource::status::{PartState, ServiceStatus};
 pub fn plan(input: Input<'_>) -> Plan {
     let mut draft = Draft::new(input);
     decide(&mut draft);
+    evidence::keep(&mut draft);
     drift::write(&mut draft);
     draft.finish()
 }

@@ -8,6 +8,7 @@ use super::base::{self, Registered};
 use super::diff;
 use super::draft::Draft;
 use super::drift;
+use super::evidence;
 use books::{failed, saw, succeeded, superseded};
 
 use super::rollout::{Question, Standing, judge, short};
@@ -257,10 +258,17 @@ fn stands(
             status.message = Some(message);
         }
         Standing::Failed(message) => {
-            failed(draft, case.revision, case.rollout, arn, &message);
+            let content = draft.contents.get(&case.target.definition).cloned();
+            let found = evidence::of(draft, found, case.rollout, arn, content.as_deref());
+            failed(draft, case.revision, case.rollout, arn, &message, &found);
+            let message = match evidence::summary(&found) {
+                Some(summary) => format!("{}; {summary}", message.trim_end_matches('.')),
+                None => message,
+            };
             let told = format!("{resource}: {message}");
             status.state = PartState::Failed;
             status.message = Some(message);
+            status.evidence = found;
             return Some(Explanation {
                 reason: "RolloutFailed".to_owned(),
                 message: told,

@@ -345,7 +345,8 @@ impl Reconciler {
         let view = self
             .reads
             .view(&environment.access, &environment.region, since);
-        Ok(observe::observe(view, &self.store, desired, &account, &installation).await?)
+        let (store, clock) = (&self.store, &self.clock);
+        Ok(observe::observe(view, store, desired, &account, &installation, clock).await?)
     }
 
     /// The account that an Environment's credentials belong to, asked once for each role.

@@ -5,6 +5,7 @@
 
 mod definitions;
 mod rules;
+mod stopped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use crate::model::ledger::{
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
+use crate::reconcile::Clock;
 use crate::reconcile::reads::View;
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
@@ -68,6 +70,7 @@ pub(super) async fn observe(
     desired: &Desired,
     account: &str,
     installation: &str,
+    clock: &Clock,
 ) -> Result<(Observed, Interest), LookError> {
     let environment = &desired.environment;
     let mut look = Look {
@@ -88,6 +91,7 @@ pub(super) async fn observe(
     };
     look.observed.ledger = store.ledger(&desired.key, &desired.uid).await?;
     look.at_everything(account).await?;
+    look.stopped(clock()).await;
     Ok((look.observed, look.interest))
 }
 

@@ -82,6 +82,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         deployment_id: deployment.cloned(),
         finished_at: Some(now),
         message: None,
+        evidence: Evidence::default(),
         ..rollout
     };
     let reason = format!("ECS says that {} is steady", short(arn));
@@ -92,13 +93,14 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
     );
 }
 
-/// Notes that a rollout failed, once, and as part of which revision.
+/// Notes that a rollout failed, once, as part of which revision, and what ECS tells of it.
 pub(super) fn failed(
     draft: &mut Draft<'_>,
     revision: &Revision,
     rollout: Option<&Rollout>,
     arn: &str,
     message: &str,
+    evidence: &Evidence,
 ) {
     let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
         return;
@@ -120,6 +122,7 @@ pub(super) fn failed(
             false => rollout.revision,
         },
         message: Some(message.to_owned()),
+        evidence: evidence.clone(),
         finished_at: Some(draft.input.now),
         ..rollout.clone()
     };
