@@ -17,6 +17,8 @@ mod demo;
 mod help;
 #[path = "cli/hidden.rs"]
 mod hidden;
+#[path = "cli/logs.rs"]
+mod logs;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/readme.rs"]

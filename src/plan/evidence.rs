@@ -16,6 +16,9 @@ use crate::model::observed::{self, Service, ServiceEvent, Task};
 use crate::resource::hidden::HIDDEN;
 use crate::resource::status::{Evidence, FailedContainer, FailedTask};
 
+#[cfg(test)]
+mod tests;
+
 /// Most tasks, and most events, that are kept.
 const MOST: usize = 5;
 /// Longest text of ECS that is kept: the status is one item of the table.

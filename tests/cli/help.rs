@@ -6,7 +6,7 @@ use evenkeel::cli::args::Cli;
 use crate::support::run;
 
 /// Every verb, and every verb that has verbs below it.
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 26] = [
     "init",
     "validate",
     "apply",
@@ -23,6 +23,8 @@ const VERBS: [&str; 24] = [
     "migration resolve",
     "migration retry",
     "migration stop",
+    "migration logs",
+    "logs",
     "suspend",
     "resume",
     "delete",
