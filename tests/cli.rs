@@ -17,6 +17,8 @@ mod demo;
 mod help;
 #[path = "cli/hidden.rs"]
 mod hidden;
+#[path = "cli/logs.rs"]
+mod logs;
 #[path = "cli/pins.rs"]
 mod pins;
 #[path = "cli/plan.rs"]

@@ -20,6 +20,7 @@ use super::ecr::Ecr;
 use super::ecs::Ecs;
 use super::error::{AwsError, Call, ErrorClass};
 use super::events::Events;
+use super::logs::Logs;
 use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
@@ -88,6 +89,8 @@ pub struct Clients {
     pub events: Events,
     /// CloudWatch.
     pub cloudwatch: CloudWatch,
+    /// CloudWatch Logs.
+    pub logs: Logs,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -325,6 +328,7 @@ impl Aws {
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
             cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
+            logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
             sts: Sts::new(aws_sdk_sts::Client::from_conf(sts), region),
             budget,
         }

@@ -227,6 +227,7 @@ impl Attempt {
             "AmazonEC2ContainerRegistry_V20150921" => "ecr",
             "AWSEvents" => "events",
             "GraniteServiceVersion20100801" => "cloudwatch",
+            "Logs_20140328" => "logs",
             _ => return None,
         };
         // `attempt=2; max=3`
@@ -253,6 +254,7 @@ impl Attempt {
     fn label(&self) -> &'static str {
         match self.service {
             "events" => "eventbridge",
+            "logs" => "cloudwatchlogs",
             service => service,
         }
     }

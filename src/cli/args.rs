@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::settings::GlobalArgs;
 use super::{
-    apply, approve, completions, delete, drift, get, history, init, migration, plan, retry, rollback, run,
-    schema, set, suspend, validate, version, wait,
+    apply, approve, completions, delete, drift, get, history, init, migration, plan, retry,
+    rollback, run, schema, service_logs, set, suspend, validate, version, wait,
 };
 #[cfg(feature = "sandbox")]
 use super::{demo, sandbox};
@@ -76,6 +76,8 @@ pub enum Verb {
     Retry(retry::RetryArgs),
     /// The ledger of migrations
     Migration(migration::MigrationArgs),
+    /// What a service's tasks write to CloudWatch Logs
+    Logs(service_logs::LogsArgs),
     /// Leave AWS as it is until `resume`
     Suspend(suspend::SuspendArgs),
     /// Take a suspension back

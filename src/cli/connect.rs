@@ -210,6 +210,14 @@ impl Connection {
         })
     }
 
+    /// The environment of a release.
+    ///
+    /// # Errors
+    /// When there is none, or it may not be read.
+    pub async fn environment_of(&self, release: &Release) -> Result<Environment, CliError> {
+        self.environment(&release.release_key().namespace).await
+    }
+
     /// What was written down about a release.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::settings::Settings;
+use crate::report::evidence;
 use crate::report::paint::{Paint, brief, printable};
 use crate::report::release::{self, Standing};
 use crate::report::time::short;
@@ -58,6 +59,9 @@ pub async fn follow(
             let again = seen.as_ref() == Some(&release.status);
             if again || !matches!(end, End::Stalled(_)) {
                 view.close();
+                if matches!(end, End::Stalled(_)) {
+                    tell_evidence(connection, &release, settings)?;
+                }
                 return end.tell(key, settings);
             }
         }
@@ -68,6 +72,19 @@ pub async fn follow(
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What ECS told of rollouts that failed, before the sentence with which waiting ends.
+fn tell_evidence(
+    connection: &Connection,
+    release: &Release,
+    settings: &Settings,
+) -> Result<(), CliError> {
+    let told = evidence::describe(release, connection.now(), settings.out.paint);
+    for line in told.lines() {
+        settings.out.remark(line)?;
+    }
+    Ok(())
 }
 
 fn gone(key: &ReleaseKey, goal: Goal, settings: &Settings) -> Result<Exit, CliError> {

@@ -1,5 +1,7 @@
 //! `migration`: the ledger of one-off tasks.
 
+mod logs;
+
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
@@ -24,7 +26,8 @@ Examples:
   evenkeel migration list rails
   evenkeel migration resolve rails/db-migrate --succeeded
   evenkeel migration retry rails/db-migrate
-  evenkeel migration stop rails/db-migrate")]
+  evenkeel migration stop rails/db-migrate
+  evenkeel migration logs rails/db-migrate --follow")]
 pub struct MigrationArgs {
     #[command(subcommand)]
     what: What,
@@ -40,6 +43,8 @@ enum What {
     Retry(NameArgs),
     /// Stop the task of a running migration
     Stop(NameArgs),
+    /// Show what its task writes to CloudWatch Logs
+    Logs(logs::LogsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +105,7 @@ pub async fn run(args: &MigrationArgs, settings: &Settings) -> Result<Exit, CliE
         }
         What::Retry(args) => ask(&args.name, Ask::Retry, settings).await,
         What::Stop(args) => ask(&args.name, Ask::Stop, settings).await,
+        What::Logs(args) => logs::run(args, settings).await,
     }
 }
 
@@ -288,14 +294,7 @@ fn has_a_migration(release: &Release, migration: &str) -> Result<(), CliError> {
 /// Refuses at once what the controller would not carry out.
 fn sensible(release: &Release, ledger: &Ledger, migration: &str, ask: Ask) -> Result<(), CliError> {
     let key = release.release_key();
-    let runs = release_runs(release, ledger);
-    let Some(run) = runs
-        .iter()
-        .filter(|run| run.migration == migration)
-        .max_by_key(|run| run.intended_at)
-    else {
-        return Err(never_ran(release, migration));
-    };
+    let run = newest_run(release, ledger, migration)?;
     let known =
         |state: &str| CliError::new(format!("migration {migration} of release {key} {state}"));
     match (ask, run.state) {
@@ -323,6 +322,18 @@ fn sensible(release: &Release, ledger: &Ledger, migration: &str, ask: Ask) -> Re
         }
         (Ask::Stop, _) => Err(known("does not run, so there is nothing to stop")),
     }
+}
+
+/// The newest run of a migration of this release.
+fn newest_run<'a>(
+    release: &Release,
+    ledger: &'a Ledger,
+    migration: &str,
+) -> Result<&'a MigrationRun, CliError> {
+    let runs = release_runs(release, ledger);
+    let runs = runs.into_iter().filter(|run| run.migration == migration);
+    runs.max_by_key(|run| run.intended_at)
+        .ok_or_else(|| never_ran(release, migration))
 }
 
 fn never_ran(release: &Release, migration: &str) -> CliError {

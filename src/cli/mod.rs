@@ -28,9 +28,11 @@ mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod schema;
+mod service_logs;
 mod set;
 pub mod settings;
 mod suspend;
+mod tail;
 mod target;
 mod traces;
 mod validate;
@@ -132,6 +134,7 @@ async fn online(verb: Verb, settings: &Settings) -> Result<Exit, CliError> {
         Verb::Approve(args) => approve::run(&args, settings).await,
         Verb::Retry(args) => retry::run(&args, settings).await,
         Verb::Migration(args) => migration::run(&args, settings).await,
+        Verb::Logs(args) => service_logs::run(&args, settings).await,
         Verb::Suspend(args) => suspend::suspend(&args, settings).await,
         Verb::Resume(args) => suspend::resume(&args, settings).await,
         Verb::Delete(args) => delete::run(&args, settings).await,

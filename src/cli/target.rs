@@ -61,16 +61,28 @@ fn agree(said: &str, namespace: Option<&str>) -> Result<(), CliError> {
 /// # Errors
 /// When it is neither.
 pub fn migration(text: &str, namespace: Option<&str>) -> Result<(ReleaseName, String), CliError> {
-    match text.rsplit_once('/') {
-        Some((release, migration)) if !migration.is_empty() => Ok((
-            ReleaseName::parse(release, namespace)?,
-            migration.to_owned(),
-        )),
-        _ => Err(
-            CliError::new(format!("`{text}` does not name a migration of a release"))
-                .help("write NAME/MIGRATION, for example rails/db-migrate"),
-        ),
-    }
+    part(text, namespace).ok_or_else(|| {
+        CliError::new(format!("`{text}` does not name a migration of a release"))
+            .help("write NAME/MIGRATION, for example rails/db-migrate")
+    })?
+}
+
+/// Reads `NAME/SERVICE` or `NAMESPACE/NAME/SERVICE`.
+///
+/// # Errors
+/// When it is neither.
+pub fn service(text: &str, namespace: Option<&str>) -> Result<(ReleaseName, String), CliError> {
+    part(text, namespace).ok_or_else(|| {
+        CliError::new(format!("`{text}` does not name a service of a release"))
+            .help("write NAME/SERVICE, for example rails/app")
+    })?
+}
+
+/// A release and the name behind the last slash; none where there is none.
+fn part(text: &str, namespace: Option<&str>) -> Option<Result<(ReleaseName, String), CliError>> {
+    let (release, part) = text.rsplit_once('/').filter(|(_, part)| !part.is_empty())?;
+    let release = ReleaseName::parse(release, namespace);
+    Some(release.map(|release| (release, part.to_owned())))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Desired {
     #[must_use]
     pub fn in_effect(self, ledger: &Ledger) -> Desired {
         match ledger.pin(&self) {
-            Some(pin) if self.deleting.is_none() => self.at(pin),
+            Some(pin) if self.deleting.is_none() => self.at_revision(pin),
             _ => self,
         }
     }

@@ -12,6 +12,7 @@ mod deletion;
 pub mod diff;
 mod draft;
 mod drift;
+mod evidence;
 mod holds;
 mod images;
 mod migrations;
@@ -34,9 +35,10 @@ pub use claims::rule_arn;
 pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
+pub use evidence::summary;
 pub use pins::refusal as rollback_refusal;
 pub use revision::newest as newest_revision;
-pub use rollout::goes_on;
+pub use rollout::{Question, goes_on, has_failed};
 
 use draft::Draft;
 
@@ -49,6 +51,7 @@ use crate::resource::status::{PartState, ServiceStatus};
 pub fn plan(input: Input<'_>) -> Plan {
     let mut draft = Draft::new(input);
     decide(&mut draft);
+    evidence::keep(&mut draft);
     drift::write(&mut draft);
     draft.finish()
 }

@@ -155,6 +155,14 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
     }
 }
 
+/// Whether a rollout that was asked for shows to have failed, and nobody wrote that down yet.
+pub fn has_failed(question: Question<'_>) -> bool {
+    let asked = question.rollout.is_some_and(|rollout| {
+        rollout.state == RolloutState::Requested && rollout.target == question.target
+    });
+    asked && matches!(judge(question), Standing::Failed(_))
+}
+
 /// Whether the very deployment that a rollout led to is the PRIMARY and in progress. ECS's records
 /// of it say no more then: it has ended once ECS calls it COMPLETED or FAILED, or shows another.
 pub fn goes_on(service: &Service, rollout: &Rollout) -> bool {

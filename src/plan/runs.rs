@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::draft::{Draft, SETTLING};
+use super::taskdef;
 use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, RunState, Stop};
 use crate::model::observed::Task;
@@ -191,10 +192,8 @@ fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun
         (false, Some(_)) => "was stopped before it ended by itself".to_owned(),
         (false, None) => "no container ran to an end".to_owned(),
     };
-    let log_stream = told.and_then(|container| {
-        let prefix = run.logs.get(&container.name)?;
-        Some(format!("{prefix}/{}", task.arn.rsplit('/').next()?))
-    });
+    let log_stream =
+        told.and_then(|container| taskdef::log_stream(&run.logs, &container.name, &task.arn));
     let reason = told
         .and_then(|container| container.reason.clone())
         .filter(|text| !text.is_empty());

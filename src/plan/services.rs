@@ -9,6 +9,7 @@ use super::base::{self, Registered};
 use super::diff;
 use super::draft::Draft;
 use super::drift;
+use super::evidence;
 use books::{failed, saw, superseded};
 
 use super::rollout::{Question, Standing, judge, short};
@@ -260,10 +261,21 @@ fn stands(
             status.message = Some(message);
         }
         Standing::Failed(message) => {
-            failed(draft, case.revision, case.rollout, arn, &message, None);
+            let found = evidence_of(draft, case);
+            failed(
+                draft,
+                case.revision,
+                case.rollout,
+                arn,
+                &message,
+                None,
+                &found,
+            );
+            let message = with_summary(message, &found);
             let told = format!("{resource}: {message}");
             status.state = PartState::Failed;
             status.message = Some(message);
+            status.evidence = found;
             return Some(Explanation {
                 reason: "RolloutFailed".to_owned(),
                 message: told,
@@ -281,6 +293,20 @@ fn stands(
         Standing::Away | Standing::Superseded => {}
     }
     None
+}
+
+/// What ECS tells of the tasks of a rollout that failed.
+fn evidence_of(draft: &Draft<'_>, case: &Case<'_>) -> Evidence {
+    let content = draft.contents.get(&case.target.definition).cloned();
+    let (found, arn) = (case.found, case.arn.as_str());
+    evidence::of(draft, found, case.rollout, arn, content.as_deref())
+}
+
+fn with_summary(message: String, found: &Evidence) -> String {
+    match evidence::summary(found) {
+        Some(summary) => format!("{}; {summary}", message.trim_end_matches('.')),
+        None => message,
+    }
 }
 
 /// Somebody else's deployment is waited for, and a person is asked once it takes too long.

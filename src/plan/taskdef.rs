@@ -139,6 +139,24 @@ pub fn log_prefixes(content: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// CloudWatch Logs `group/prefix/container/task` of a container of a task.
+pub fn log_stream(
+    prefixes: &BTreeMap<String, String>,
+    container: &str,
+    task_arn: &str,
+) -> Option<String> {
+    let prefix = prefixes.get(container)?;
+    Some(format!("{prefix}/{}", task_arn.rsplit('/').next()?))
+}
+
+/// The Region that a container's logs go to, where its definition says so.
+pub fn log_region<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
+    let options = container(content, name)?
+        .get("logConfiguration")?
+        .get("options")?;
+    options.get("awslogs-region")?.as_str()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -348,8 +348,16 @@ impl Reconciler {
         let view = self
             .reads
             .view(&environment.access, &environment.region, since);
-        let store = &self.store;
-        let looked = observe::observe(view, store, &desired, ledger, &account, &installation);
+        let (store, clock) = (&self.store, &self.clock);
+        let looked = observe::observe(
+            view,
+            store,
+            &desired,
+            ledger,
+            &account,
+            &installation,
+            clock,
+        );
         let (observed, interest) = looked.await?;
         Ok((desired, observed, interest))
     }

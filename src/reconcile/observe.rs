@@ -7,6 +7,7 @@ mod alarms;
 mod definitions;
 mod required;
 mod rules;
+mod stopped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::model::ledger::{
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
+use crate::reconcile::Clock;
 use crate::reconcile::reads::View;
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
@@ -71,6 +73,7 @@ pub(super) async fn observe(
     ledger: Ledger,
     account: &str,
     installation: &str,
+    clock: &Clock,
 ) -> Result<(Observed, Interest), LookError> {
     let environment = &desired.environment;
     let mut look = Look {
@@ -91,6 +94,7 @@ pub(super) async fn observe(
         },
     };
     look.at_everything(account).await?;
+    look.stopped(clock()).await;
     Ok((look.observed, look.interest))
 }
 

@@ -4,6 +4,7 @@
 //! are wanted.
 
 pub mod drift;
+pub mod evidence;
 pub mod history;
 pub mod html;
 pub mod paint;

@@ -60,6 +60,23 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// A line of somebody's log as it can be shown: without the colours that the program put in, which
+/// are meant for a terminal of its own, and without control characters.
+pub fn plain(text: &str) -> String {
+    let mut left = String::with_capacity(text.len());
+    let mut chars = text.trim_end_matches(['\n', '\r']).chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' && chars.peek() == Some(&'[') {
+            // ESC [ parameters, up to a letter.
+            chars.next();
+            while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+        } else {
+            left.push(c);
+        }
+    }
+    printable(&left)
+}
+
 /// Shortens digests to twelve digits, as people compare them; JSON holds them whole.
 pub fn brief(text: &str) -> String {
     const MARK: &str = "sha256:";
@@ -81,6 +98,15 @@ pub fn brief(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_line_is_shown_without_what_steers_a_terminal() {
+        assert_eq!(
+            plain("\u{1b}[31;1mred\u{1b}[0m\tand\u{7} done\n"),
+            "red and  done"
+        );
+        assert_eq!(plain("cut \u{1b}["), "cut ");
+    }
 
     #[test]
     fn digests_are_shortened_wherever_they_stand() {

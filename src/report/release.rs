@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::drift;
+use super::evidence;
 use super::html::Page;
 use super::paint::{Paint, Tone};
 use super::table::{Cell, Table};
@@ -317,6 +318,11 @@ pub fn describe(release: &Release, now: Timestamp, paint: Paint) -> String {
     if !table.is_empty() {
         text.push('\n');
         text.push_str(&table.render());
+    }
+    let failures = evidence::describe(release, now, paint);
+    if !failures.is_empty() {
+        text.push('\n');
+        text.push_str(&failures);
     }
     if !status.drift.differences.is_empty() {
         let mut table = Table::new(["DRIFT", "FIELD", "DESIRED", "ACTUAL", "ACTION"], paint);

@@ -92,6 +92,7 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
             let name = text(input, "QueueUrl").and_then(|url| url.rsplit('/').next());
             name.or_else(|| text(input, "QueueName")).map(str::to_owned)
         }
+        "logs" => log_resource(input),
         "sts" => return text(input, "RoleArn").unwrap_or("*").to_owned(),
         _ => None,
     };
@@ -102,6 +103,12 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
             None => arn(resource),
         },
     )
+}
+
+fn log_resource(input: &Object) -> Option<String> {
+    let group = text(input, "logGroupName")?;
+    let stream = text(input, "logStreamName").unwrap_or_default();
+    Some(format!("log-group:{group}:log-stream:{stream}"))
 }
 
 fn ecs_resource(input: &Object) -> Option<String> {

@@ -2,8 +2,8 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, CloudWatch's alarms, SQS, STS and DynamoDB for one account; any credentials
-//! do, and the Region is the one that a request is signed for.
+//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, CloudWatch's alarms and logs, STS and DynamoDB for
+//! one account; any credentials do, and the Region is the one that a request is signed for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,7 @@ mod glob;
 mod http;
 mod json;
 mod log;
+mod logs;
 mod notice;
 mod poll;
 mod rules;

@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! [{"when": {"image": "rails/app:bad*"}, "then": {"crash": {"after": "5s", "exitCode": 1}}},
-//!  {"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "8s", "exitCode": 0}}}]
+//!  {"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "8s", "exitCode": 0}},
+//!   "log": "== 20260301 AddIndexes: migrating"}]
 //! ```
 
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub struct Rule {
     pub when: Match,
     /// What these tasks do.
     pub then: Behavior,
+    /// What the container writes to its log at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// Which containers a rule is about: everything that is given must match.
@@ -127,10 +131,16 @@ pub struct Subject<'a> {
 impl Rules {
     /// What the first matching rule says; none matching leaves it to ECS's ordinary ways.
     pub fn behavior(&self, subject: &Subject<'_>) -> Option<Behavior> {
-        self.0
-            .iter()
-            .find(|rule| rule.when.covers(subject))
-            .map(|rule| rule.then.clone())
+        self.first(subject).map(|rule| rule.then.clone())
+    }
+
+    /// What the container writes to its log, as the first matching rule says.
+    pub fn log(&self, subject: &Subject<'_>) -> Option<String> {
+        self.first(subject)?.log.clone()
+    }
+
+    fn first(&self, subject: &Subject<'_>) -> Option<&Rule> {
+        self.0.iter().find(|rule| rule.when.covers(subject))
     }
 }
 

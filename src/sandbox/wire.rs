@@ -153,6 +153,7 @@ fn service(prefix: &str) -> (&str, Protocol) {
         "AmazonEC2ContainerServiceV20141113" => ("ecs", Protocol::Json11),
         "AmazonEC2ContainerRegistry_V20150921" => ("ecr", Protocol::Json11),
         "AWSEvents" => ("events", Protocol::Json11),
+        "Logs_20140328" => ("logs", Protocol::Json11),
         "DynamoDB_20120810" => ("dynamodb", Protocol::Json10),
         "AmazonSQS" => ("sqs", Protocol::Sqs),
         "GraniteServiceVersion20100801" => ("cloudwatch", Protocol::Json11),
@@ -426,8 +427,8 @@ mod tests {
                 .code,
             "SerializationException"
         );
-        let strange = read(&raw(Some("Logs_20140328.GetLogEvents"), "{}")).unwrap();
-        assert_eq!(strange.1.service, "Logs_20140328");
+        let strange = read(&raw(Some("Strange_20140328.GetLogEvents"), "{}")).unwrap();
+        assert_eq!(strange.1.service, "Strange_20140328");
     }
 
     #[test]

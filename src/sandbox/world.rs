@@ -15,6 +15,7 @@ use super::ecs::Ecs;
 use super::events::Events;
 use super::fault::Fault;
 use super::log::Log;
+use super::logs::Logs;
 use super::notice::Notice;
 use super::rules::Rules;
 use super::settings::Settings;
@@ -35,6 +36,7 @@ pub(super) struct World {
     events: BTreeMap<String, Events>,
     queues: BTreeMap<String, Sqs>,
     alarms: BTreeMap<String, CloudWatch>,
+    logs: BTreeMap<String, Logs>,
     tables: BTreeMap<String, Tables>,
     sts: Sts,
     throttle: Throttle,
@@ -67,6 +69,7 @@ impl World {
             events: BTreeMap::new(),
             queues: BTreeMap::new(),
             alarms: BTreeMap::new(),
+            logs: BTreeMap::new(),
             tables: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
@@ -121,6 +124,7 @@ impl World {
 
     /// Sends what the services told EventBridge on to queues.
     fn send_events(&mut self, now: Timestamp) {
+        self.write_logs();
         let mut told: Vec<(String, Notice)> = Vec::new();
         let mut collect = |region: &String, notices: Vec<Notice>| {
             told.extend(notices.into_iter().map(|notice| (region.clone(), notice)));
@@ -138,6 +142,16 @@ impl World {
             let at = notice.at;
             let event = notice.event(&self.ids.uuid(), &self.settings.account, &region);
             self.send_event(now, at, &region, &event);
+        }
+    }
+
+    /// Brings what containers said to their log streams.
+    fn write_logs(&mut self) {
+        for (region, ecs) in &mut self.ecs {
+            for said in ecs.said.drain(..) {
+                let region = said.region.clone().unwrap_or_else(|| region.clone());
+                self.logs.entry(region).or_default().say(said);
+            }
         }
     }
 
@@ -307,6 +321,10 @@ impl World {
             "cloudwatch" => {
                 let alarms = self.alarms.entry(region.clone()).or_default();
                 alarms.call(&mut cx, operation, input)
+            }
+            "logs" => {
+                let logs = self.logs.entry(region.clone()).or_default();
+                logs.call(&mut cx, operation, input)
             }
             "dynamodb" | "dynamodbstreams" => {
                 if !self.tables.contains_key(region) {

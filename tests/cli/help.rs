@@ -6,7 +6,7 @@ use evenkeel::cli::args::Cli;
 use crate::support::run;
 
 /// Every verb, and every verb that has verbs below it.
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 28] = [
     "init",
     "validate",
     "apply",
@@ -26,6 +26,8 @@ const VERBS: [&str; 27] = [
     "migration resolve",
     "migration retry",
     "migration stop",
+    "migration logs",
+    "logs",
     "suspend",
     "resume",
     "delete",

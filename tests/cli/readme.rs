@@ -162,6 +162,9 @@ fn five_minutes_on_the_sandbox() {
     assert!(once.contains("Stalled RolloutFailed"), "{once}");
     let get = reader.evenkeel("get rails", 0).stdout;
     assert!(get.contains("RolloutFailed"), "{get}");
+    assert!(get.contains("FAILED TASK OF app"), "{get}");
+    let log = reader.evenkeel("logs rails/app --failed", 0).stdout;
+    assert!(log.contains("KeyError: PAYMENTS_URL"), "{log}");
     let list = reader.evenkeel("migration list rails", 0).stdout;
     assert_eq!(list.matches("Succeeded").count(), 2, "{list}");
 

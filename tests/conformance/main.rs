@@ -18,6 +18,7 @@ mod servers;
 
 mod cases {
     mod events;
+    mod logs;
     mod ministack;
     mod moto;
     mod python;

@@ -17,6 +17,7 @@ mod deletion;
 mod doubts;
 mod drift;
 mod environments;
+mod evidence;
 mod holds;
 mod images;
 mod leases;

@@ -10,8 +10,9 @@ use crate::aws::time::timestamp;
 use crate::model::known::Known;
 use crate::model::observed::{Deployment, Service, ServiceEvent};
 
-/// How many of a service's events are looked at: those that may tell why a rollout failed.
-const EVENTS: usize = 5;
+/// How many of a service's events are looked at: what tells why a rollout failed may have those of
+/// the rollback on top.
+const EVENTS: usize = 20;
 /// Most that DescribeServices takes.
 pub const MAX_SERVICES: usize = 10;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ecs::operation::list_tasks::builders::ListTasksFluentBuilder;
 use aws_sdk_ecs::types;
 use aws_sdk_ecs::types::DesiredStatus;
 use serde_json::Value;
@@ -15,6 +16,9 @@ use crate::model::observed::{Container, Task};
 
 /// Most that DescribeTasks takes.
 pub const MAX_TASKS: usize = 100;
+/// So many tasks of a service are looked at. ListTasks knows no order, so a few of them would be
+/// any; a service that has crashed for an hour has some hundreds.
+const MOST_OF_SERVICE: usize = 500;
 
 /// What RunTask answered: a 200 can carry failures, and then nothing was started for them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,25 +135,56 @@ impl Ecs {
     ) -> Result<Vec<String>, AwsError> {
         let what = format!("tasks started by {started_by} in cluster {cluster}");
         let call = Call::read(SERVICE, "ListTasks", what);
-        let mut arns = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let sent = self
-                .client
-                .list_tasks()
-                .cluster(cluster)
-                .started_by(started_by)
-                .desired_status(status.clone())
-                .set_next_token(token.clone())
-                .send()
-                .await;
-            let answer = sent.map_err(|error| call.failed(error))?;
-            arns.extend(answer.task_arns.unwrap_or_default());
-            token = call.next_page(token.as_ref(), answer.next_token)?;
-            if token.is_none() {
-                return Ok(arns);
-            }
-        }
+        let asked = self.client.list_tasks().cluster(cluster);
+        let asked = asked.started_by(started_by).desired_status(status);
+        pages(&call, asked, usize::MAX).await
+    }
+
+    /// Tasks of a service that stopped lately, some hundreds at most, in no order. ECS forgets them
+    /// after an hour or more.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn stopped_tasks_of(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<Task>, AwsError> {
+        self.tasks_of_service(cluster, service, DesiredStatus::Stopped)
+            .await
+    }
+
+    /// Tasks of a service that ECS wants to run, some hundreds at most, in no order.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn running_tasks_of(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<Task>, AwsError> {
+        self.tasks_of_service(cluster, service, DesiredStatus::Running)
+            .await
+    }
+
+    async fn tasks_of_service(
+        &self,
+        cluster: &str,
+        service: &str,
+        status: DesiredStatus,
+    ) -> Result<Vec<Task>, AwsError> {
+        let what = format!("tasks of service {service} in cluster {cluster}");
+        let call = Call::read(SERVICE, "ListTasks", what);
+        let asked = self.client.list_tasks().cluster(cluster);
+        let asked = asked.service_name(service).desired_status(status);
+        let arns = pages(&call, asked, MOST_OF_SERVICE).await?;
+        let found = self.describe_tasks(cluster, &arns).await?;
+        // One that ECS has forgotten in between is gone.
+        let tasks = found.into_values().filter_map(|task| match task {
+            Known::Present(task) => Some(task),
+            Known::Absent | Known::Unknown(_) => None,
+        });
+        Ok(tasks.collect())
     }
 
     /// Looks at tasks by ARN. Each ARN asked for has an answer; a task that ECS has forgotten is
@@ -179,6 +214,25 @@ impl Ecs {
             }
         }
         Ok(found)
+    }
+}
+
+/// ARNs that ListTasks answers, page by page until there are enough.
+async fn pages(
+    call: &Call,
+    asked: ListTasksFluentBuilder,
+    enough: usize,
+) -> Result<Vec<String>, AwsError> {
+    let mut arns = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let sent = asked.clone().set_next_token(token.clone()).send().await;
+        let answer = sent.map_err(|error| call.failed(error))?;
+        arns.extend(answer.task_arns.unwrap_or_default());
+        token = call.next_page(token.as_ref(), answer.next_token)?;
+        if token.is_none() || arns.len() >= enough {
+            return Ok(arns);
+        }
     }
 }
 

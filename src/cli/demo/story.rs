@@ -86,6 +86,7 @@ fn migration_succeeds() -> Result<Rule, CliError> {
             after: Duration::from_secs(8),
             exit_code: 0,
         },
+        log: Some("== AddIndexToOrders: migrated".to_owned()),
     })
 }
 
@@ -322,6 +323,7 @@ impl Cast<'_> {
                 after: Duration::from_secs(5),
                 exit_code: 1,
             },
+            log: Some("KeyError: key not found: \"PAYMENTS_URL\"".to_owned()),
         };
         self.account
             .sandbox

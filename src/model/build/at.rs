@@ -10,7 +10,7 @@ impl Desired {
     /// digests that it ran, and nothing that follows a tag. Who owns it, where it goes and what may
     /// be touched there stay as they are now.
     #[must_use]
-    pub fn at(&self, revision: &Revision) -> Desired {
+    pub fn at_revision(&self, revision: &Revision) -> Desired {
         match &revision.spec {
             Some(spec) => self.with(spec, revision),
             None => self.as_before(revision),

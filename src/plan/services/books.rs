@@ -85,6 +85,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         deployment_id: deployment.cloned(),
         finished_at: Some(now),
         message: None,
+        evidence: Evidence::default(),
         ..rollout
     };
     let reason = format!("ECS says that {} is steady", short(arn));
@@ -95,7 +96,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
     );
 }
 
-/// Notes that a rollout failed, once, and as part of which revision.
+/// Notes that a rollout failed, once, as part of which revision, and what ECS tells of it.
 pub(super) fn failed(
     draft: &mut Draft<'_>,
     revision: &Revision,
@@ -103,6 +104,7 @@ pub(super) fn failed(
     arn: &str,
     message: &str,
     cause: Option<Cause>,
+    evidence: &Evidence,
 ) {
     let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
         return;
@@ -125,6 +127,7 @@ pub(super) fn failed(
         },
         message: Some(message.to_owned()),
         cause,
+        evidence: evidence.clone(),
         finished_at: Some(draft.input.now),
         ..rollout.clone()
     };

@@ -82,6 +82,17 @@ impl View {
         self.clients().ecs.tasks_started_by(cluster, by).await
     }
 
+    /// Tasks of a service that stopped. Nobody else asks for them, and seldom anybody.
+    pub(in crate::reconcile) async fn stopped_tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<Task>, AwsError> {
+        let what = format!("stopped tasks of service {service} in cluster {cluster}");
+        self.may_ask(&Call::read("ecs", "ListTasks", what))?;
+        self.clients().ecs.stopped_tasks_of(cluster, service).await
+    }
+
     /// A rule by its name.
     pub(in crate::reconcile) async fn rule(
         &self,

@@ -41,6 +41,8 @@ pub(super) enum Start {
 pub(super) struct Fate {
     pub start: Start,
     pub life: Vec<(SignedDuration, Life)>,
+    /// What each container writes to its log at its start, if a rule says so.
+    pub says: Vec<Option<String>>,
 }
 
 impl Default for Fate {
@@ -48,6 +50,7 @@ impl Default for Fate {
         Self {
             start: Start::Runs,
             life: Vec::new(),
+            says: Vec::new(),
         }
     }
 }
@@ -108,7 +111,11 @@ fn behavior(
     container: &Container,
     image: &Looked,
 ) -> Option<Behavior> {
-    cx.rules.behavior(&Subject {
+    cx.rules.behavior(&subject(whose, container, image))
+}
+
+fn subject<'a>(whose: Whose<'a>, container: &'a Container, image: &'a Looked) -> Subject<'a> {
+    Subject {
         image: &container.image,
         tags: &image.tags,
         digest: image.digest.as_deref(),
@@ -116,7 +123,7 @@ fn behavior(
         family: whose.family,
         container: &container.name,
         group: whose.group,
-    })
+    }
 }
 
 /// Why the task can be placed nowhere, if so.
@@ -142,9 +149,15 @@ pub(super) fn fate(
         .zip(images)
         .map(|(container, image)| behavior(cx, whose, container, image))
         .collect();
+    let says = containers
+        .iter()
+        .zip(images)
+        .map(|(container, image)| cx.rules.log(&subject(whose, container, image)))
+        .collect();
     Fate {
         start: start(&told, images),
         life: life(whose, containers, &told),
+        says,
     }
 }
 

@@ -41,7 +41,9 @@ impl Ecs {
             return;
         }
         let was_stopping = task.stopping;
+        let before = task.containers.clone();
         let (next, mut news) = self.next_step(cx, &mut task);
+        self.speak(cx.now, &before, &task);
         task.version += 1;
         if task.stopping && !was_stopping {
             news = News::Failed;

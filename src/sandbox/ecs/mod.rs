@@ -26,6 +26,7 @@ mod service;
 mod service_checks;
 mod service_events;
 mod service_write;
+mod speech;
 mod table;
 mod tags;
 mod task;
@@ -45,6 +46,7 @@ use serde_json::{Map, Value};
 
 use super::cx::Cx;
 use super::fault::Fault;
+use super::logs::Said;
 use super::notice::Notices;
 use agenda::{Agenda, Due};
 use cluster::Cluster;
@@ -81,6 +83,8 @@ pub(crate) struct Ecs {
     agenda: Agenda,
     /// What EventBridge is told.
     pub(super) notices: Notices,
+    /// What containers wrote to their logs.
+    pub(super) said: Vec<Said>,
 }
 
 impl Ecs {

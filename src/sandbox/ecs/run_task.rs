@@ -12,6 +12,7 @@ use super::fate::{Fate, Whose, placement};
 use super::json::{drop_nulls, in_seconds, later};
 use super::records::Pin;
 use super::service_checks::{Capacity, capacity};
+use super::speech::LogTo;
 use super::tags::{self, Tags};
 use super::task::{Container, Health, Interface, Owner, Phase, Task, Times};
 use super::taskdef::TaskDefinition;
@@ -306,7 +307,23 @@ fn container(
         cpu: number("cpu"),
         memory: number("memory"),
         memory_reservation: number("memoryReservation"),
+        log: log(wanted, name, task),
     }
+}
+
+/// Where a container's log goes, with the awslogs driver.
+fn log(wanted: &Map<String, Value>, name: &str, task: &str) -> Option<LogTo> {
+    let log = wanted.get("logConfiguration")?;
+    if log.get("logDriver")?.as_str()? != "awslogs" {
+        return None;
+    }
+    let option = |name: &str| log.get("options")?.get(name)?.as_str();
+    let prefix = option("awslogs-stream-prefix")?;
+    Some(LogTo {
+        region: option("awslogs-region").map(str::to_owned),
+        group: option("awslogs-group")?.to_owned(),
+        stream: format!("{prefix}/{name}/{task}"),
+    })
 }
 
 fn architecture(definition: &TaskDefinition) -> &'static str {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::fate::Fate;
 use super::json::{maybe_seconds, seconds, tidy};
+use super::speech::LogTo;
 use super::tags::Tags;
 
 /// Where a task is in its life; in order.
@@ -84,6 +85,8 @@ pub(super) struct Container {
     pub cpu: Value,
     pub memory: Value,
     pub memory_reservation: Value,
+    /// Where its log goes.
+    pub log: Option<LogTo>,
 }
 
 /// When what happened.

@@ -13,6 +13,7 @@ mod dynamodb;
 mod ecr;
 mod events;
 mod http;
+mod logs;
 mod settings;
 mod sqs;
 mod streams;

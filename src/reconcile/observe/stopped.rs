@@ -1,0 +1,52 @@
+//! Tasks that stopped, of services whose rollout failed: ECS forgets them after an hour.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Look;
+use crate::model::desired::Service;
+use crate::model::known::Known;
+use crate::plan::{self, Question};
+
+/// The plan is made a little later than this look, and may find then that time is up.
+const LEAD: SignedDuration = SignedDuration::from_secs(2);
+
+impl Look<'_> {
+    /// Reads the stopped tasks of services whose rollout shows to have failed and is not written
+    /// down as such yet. A rollout is judged without them, so a read that fails is no obstacle.
+    pub(super) async fn stopped(&mut self, now: Timestamp) {
+        let services = &self.desired.services;
+        let failed: Vec<String> = services
+            .iter()
+            .filter(|service| self.has_failed(service, now + LEAD))
+            .map(|service| service.name.clone())
+            .collect();
+        for service in failed {
+            let cluster = &self.desired.environment.cluster;
+            let known = match self.view.stopped_tasks(cluster, &service).await {
+                Ok(tasks) => Known::Present(tasks),
+                Err(error) => {
+                    self.view.failed(&error);
+                    Known::Unknown(error.lasting())
+                }
+            };
+            self.observed.stopped.insert(service, known);
+        }
+    }
+
+    fn has_failed(&self, service: &Service, now: Timestamp) -> bool {
+        let observed = &self.observed;
+        let rollout = observed.ledger.rollouts.get(&service.name);
+        let found = observed.services.get(&service.name);
+        let (Some(rollout), Some(found)) = (rollout, found.and_then(Known::present)) else {
+            return false;
+        };
+        plan::has_failed(Question {
+            service: found,
+            target: &rollout.target,
+            rollout: Some(rollout),
+            revision: rollout.revision,
+            timeout: service.timeout,
+            now,
+        })
+    }
+}
