@@ -7,19 +7,19 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::desired::{
-    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Requirement, Schedule,
-    Service, Source, TagPattern, Wanted,
+    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Requirement,
+    Schedule, Service, Source, TagPattern, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
 use crate::resource::environment::{
     DriftAction, EnvironmentSpec, EnvironmentStatus, ImageRule, TaskSettings, cluster_name,
 };
-use crate::resource::meta;
+use crate::resource::meta::{self, ReleaseKey};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
 use crate::resource::release::{
-    self, AtLeast, DeletionPolicy, Pin, ScheduleState, TaskDefinitionSource,
+    self, AtLeast, DeletionPolicy, Pin, ReleaseSpec, ScheduleState, TaskDefinitionSource,
 };
 use crate::resource::{cron, image_ref, patterns, validate};
 
@@ -58,10 +58,12 @@ pub fn desired(
         .map(|found| migration(found, &defaults))
         .collect();
     let services = spec.services.iter().map(service).collect();
+    let key = release.release_key();
+    let role = schedule_role(&environment.spec);
     let schedules: Vec<Schedule> = spec
         .schedules
         .iter()
-        .map(|found| schedule(release, found, &environment.spec, &defaults))
+        .map(|found| schedule(&key, found, role.as_ref(), &defaults))
         .collect();
     roles_of_schedules(&schedules, &mut errors);
     // Whatever it says, it can be deleted.
@@ -139,7 +141,13 @@ fn place(environment: &meta::Environment) -> Environment {
         },
         recorded: environment.status.as_ref().and_then(recorded),
         allow: allow(spec),
+        tasks: spec.tasks.clone().unwrap_or_default(),
+        schedule_role: schedule_role(spec),
     }
+}
+
+fn schedule_role(spec: &EnvironmentSpec) -> Option<String> {
+    spec.schedules.as_ref()?.role_arn.clone()
 }
 
 fn recorded(status: &EnvironmentStatus) -> Option<Binding> {
@@ -185,7 +193,12 @@ fn requirement(found: &release::Requirement, release: &meta::Release) -> Require
 }
 
 /// Whether a rule of the Environment follows an image.
-fn is_ruled(rules: &[ImageRule], release: &meta::Release, name: &str, image: &release::Image) -> bool {
+fn is_ruled(
+    rules: &[ImageRule],
+    release: &meta::Release,
+    name: &str,
+    image: &release::Image,
+) -> bool {
     let Some(ecr) = image_ref::ecr_host(&image.repository) else {
         return false;
     };
@@ -278,16 +291,22 @@ fn service(service: &release::Service) -> Service {
     }
 }
 
+/// The schedules that another spec of the same Release declares, in the Environment as it is now.
+pub fn schedules_of(desired: &Desired, spec: &ReleaseSpec) -> Vec<Schedule> {
+    let environment = &desired.environment;
+    let role = environment.schedule_role.as_ref();
+    let schedules = spec.schedules.iter();
+    schedules
+        .map(|found| schedule(&desired.key, found, role, &environment.tasks))
+        .collect()
+}
+
 fn schedule(
-    release: &meta::Release,
+    release: &ReleaseKey,
     schedule: &release::Schedule,
-    environment: &EnvironmentSpec,
+    default_role: Option<&String>,
     defaults: &TaskSettings,
 ) -> Schedule {
-    let default_role = environment
-        .schedules
-        .as_ref()
-        .and_then(|found| found.role_arn.clone());
     Schedule {
         name: schedule.name.clone(),
         rule: validate::rule_name(release, schedule),
@@ -300,7 +319,7 @@ fn schedule(
         overrides: schedule.overrides.clone(),
         tasks: merged(schedule.tasks.as_ref(), defaults),
         task_count: schedule.task_count.unwrap_or(1),
-        role_arn: schedule.role_arn.clone().or(default_role),
+        role_arn: schedule.role_arn.clone().or(default_role.cloned()),
     }
 }
 

@@ -103,6 +103,10 @@ pub struct Environment {
     pub recorded: Option<Binding>,
     /// What may be touched.
     pub allow: Allow,
+    /// How tasks run where a part says nothing else.
+    pub tasks: TaskSettings,
+    /// The role of schedules that name none.
+    pub schedule_role: Option<String>,
 }
 
 /// Whose credentials are used in an Environment: evenkeel's own, or those of a role that it assumes.

@@ -8,9 +8,10 @@ use super::base::{self, Registered};
 use super::diff;
 use super::draft::Draft;
 use super::drift;
-use books::{failed, saw, succeeded, superseded};
+use books::{failed, saw, stop, succeeded, superseded};
 
-use super::rollout::{Question, Standing, judge, short};
+use super::going_back;
+use super::rollout::{Question, Standing, judge, judge_back, short};
 use crate::model::desired::Service;
 use crate::model::known::Known;
 use crate::model::ledger::{
@@ -18,7 +19,8 @@ use crate::model::ledger::{
 };
 use crate::model::observed;
 use crate::model::plan::Step;
-use crate::resource::status::{DifferenceAction, Evidence, PartState, ServiceStatus};
+use crate::resource::release::OnFailure;
+use crate::resource::status::{Cause, DifferenceAction, Evidence, PartState, ServiceStatus};
 
 /// What goes before the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,19 @@ pub enum Gate {
     Rejected,
     /// Something stands in the way that only a person can solve: as if rejected.
     Held,
+    /// A rejected revision is undone: the services go back to what they ran before it.
+    Back,
+}
+
+/// A rollout that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the service.
+    pub service: String,
+    /// Why, in a word.
+    pub cause: Cause,
+    /// Why, in a sentence.
+    pub why: Explanation,
 }
 
 impl Gate {
@@ -43,7 +58,8 @@ impl Gate {
 pub fn check(draft: &mut Draft<'_>) {
     for service in &draft.input.desired.services {
         if let Some(Known::Present(found)) = draft.input.observed.services.get(&service.name)
-            && let Some((reason, message)) = refusal(found)
+            && let Some((reason, message)) =
+                refusal(found).or_else(|| undone_by_ecs(service, found))
         {
             let resource = format!("service/{}", service.name);
             draft.stall(&resource, reason, format!("{resource}: {message}"));
@@ -51,9 +67,19 @@ pub fn check(draft: &mut Draft<'_>) {
     }
 }
 
+/// ECS would undo what `onFailure: Hold` leaves as it is.
+fn undone_by_ecs(service: &Service, found: &observed::Service) -> Option<(&'static str, String)> {
+    let meant = service.on_failure == OnFailure::Rollback || service.breaker_may_roll_back;
+    if meant || found.circuit_breaker != (true, true) {
+        return None;
+    }
+    let message = "its circuit breaker rolls back by itself, which `onFailure: Hold` does not: switch off `rollback` in the service's deploymentCircuitBreaker, or say `breakerMayRollBack: true` in its rollout";
+    Some(("BreakerRollsBack", message.to_owned()))
+}
+
 /// Moves what may move; true once every service runs its target. A rollout that failed is
 /// returned: its revision is rejected.
-pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bool, Explanation> {
+pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bool, Failure> {
     let desired = draft.input.desired;
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut rejected = None;
@@ -132,6 +158,13 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// Whether ECS is asked to stop a deployment that takes too long: where the whole release goes
+    /// back then.
+    fn stops(&self, draft: &Draft<'_>) -> bool {
+        let new = self.gate == Gate::Open && self.revision.outcome == RevisionOutcome::Pending;
+        new && going_back::way(draft, self.revision, &self.service.name).is_some()
+    }
+
     /// Whether what it was brought to before is put right, and nothing new is rolled out.
     fn is_correction(&self) -> bool {
         self.revision.outcome == RevisionOutcome::Ready
@@ -145,7 +178,7 @@ fn one(
     service: &Service,
     gate: Gate,
     blocked: Option<&String>,
-    rejected: &mut Option<Explanation>,
+    rejected: &mut Option<Failure>,
 ) -> ServiceStatus {
     let resource = format!("service/{}", service.name);
     let mut status = ServiceStatus {
@@ -173,14 +206,19 @@ fn one(
         gate,
         blocked,
     };
-    let standing = judge(Question {
+    let question = Question {
         service: found,
         target: &case.arn,
         rollout: case.rollout,
         revision: revision.number,
         timeout: service.timeout,
+        stops: case.stops(draft),
         now: draft.input.now,
-    });
+    };
+    let standing = match gate {
+        Gate::Back => judge_back(question),
+        _ => judge(question),
+    };
     if case.is_correction() {
         still_drifted(draft, &case, &standing);
     }
@@ -206,7 +244,7 @@ fn registered(
 ) -> Option<String> {
     let registered = match gate {
         Gate::Rejected | Gate::Held => base::registered(draft, target),
-        Gate::Open | Gate::Migrations => base::ensure(draft, resource, target),
+        Gate::Open | Gate::Migrations | Gate::Back => base::ensure(draft, resource, target),
     };
     match registered {
         Registered::Active(arn) => return Some(arn),
@@ -234,7 +272,7 @@ fn stands(
     case: &Case<'_>,
     standing: Standing,
     status: &mut ServiceStatus,
-) -> Option<Explanation> {
+) -> Option<Failure> {
     let Case {
         resource,
         found,
@@ -256,15 +294,24 @@ fn stands(
             draft.progress(resource, "RollingOut", format!("{resource}: {message}"));
             status.message = Some(message);
         }
-        Standing::Failed(message) => {
-            failed(draft, case.revision, case.rollout, arn, &message);
+        Standing::Failed(message, cause) => {
+            failed(draft, case, &message, cause);
             let told = format!("{resource}: {message}");
             status.state = PartState::Failed;
             status.message = Some(message);
-            return Some(Explanation {
-                reason: "RolloutFailed".to_owned(),
-                message: told,
+            return Some(Failure {
+                service: case.service.name.clone(),
+                cause,
+                why: Explanation {
+                    reason: "RolloutFailed".to_owned(),
+                    message: told,
+                },
             });
+        }
+        Standing::Overdue(message, record) => {
+            stop(draft, case, &message, record);
+            status.state = PartState::Progressing;
+            status.message = Some(message);
         }
         Standing::Foreign(message, overdue) => {
             foreign(draft, case, &message, overdue);
@@ -382,6 +429,10 @@ fn away(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing, status: &mu
     }
     let from = short(actual);
     let reason = match (force, case.is_correction()) {
+        (false, _) if case.gate == Gate::Back => {
+            let number = case.revision.number;
+            format!("{from} -> {}: back to revision {number}", short(&case.arn))
+        }
         (true, _) => format!("another try of {from}"),
         (false, true) => format!("it was moved to {from}: back to {}", short(&case.arn)),
         (false, false) => format!("{from} -> {}", short(&case.arn)),
@@ -413,10 +464,13 @@ fn kept(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
         (Gate::Migrations, _) => {
             format!("{resource} stays on {from} until every migration has succeeded")
         }
+        (Gate::Back, Some(name)) => {
+            format!("{resource} stays on {from} until service/{name} is back")
+        }
         (Gate::Open, Some(name)) => {
             format!("{resource} stays on {from} until service/{name} has moved")
         }
-        (Gate::Open, None) => return None,
+        (Gate::Open | Gate::Back, None) => return None,
     };
     draft.wait(resource, message.clone());
     Some(message)
@@ -435,13 +489,18 @@ fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: 
         },
         correction: case.is_correction(),
         forced: force,
+        back: case.gate == Gate::Back,
         requested_at: draft.input.now,
         seen: seen(case.found),
         deployment_id: None,
         state: RolloutState::Requested,
         message: None,
         cause: None,
-        evidence: Evidence::default(),
+        // What led back is told for as long as it is so.
+        evidence: match before.filter(|_| case.gate == Gate::Back) {
+            Some(before) => before.evidence.clone(),
+            None => Evidence::default(),
+        },
         steady_since: None,
         stopped_at: None,
         finished_at: None,
@@ -469,7 +528,7 @@ fn seen(service: &observed::Service) -> Vec<String> {
 fn still_drifted(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing) {
     match standing {
         Standing::Underway(_) => drift::being_corrected(draft, &case.resource),
-        Standing::Failed(_) | Standing::Foreign(..) if case.found.task_definition != case.arn => {
+        Standing::Failed(..) | Standing::Foreign(..) if case.found.task_definition != case.arn => {
             note_drift(draft, case);
         }
         _ => {}

@@ -345,7 +345,15 @@ impl Reconciler {
         let view = self
             .reads
             .view(&environment.access, &environment.region, since);
-        Ok(observe::observe(view, &self.store, desired, &account, &installation).await?)
+        Ok(observe::observe(
+            view,
+            &self.store,
+            desired,
+            &account,
+            &installation,
+            self.now(),
+        )
+        .await?)
     }
 
     /// The account that an Environment's credentials belong to, asked once for each role.

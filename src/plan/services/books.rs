@@ -1,13 +1,14 @@
 //! What is written down of a rollout, each thing once.
 
 use super::Case;
-use crate::model::ledger::{Revision, Rollout, RolloutState};
+use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed;
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::revision;
 use crate::plan::rollout::{Standing, short};
-use crate::resource::status::Evidence;
+use crate::plan::services::Gate;
+use crate::resource::status::{Cause, Evidence};
 
 /// Notes the deployment that came of a rollout, once.
 pub(super) fn saw(
@@ -65,6 +66,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         previous: None,
         correction: false,
         forced: false,
+        back: false,
         requested_at: now,
         seen: Vec::new(),
         deployment_id: None,
@@ -78,10 +80,18 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
     });
     let rollout = Rollout {
         state: RolloutState::Succeeded,
+        // ECS may have brought it there by itself.
+        revision: match rollout.target == *arn {
+            true => rollout.revision,
+            false => revision,
+        },
+        back: case.gate == Gate::Back || rollout.back && rollout.target == *arn,
         target: arn.to_owned(),
         deployment_id: deployment.cloned(),
         finished_at: Some(now),
         message: None,
+        cause: None,
+        stopped_at: None,
         ..rollout
     };
     let reason = format!("ECS says that {} is steady", short(arn));
@@ -93,14 +103,9 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
 }
 
 /// Notes that a rollout failed, once, and as part of which revision.
-pub(super) fn failed(
-    draft: &mut Draft<'_>,
-    revision: &Revision,
-    rollout: Option<&Rollout>,
-    arn: &str,
-    message: &str,
-) {
-    let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
+pub(super) fn failed(draft: &mut Draft<'_>, case: &Case<'_>, message: &str, cause: Cause) {
+    let revision = case.revision;
+    let Some(rollout) = case.rollout.filter(|rollout| rollout.target == case.arn) else {
         return;
     };
     if rollout.state == RolloutState::Failed {
@@ -120,6 +125,7 @@ pub(super) fn failed(
             false => rollout.revision,
         },
         message: Some(message.to_owned()),
+        cause: Some(cause),
         finished_at: Some(draft.input.now),
         ..rollout.clone()
     };
@@ -128,6 +134,27 @@ pub(super) fn failed(
         message,
         Step::RecordRollout(Box::new(rollout)),
     );
+}
+
+/// Has ECS stop a rollout whose time is up, and notes that first: it is asked once.
+pub(super) fn stop(draft: &mut Draft<'_>, case: &Case<'_>, message: &str, record: String) {
+    let Some(rollout) = case.rollout else {
+        return;
+    };
+    let rollout = Rollout {
+        message: Some(message.to_owned()),
+        cause: Some(Cause::Timeout),
+        stopped_at: Some(draft.input.now),
+        ..rollout.clone()
+    };
+    let resource = &case.resource;
+    let told = format!("{resource}: {message}; ECS is asked to roll it back");
+    draft.progress(resource, "RollingBack", told);
+    let step = Step::StopServiceDeployment {
+        rollout: Box::new(rollout),
+        arn: record,
+    };
+    draft.act(resource, message, step);
 }
 
 /// A rollout whose place somebody else's deployment took: no rejection, planned afresh.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Context, RULE_NAME_LIMIT, names, overrides, placement, source, unique};
 use crate::resource::cron::schedule_expression;
-use crate::resource::meta::Release;
+use crate::resource::meta::{Release, ReleaseKey};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
 use crate::resource::release::Schedule;
@@ -27,7 +27,7 @@ pub(super) fn schedules(
     for (index, schedule) in schedules.iter().enumerate() {
         let here = list.index(index);
         one_schedule(schedule, ctx, &here, errors);
-        let rule = rule_name(release, schedule);
+        let rule = rule_name(&release.release_key(), schedule);
         rule_name_format(&rule, schedule, &here, errors);
         match rules.get(&rule) {
             // Two schedules of one name have been told of already.
@@ -100,10 +100,10 @@ fn one_schedule(
 }
 
 /// The name of a schedule's rule: its own, or `<namespace>-<release>-<schedule>`.
-pub fn rule_name(release: &Release, schedule: &Schedule) -> String {
+pub fn rule_name(release: &ReleaseKey, schedule: &Schedule) -> String {
     schedule.rule_name.clone().unwrap_or_else(|| {
-        let namespace = release.metadata.namespace.as_deref().unwrap_or_default();
-        format!("{namespace}-{}-{}", release.metadata.name, schedule.name)
+        let ReleaseKey { namespace, name } = release;
+        format!("{namespace}-{name}-{}", schedule.name)
     })
 }
 
