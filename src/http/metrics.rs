@@ -298,11 +298,13 @@ impl Releases {
     }
 
     fn rolled_out(&self, key: &ReleaseKey, rollout: &Rollout) {
-        let outcome = match rollout.state {
-            RolloutState::Succeeded => "succeeded",
-            RolloutState::Failed => "failed",
-            RolloutState::Superseded => "superseded",
-            RolloutState::Requested => return,
+        let outcome = match (rollout.state, rollout.back) {
+            (RolloutState::Succeeded, false) => "succeeded",
+            (RolloutState::Succeeded, true) => "rolled_back",
+            (RolloutState::Failed, false) => "failed",
+            (RolloutState::Failed, true) => "rollback_failed",
+            (RolloutState::Superseded, _) => "superseded",
+            (RolloutState::Requested, _) => return,
         };
         self.rollouts.of(key, &[&rollout.service, outcome]).inc();
         if let Some(finished) = rollout.finished_at {

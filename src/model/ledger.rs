@@ -369,6 +369,9 @@ pub struct Rollout {
     /// Whether a new deployment was asked for of what the service was pointed at already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
+    /// Whether it leads back from a revision that was rejected.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// Deployments (ids) and service deployments (ARNs) that were there before it was asked for:

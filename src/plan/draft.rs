@@ -184,6 +184,21 @@ impl<'a> Draft<'a> {
         self.wake = Some(self.wake.map_or(delay, |wake| wake.min(delay)));
     }
 
+    /// Takes over what was decided in a plan of its own, but for the status.
+    pub fn absorb(&mut self, own: Draft<'_>) {
+        self.actions.extend(own.actions);
+        self.waiting.extend(own.waiting);
+        self.stalled.extend(own.stalled);
+        self.progressing.extend(own.progressing);
+        self.unknown.extend(own.unknown);
+        self.doubted.extend(own.doubted);
+        self.differences.extend(own.differences);
+        self.corrected.extend(own.corrected);
+        if let Some(wake) = own.wake {
+            self.wake_after(wake);
+        }
+    }
+
     /// Whether something stands in the way of going on.
     pub fn is_held(&self) -> bool {
         !(self.stalled.is_empty() && self.progressing.is_empty() && self.unknown.is_empty())

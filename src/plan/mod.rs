@@ -13,6 +13,7 @@ pub mod diff;
 mod draft;
 mod drift;
 mod evidence;
+mod going_back;
 mod holds;
 mod images;
 mod migrations;
@@ -36,6 +37,7 @@ pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
 pub use evidence::summary;
+pub use going_back::parts as parts_back;
 pub use pins::refusal as rollback_refusal;
 pub use revision::newest as newest_revision;
 pub use rollout::{Question, goes_on, has_failed};
@@ -144,11 +146,11 @@ fn deliver(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
     let delivered = revision.outcome == RevisionOutcome::Ready;
     let rolled = match services::roll(draft, revision, gate) {
         Ok(rolled) => rolled,
-        Err(why) if delivered => {
-            stall_rejected(draft, &why);
+        Err(failure) if delivered => {
+            stall_rejected(draft, &failure.why);
             false
         }
-        Err(why) => return reject(draft, revision, &why),
+        Err(failure) => return reject(draft, revision, &failure),
     };
 
     // 5. Schedules, then those that are no longer declared.
@@ -212,36 +214,36 @@ fn settle(draft: &mut Draft<'_>, revision: &Revision) {
 }
 
 /// A rollout failed: the revision is not tried again by itself.
-fn reject(draft: &mut Draft<'_>, revision: &Revision, why: &Explanation) {
+fn reject(draft: &mut Draft<'_>, revision: &Revision, failure: &services::Failure) {
     if revision.outcome == RevisionOutcome::Pending && revision.version > 0 {
-        let rejected = Revision {
-            outcome: RevisionOutcome::Rejected,
-            reason: Some(why.clone()),
-            finished_at: Some(draft.input.now),
-            ..revision.clone()
-        };
+        let rejected = going_back::rejected(draft, revision, failure);
         let resource = format!("revision/{}", revision.number);
         draft.act(
             resource,
-            why.message.clone(),
-            Step::UpdateRevision(Box::new(rejected)),
+            failure.why.message.clone(),
+            Step::UpdateRevision(Box::new(rejected.clone())),
         );
+        match &rejected.rollback {
+            Some(rollback) => going_back::told(draft, &rejected, rollback),
+            None => going_back::stays(draft, &rejected),
+        }
+    } else {
+        stall_rejected(draft, &failure.why);
     }
-    stall_rejected(draft, why);
     draft
         .status
         .schedules
         .clone_from(&draft.input.previous.schedules);
 }
 
-/// The revision was rejected before: told, and left.
+/// The revision was rejected before: what it led back to is brought, or else it is told, and left.
 fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
-    let why = revision.reason.clone().unwrap_or_else(|| Explanation {
-        reason: "RolloutFailed".to_owned(),
-        message: format!("revision {} was rejected", revision.number),
-    });
     draft.status.revision = Some(revision.number);
-    stall_rejected(draft, &why);
+    if let Some(rollback) = &revision.rollback {
+        going_back::follow(draft, revision, rollback);
+        return carry_over_parts(draft);
+    }
+    going_back::stays(draft, revision);
     // The other services of the revision may still be under way: where they end is told.
     let _still_rejected = services::roll(draft, revision, services::Gate::Rejected);
     carry_over_parts(draft);
@@ -249,17 +251,15 @@ fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
 
 /// Only a person can go on from here. What is under way is followed to its end meanwhile.
 fn held(draft: &mut Draft<'_>, revision: &Revision) {
-    if let Err(why) = services::roll(draft, revision, services::Gate::Held) {
-        return reject(draft, revision, &why);
+    if let Err(failure) = services::roll(draft, revision, services::Gate::Held) {
+        return reject(draft, revision, &failure);
     }
     carry_over_parts(draft);
 }
 
 fn stall_rejected(draft: &mut Draft<'_>, why: &Explanation) {
-    let name = &draft.input.desired.key.name;
     let cause = why.message.trim_end_matches('.');
-    let message =
-        format!("{cause}; it is not tried again: release a fix, or `evenkeel retry {name}`");
+    let message = format!("{cause}; {}", going_back::next(draft));
     draft.stall("release", &why.reason, message);
 }
 

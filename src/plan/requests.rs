@@ -100,6 +100,8 @@ fn retry(draft: &mut Draft<'_>, by: &str) {
             outcome: RevisionOutcome::Pending,
             reason: None,
             finished_at: None,
+            cause: None,
+            rollback: None,
             ..newest.clone()
         };
         let reason = format!("{by} asked for another try");

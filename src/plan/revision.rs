@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::base::{self, Base};
 use super::draft::Draft;
 use super::drift;
+use super::going_back;
 use super::rollout::short;
 use super::taskdef;
 use crate::model::desired::{Part, Source};
@@ -312,6 +313,9 @@ fn record(
     if let Some(before) = before.filter(|found| is_rejected(found)) {
         revision.outcome = RevisionOutcome::Rejected;
         revision.reason.clone_from(&before.reason);
+        revision.cause = before.cause;
+        revision.rollback =
+            latest.and_then(|latest| going_back::inherited(revisions, before, latest));
         revision.finished_at = Some(input.now);
     }
     if let Some(latest) = latest.filter(|found| found.outcome == RevisionOutcome::Pending) {

@@ -5,13 +5,20 @@
 //! there is no record (old, purged, another server), `deployments[]` speaks: a deployment that
 //! the circuit breaker gave up is FAILED there, or gone with the service back on what it ran.
 
+mod back;
+mod words;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::bake::is_baking;
+pub use back::judge_back;
+use words::{cause_of, explain, explain_record, failure, is_going_back};
+
 use super::draft::SETTLING;
 use crate::model::known::Known;
 use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed::{Deployment, DeploymentRecord, Service};
+use crate::resource::status::Cause;
 
 /// What ECS and the ledger say of a service and the definition it shall run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +27,11 @@ pub enum Standing {
     Done(Option<String>),
     /// It is on its way.
     Underway(String),
-    /// The rollout failed: why.
-    Failed(String),
+    /// The rollout failed: why, in a sentence and in a word.
+    Failed(String, Cause),
+    /// Its time is up, and ECS is to stop the service deployment of this ARN, which brings back what
+    /// ran before: a sentence, and the ARN.
+    Overdue(String, String),
     /// Somebody else's deployment goes on; whether for longer than a deployment may take.
     Foreign(String, bool),
     /// Somebody else's deployment took the place of ours, and ended.
@@ -46,6 +56,8 @@ pub struct Question<'a> {
     pub revision: u64,
     /// How long a deployment may take.
     pub timeout: SignedDuration,
+    /// Whether ECS is asked to stop a deployment that takes longer.
+    pub stops: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -65,7 +77,8 @@ pub fn judge(question: Question<'_>) -> Standing {
     if let Some(rollout) = asked {
         match rollout.state {
             RolloutState::Failed if rollout.revision == question.revision => {
-                return Standing::Failed(rollout.message.clone().unwrap_or_default());
+                let message = rollout.message.clone().unwrap_or_default();
+                return Standing::Failed(message, rollout.cause.unwrap_or(Cause::Failed));
             }
             RolloutState::Requested => {
                 match asked_and_away(question, rollout) {
@@ -113,9 +126,9 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         RolloutState::Failed => rollout.revision != question.revision,
         RolloutState::Requested | RolloutState::Succeeded => false,
     });
-    let failed = |message: String| match again {
+    let failed = |standing: Standing| match again {
         true => Standing::Away,
-        false => Standing::Failed(message),
+        false => standing,
     };
     let settled = asked.is_some_and(|rollout| {
         (rollout.state == RolloutState::Succeeded || is_baking(rollout))
@@ -129,10 +142,14 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         return Standing::Done(Some(primary.id.clone()));
     }
     if primary.rollout_state.as_deref() == Some("FAILED") {
-        return failed(explain(primary));
+        return failed(failure(
+            asked,
+            explain(primary),
+            words::cause_of_deployment(primary),
+        ));
     }
     if service.records.is_none() && asked.is_some_and(|rollout| goes_on(service, rollout)) {
-        return underway(question, primary, asked);
+        return underway(question, primary, asked, None);
     }
     let record = match newest_record(service, target, asked) {
         Ok(record) => record,
@@ -141,16 +158,16 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
     let standing = match record.map(|record| (record, Ended::of(record))) {
         Some((_, Ended::Succeeded)) if completed => Standing::Done(Some(primary.id.clone())),
         Some((record, Ended::Failed | Ended::Stopped)) if asked.is_some() => {
-            Standing::Failed(explain_record(record))
+            failure(asked, explain_record(record), cause_of(record))
         }
-        Some((_, Ended::No)) => underway(question, primary, asked),
+        Some((record, Ended::No)) => underway(question, primary, asked, Some(record)),
         // Without a record; or somebody else's newer deployment of it failed, and ECS went back to
         // this one.
         _ if is_steady(service, primary, asked) => Standing::Done(Some(primary.id.clone())),
-        _ => underway(question, primary, asked),
+        _ => underway(question, primary, asked, None),
     };
     match standing {
-        Standing::Failed(message) => failed(message),
+        Standing::Failed(..) => failed(standing),
         other => other,
     }
 }
@@ -160,7 +177,7 @@ pub fn has_failed(question: Question<'_>) -> bool {
     let asked = question.rollout.is_some_and(|rollout| {
         rollout.state == RolloutState::Requested && rollout.target == question.target
     });
-    asked && matches!(judge(question), Standing::Failed(_))
+    asked && matches!(judge(question), Standing::Failed(..))
 }
 
 /// Whether the very deployment that a rollout led to is the PRIMARY and in progress. ECS's records
@@ -209,8 +226,13 @@ fn ours<'a>(asked: Option<&'a Rollout>, primary: &Deployment) -> Option<&'a Roll
     })
 }
 
-/// Still going on, unless its time is up.
-fn underway(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout>) -> Standing {
+/// Still going on, unless its time is up; `record` is ECS's own of it, where there is one.
+fn underway(
+    question: Question<'_>,
+    primary: &Deployment,
+    asked: Option<&Rollout>,
+    record: Option<&DeploymentRecord>,
+) -> Standing {
     let Question {
         target,
         timeout,
@@ -233,7 +255,7 @@ fn underway(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout
         );
         // Nothing that evenkeel asked for is rejected on account of what somebody else did.
         return match ours {
-            Some(_) => Standing::Failed(message),
+            Some(rollout) => back::overdue(question, rollout, record, message),
             None => Standing::Foreign(foreign_message(primary), true),
         };
     }
@@ -260,11 +282,12 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
     if let Some(record) = record {
         return Some(match Ended::of(record) {
             Ended::Succeeded => Standing::Superseded,
-            Ended::Failed => Standing::Failed(explain_record(record)),
             Ended::Stopped if superseded_by_other(service, record) => Standing::Superseded,
-            Ended::Stopped => Standing::Failed(explain_record(record)),
-            Ended::No if rolls_back(service, rollout) => {
-                Standing::Underway(format!("ECS is rolling {} back", short(target)))
+            Ended::Failed | Ended::Stopped => {
+                failure(Some(rollout), explain_record(record), cause_of(record))
+            }
+            Ended::No if is_going_back(record) || rolls_back(service, rollout) => {
+                back::is_rolled_back(question, rollout)
             }
             // The service was moved away while ours was under way: the record lags behind.
             Ended::No => match settling(rollout, now) {
@@ -280,9 +303,9 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
     });
     match ours {
         Some(ours) if ours.rollout_state.as_deref() == Some("FAILED") => {
-            Some(Standing::Failed(explain(ours)))
+            Some(words::failed(rollout, ours))
         }
-        Some(ours) if rolls_back(service, rollout) => Some(Standing::Failed(explain(ours))),
+        Some(ours) if rolls_back(service, rollout) => Some(words::failed(rollout, ours)),
         Some(_) => Some(Standing::Superseded),
         None if settling(rollout, now) => Some(Standing::Underway(format!(
             "waiting for ECS to show {}",
@@ -292,11 +315,12 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
         None if rollout.deployment_id.is_some() => {
             let back = rollout.previous.as_deref() == Some(service.task_definition.as_str());
             Some(if back {
-                Standing::Failed(format!(
+                let message = format!(
                     "the deployment of {} disappeared and the service is back on {}",
                     short(target),
                     short(&service.task_definition)
-                ))
+                );
+                failure(Some(rollout), message, Cause::Failed)
             } else {
                 Standing::Superseded
             })
@@ -434,35 +458,6 @@ impl Ended {
             _ => Ended::No,
         }
     }
-}
-
-fn explain(deployment: &Deployment) -> String {
-    let reason = deployment
-        .rollout_state_reason
-        .as_deref()
-        .unwrap_or("ECS gave no reason");
-    format!(
-        "deployment {} of {} failed: {reason} ({} tasks failed)",
-        deployment.id,
-        short(&deployment.task_definition),
-        deployment.failed_tasks
-    )
-}
-
-fn explain_record(record: &DeploymentRecord) -> String {
-    let definition = record
-        .task_definition
-        .as_deref()
-        .map_or("its definition", short);
-    let reason = record
-        .rollback_reason
-        .as_deref()
-        .or(record.status_reason.as_deref())
-        .unwrap_or("ECS gave no reason");
-    format!(
-        "deployment of {definition} ended {}: {reason}",
-        record.status
-    )
 }
 
 /// `family:revision` of a task definition ARN.

@@ -65,6 +65,60 @@ pub fn write(draft: &mut Draft<'_>, revision: &Revision, open: bool) -> bool {
     all
 }
 
+/// Points the rules that ran something before evenkeel's first write back at that. Nothing else of
+/// them was recorded. True once all are.
+pub fn point_back(draft: &mut Draft<'_>, zero: &Revision) -> bool {
+    let mut all = true;
+    for schedule in &draft.input.desired.schedules {
+        let resource = format!("schedule/{}", schedule.name);
+        if let Some(part) = zero.parts.get(&resource) {
+            let status = one_back(draft, schedule, part);
+            all &= status.state == PartState::Done;
+            draft.status.schedules.push(status);
+        }
+    }
+    all
+}
+
+fn one_back(draft: &mut Draft<'_>, schedule: &Schedule, part: &PartTarget) -> ScheduleStatus {
+    let resource = format!("schedule/{}", schedule.name);
+    let mut status = ScheduleStatus {
+        name: schedule.name.clone(),
+        rule_name: Some(schedule.rule.clone()),
+        ..ScheduleStatus::default()
+    };
+    let known = draft.input.observed.rules.get(&schedule.rule);
+    let Some(rule) = draft.seen(&resource, known) else {
+        status.state = PartState::Unknown;
+        return status;
+    };
+    // What is not ours yet was not touched.
+    let ours = rule.filter(|rule| is_owned(draft, rule));
+    let Some((_, existing)) = ours.and_then(|rule| our_target(draft, rule, schedule.adopt)) else {
+        status.state = PartState::Done;
+        return status;
+    };
+    let Some(arn) = registered(draft, &resource, part, &mut status) else {
+        return status;
+    };
+    status.task_definition = Some(arn.clone());
+    if target::definition(existing) == Some(arn.as_str()) {
+        status.state = PartState::Done;
+        return status;
+    }
+    let mut wanted = existing.clone();
+    if let Some(Value::Object(ecs)) = wanted.get_mut("EcsParameters") {
+        ecs.insert("TaskDefinitionArn".to_owned(), json!(arn));
+    }
+    let input = json!({"Rule": schedule.rule, "Targets": [wanted]});
+    let reason = format!("back to {}", short(&arn));
+    draft.act(&resource, reason, Step::PutTargets { input });
+    status.state = PartState::Progressing;
+    let message = format!("{resource} is being written");
+    draft.progress(&resource, "WritingSchedules", message);
+    status
+}
+
 fn one(
     draft: &mut Draft<'_>,
     revision: &Revision,

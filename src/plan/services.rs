@@ -10,9 +10,10 @@ use super::diff;
 use super::draft::Draft;
 use super::drift;
 use super::evidence;
-use books::{failed, saw, superseded};
+use books::{failed, saw, stop, superseded};
 
-use super::rollout::{Question, Standing, judge, short};
+use super::going_back;
+use super::rollout::{Question, Standing, judge, judge_back, short};
 use crate::model::desired::Service;
 use crate::model::known::Known;
 use crate::model::ledger::{
@@ -20,6 +21,7 @@ use crate::model::ledger::{
 };
 use crate::model::observed;
 use crate::model::plan::Step;
+use crate::resource::release::OnFailure;
 use crate::resource::status::{Cause, DifferenceAction, Evidence, PartState, ServiceStatus};
 
 /// What goes before the services.
@@ -33,6 +35,19 @@ pub enum Gate {
     Rejected,
     /// Something stands in the way that only a person can solve: as if rejected.
     Held,
+    /// A rejected revision is undone: the services go back to what they ran before it.
+    Back,
+}
+
+/// A rollout that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the service.
+    pub service: String,
+    /// Why, in a word.
+    pub cause: Cause,
+    /// Why, in a sentence.
+    pub why: Explanation,
 }
 
 impl Gate {
@@ -45,7 +60,8 @@ impl Gate {
 pub fn check(draft: &mut Draft<'_>) {
     for service in &draft.input.desired.services {
         if let Some(Known::Present(found)) = draft.input.observed.services.get(&service.name)
-            && let Some((reason, message)) = refusal(found)
+            && let Some((reason, message)) =
+                refusal(found).or_else(|| undone_by_ecs(service, found))
         {
             let resource = format!("service/{}", service.name);
             draft.stall(&resource, reason, format!("{resource}: {message}"));
@@ -54,9 +70,19 @@ pub fn check(draft: &mut Draft<'_>) {
     baking::check(draft);
 }
 
+/// ECS would undo what `onFailure: Hold` leaves as it is.
+fn undone_by_ecs(service: &Service, found: &observed::Service) -> Option<(&'static str, String)> {
+    let meant = service.on_failure == OnFailure::Rollback || service.breaker_may_roll_back;
+    if meant || found.circuit_breaker != (true, true) {
+        return None;
+    }
+    let message = "its circuit breaker rolls back by itself, which `onFailure: Hold` does not: switch off `rollback` in the service's deploymentCircuitBreaker, or say `breakerMayRollBack: true` in its rollout";
+    Some(("BreakerRollsBack", message.to_owned()))
+}
+
 /// Moves what may move; true once every service runs its target. A rollout that failed is
 /// returned: its revision is rejected.
-pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bool, Explanation> {
+pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bool, Failure> {
     let desired = draft.input.desired;
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut rejected = None;
@@ -135,6 +161,13 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// Whether ECS is asked to stop a deployment that takes too long: where the whole release goes
+    /// back then.
+    fn stops(&self, draft: &Draft<'_>) -> bool {
+        let new = self.gate == Gate::Open && self.revision.outcome == RevisionOutcome::Pending;
+        new && going_back::way(draft, self.revision, &self.service.name).is_some()
+    }
+
     /// Whether what it was brought to before is put right, and nothing new is rolled out.
     fn is_correction(&self) -> bool {
         self.revision.outcome == RevisionOutcome::Ready
@@ -148,7 +181,7 @@ fn one(
     service: &Service,
     gate: Gate,
     blocked: Option<&String>,
-    rejected: &mut Option<Explanation>,
+    rejected: &mut Option<Failure>,
 ) -> ServiceStatus {
     let resource = format!("service/{}", service.name);
     let mut status = ServiceStatus {
@@ -176,14 +209,19 @@ fn one(
         gate,
         blocked,
     };
-    let standing = judge(Question {
+    let question = Question {
         service: found,
         target: &case.arn,
         rollout: case.rollout,
         revision: revision.number,
         timeout: service.timeout,
+        stops: case.stops(draft),
         now: draft.input.now,
-    });
+    };
+    let standing = match gate {
+        Gate::Back => judge_back(question),
+        _ => judge(question),
+    };
     if case.is_correction() {
         still_drifted(draft, &case, &standing);
     }
@@ -209,7 +247,7 @@ fn registered(
 ) -> Option<String> {
     let registered = match gate {
         Gate::Rejected | Gate::Held => base::registered(draft, target),
-        Gate::Open | Gate::Migrations => base::ensure(draft, resource, target),
+        Gate::Open | Gate::Migrations | Gate::Back => base::ensure(draft, resource, target),
     };
     match registered {
         Registered::Active(arn) => return Some(arn),
@@ -237,7 +275,7 @@ fn stands(
     case: &Case<'_>,
     standing: Standing,
     status: &mut ServiceStatus,
-) -> Option<Explanation> {
+) -> Option<Failure> {
     let Case {
         resource,
         found,
@@ -260,26 +298,27 @@ fn stands(
             draft.progress(resource, "RollingOut", format!("{resource}: {message}"));
             status.message = Some(message);
         }
-        Standing::Failed(message) => {
+        Standing::Failed(message, cause) => {
             let found = evidence_of(draft, case);
-            failed(
-                draft,
-                case.revision,
-                case.rollout,
-                arn,
-                &message,
-                None,
-                &found,
-            );
+            failed(draft, case, &message, cause, &found);
             let message = with_summary(message, &found);
             let told = format!("{resource}: {message}");
             status.state = PartState::Failed;
             status.message = Some(message);
             status.evidence = found;
-            return Some(Explanation {
-                reason: "RolloutFailed".to_owned(),
-                message: told,
+            return Some(Failure {
+                service: case.service.name.clone(),
+                cause,
+                why: Explanation {
+                    reason: "RolloutFailed".to_owned(),
+                    message: told,
+                },
             });
+        }
+        Standing::Overdue(message, record) => {
+            stop(draft, case, &message, record);
+            status.state = PartState::Progressing;
+            status.message = Some(message);
         }
         Standing::Foreign(message, overdue) => {
             foreign(draft, case, &message, overdue);
@@ -415,6 +454,10 @@ fn away(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing, status: &mu
     }
     let from = short(actual);
     let reason = match (force, case.is_correction()) {
+        (false, _) if case.gate == Gate::Back => {
+            let number = case.revision.number;
+            format!("{from} -> {}: back to revision {number}", short(&case.arn))
+        }
         (true, _) => format!("another try of {from}"),
         (false, true) => format!("it was moved to {from}: back to {}", short(&case.arn)),
         (false, false) => format!("{from} -> {}", short(&case.arn)),
@@ -446,10 +489,13 @@ fn kept(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
         (Gate::Migrations, _) => {
             format!("{resource} stays on {from} until every migration has succeeded")
         }
+        (Gate::Back, Some(name)) => {
+            format!("{resource} stays on {from} until service/{name} is back")
+        }
         (Gate::Open, Some(name)) => {
             format!("{resource} stays on {from} until service/{name} has moved")
         }
-        (Gate::Open, None) => return None,
+        (Gate::Open | Gate::Back, None) => return None,
     };
     draft.wait(resource, message.clone());
     Some(message)
@@ -468,13 +514,18 @@ fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: 
         },
         correction: case.is_correction(),
         forced: force,
+        back: case.gate == Gate::Back,
         requested_at: draft.input.now,
         seen: seen(case.found),
         deployment_id: None,
         state: RolloutState::Requested,
         message: None,
         cause: None,
-        evidence: Evidence::default(),
+        // What led back is told for as long as it is so.
+        evidence: match before.filter(|_| case.gate == Gate::Back) {
+            Some(before) => before.evidence.clone(),
+            None => Evidence::default(),
+        },
         steady_since: None,
         steady_with: None,
         stopped_at: None,
@@ -503,7 +554,7 @@ fn seen(service: &observed::Service) -> Vec<String> {
 fn still_drifted(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing) {
     match standing {
         Standing::Underway(_) => drift::being_corrected(draft, &case.resource),
-        Standing::Failed(_) | Standing::Foreign(..) if case.found.task_definition != case.arn => {
+        Standing::Failed(..) | Standing::Foreign(..) if case.found.task_definition != case.arn => {
             note_drift(draft, case);
         }
         _ => {}

@@ -127,7 +127,7 @@ impl Executor<'_> {
             Step::StopServiceDeployment { rollout, arn } => {
                 self.writer.put_rollout(self.key, rollout).await?;
                 self.may_write().await?;
-                Ok(self.clients.ecs.stop_deployment(arn).await?)
+                self.stop_deployment(arn).await
             }
             Step::PutRule { .. }
             | Step::PutTargets { .. }
@@ -302,6 +302,17 @@ impl Executor<'_> {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// What comes of it is looked at: where ECS refuses, the deployment goes on and is overtaken.
+    async fn stop_deployment(&self, arn: &str) -> Result<(), StepError> {
+        match self.clients.ecs.stop_deployment(arn).await {
+            Err(error) if is_refusal(&error) => {
+                tracing::warn!(%error, "ECS does not stop a deployment");
+                Ok(())
+            }
+            other => Ok(other?),
         }
     }
 

@@ -11,12 +11,14 @@ mod stopped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::aws::error::{AwsError, ErrorClass};
 use crate::model::desired::{Access, Desired, Part, Source, Wanted};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, Ledger, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
+    Explanation, Ledger, PartTarget, Revision, RevisionOutcome, Rollout, RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
@@ -45,6 +47,7 @@ pub(super) fn spare(error: AwsError, access: &Access) -> AwsError {
 /// A look in the making.
 struct Look<'a> {
     desired: &'a Desired,
+    now: Timestamp,
     view: View,
     store: &'a Store,
     observed: Observed,
@@ -78,6 +81,7 @@ pub(super) async fn observe(
     let environment = &desired.environment;
     let mut look = Look {
         desired,
+        now: clock(),
         view,
         store,
         observed: Observed {
@@ -133,6 +137,13 @@ impl Look<'_> {
 
     fn recorded(&self, part: &Part<'_>) -> Option<&PartTarget> {
         self.current()?.parts.get(&part.resource())
+    }
+
+    /// What each part goes back to, where the newest revision was rejected and is undone.
+    fn back(&self) -> BTreeMap<&str, &PartTarget> {
+        let current = self.current();
+        let revisions = &self.observed.ledger.revisions;
+        current.map_or_else(BTreeMap::new, |it| plan::parts_back(revisions, it))
     }
 
     /// What a failed read means: a sentence, and a problem where a person must solve it.
@@ -269,10 +280,24 @@ impl Look<'_> {
         if plan::completed(&service.deployments).is_none() {
             return false;
         }
-        let revision = self.current().map(|revision| revision.number);
+        let current = self.current();
+        let revision = current.map(|revision| revision.number);
+        let back = current.and_then(|revision| Some(revision.rollback.as_ref()?.to));
         let rollouts = &self.observed.ledger.rollouts;
         rollouts.get(&service.name).is_some_and(|rollout| {
-            Some(rollout.revision) == revision && plan::goes_on(service, rollout)
+            let number = Some(rollout.revision);
+            (number == revision || rollout.back && number == back)
+                && plan::goes_on(service, rollout)
+                && !self.is_overdue(service, rollout)
+        })
+    }
+
+    /// Whether the time of a rollout is up: what ECS is asked to stop then is in its records.
+    fn is_overdue(&self, service: &Service, rollout: &Rollout) -> bool {
+        let mut declared = self.desired.services.iter();
+        let declared = declared.find(|declared| declared.name == service.name);
+        declared.is_some_and(|declared| {
+            self.now.duration_since(rollout.requested_at) > declared.timeout
         })
     }
 
@@ -282,13 +307,18 @@ impl Look<'_> {
         let mut images = self.observed.images.values();
         let tasks = self.observed.tasks.values().filter_map(Known::present);
         let mut running = tasks.flatten().filter(|task| task.last_status != "STOPPED");
-        if running.next().is_some() || images.any(|image| image.present().is_none()) {
+        let back = self.back();
+        let waits = running.next().is_some() || images.any(|image| image.present().is_none());
+        // Going back waits for neither.
+        if waits && back.is_empty() {
             return Ok(());
         }
         let moves = |part: &Part<'_>| {
-            let name = part.resource().strip_prefix("service/")?.to_owned();
+            let resource = part.resource();
+            let name = resource.strip_prefix("service/")?.to_owned();
             let service = self.observed.services.get(&name)?.present()?;
-            let moves = match self.recorded(part) {
+            let back = back.get(resource.as_str()).copied();
+            let moves = match back.or_else(|| self.recorded(part)) {
                 Some(target) => self.target_arn(target)? != service.task_definition,
                 None => true,
             };

@@ -422,7 +422,7 @@ fn comes_later(kind: Kind, path: &FieldPath) -> bool {
         (Kind::Release, ["spec", _]) => &["hooks", "notifications", "follow"],
         (Kind::Release, ["spec", "images", _, _]) => &["follow"],
         (Kind::Release, ["spec", "services", _]) => &["hooks"],
-        (Kind::Release, ["spec", "services", "rollout", _]) => &["onFailure", "approval"],
+        (Kind::Release, ["spec", "services", "rollout", _]) => &["approval"],
         _ => &[],
     };
     names.last().is_some_and(|name| later.contains(name))

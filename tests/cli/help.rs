@@ -6,7 +6,7 @@ use evenkeel::cli::args::Cli;
 use crate::support::run;
 
 /// Every verb, and every verb that has verbs below it.
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 29] = [
     "init",
     "validate",
     "apply",

@@ -39,6 +39,7 @@ fn judged(service: &Service, rollout: Option<&Rollout>) -> Standing {
         rollout,
         revision: 1,
         timeout: SignedDuration::from_mins(30),
+        stops: false,
         now: at("2026-11-20T09:00:00Z"),
     })
 }

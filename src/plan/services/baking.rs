@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::books::{failed, succeeded};
-use super::{Case, Draft, evidence_of, with_summary};
+use super::{Case, Draft, Failure, evidence_of, with_summary};
 use crate::model::known::Known;
 use crate::model::ledger::{Counts, Explanation, RevisionOutcome, Rollout, RolloutState};
 use crate::model::plan::Step;
@@ -109,7 +109,7 @@ pub(super) fn arrived(
     case: &Case<'_>,
     deployment: Option<String>,
     status: &mut ServiceStatus,
-) -> Option<Explanation> {
+) -> Option<Failure> {
     if let Some((state, message)) = given_up(case) {
         status.state = state;
         status.message = Some(message);
@@ -250,30 +250,20 @@ pub(super) fn fails(
     cause: Cause,
     message: String,
     status: &mut ServiceStatus,
-) -> Explanation {
-    let Case {
-        revision,
-        rollout,
-        arn,
-        resource,
-        ..
-    } = case;
+) -> Failure {
     let found = evidence_of(draft, case);
-    failed(
-        draft,
-        revision,
-        *rollout,
-        arn,
-        &message,
-        Some(cause),
-        &found,
-    );
+    failed(draft, case, &message, cause, &found);
     let message = with_summary(message, &found);
-    let told = format!("{resource}: {message}");
+    let told = format!("{}: {message}", case.resource);
     status.state = PartState::Failed;
     status.message = Some(message);
-    Explanation {
-        reason: "RolloutFailed".to_owned(),
-        message: told,
+    status.evidence = found;
+    Failure {
+        service: case.service.name.clone(),
+        cause,
+        why: Explanation {
+            reason: "RolloutFailed".to_owned(),
+            message: told,
+        },
     }
 }

@@ -1,12 +1,13 @@
 //! What is written down of a rollout, each thing once.
 
 use super::Case;
-use crate::model::ledger::{Revision, Rollout, RolloutState};
+use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed;
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::revision;
 use crate::plan::rollout::{Standing, short};
+use crate::plan::services::Gate;
 use crate::resource::status::{Cause, Evidence};
 
 /// Notes the deployment that came of a rollout, once.
@@ -67,6 +68,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         previous: None,
         correction: false,
         forced: false,
+        back: false,
         requested_at: now,
         seen: Vec::new(),
         deployment_id: None,
@@ -81,11 +83,23 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
     });
     let rollout = Rollout {
         state: RolloutState::Succeeded,
+        // ECS may have brought it there by itself.
+        revision: match rollout.target == *arn {
+            true => rollout.revision,
+            false => revision,
+        },
+        back: case.gate == Gate::Back || rollout.back && rollout.target == *arn,
         target: arn.to_owned(),
         deployment_id: deployment.cloned(),
         finished_at: Some(now),
         message: None,
-        evidence: Evidence::default(),
+        // What led back is told for as long as it is so.
+        evidence: match case.gate {
+            Gate::Back => rollout.evidence.clone(),
+            _ => Evidence::default(),
+        },
+        cause: None,
+        stopped_at: None,
         ..rollout
     };
     let reason = format!("ECS says that {} is steady", short(arn));
@@ -99,14 +113,13 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
 /// Notes that a rollout failed, once, as part of which revision, and what ECS tells of it.
 pub(super) fn failed(
     draft: &mut Draft<'_>,
-    revision: &Revision,
-    rollout: Option<&Rollout>,
-    arn: &str,
+    case: &Case<'_>,
     message: &str,
-    cause: Option<Cause>,
+    cause: Cause,
     evidence: &Evidence,
 ) {
-    let Some(rollout) = rollout.filter(|rollout| rollout.target == arn) else {
+    let revision = case.revision;
+    let Some(rollout) = case.rollout.filter(|rollout| rollout.target == case.arn) else {
         return;
     };
     if rollout.state == RolloutState::Failed {
@@ -126,7 +139,7 @@ pub(super) fn failed(
             false => rollout.revision,
         },
         message: Some(message.to_owned()),
-        cause,
+        cause: Some(cause),
         evidence: evidence.clone(),
         finished_at: Some(draft.input.now),
         ..rollout.clone()
@@ -136,6 +149,27 @@ pub(super) fn failed(
         message,
         Step::RecordRollout(Box::new(rollout)),
     );
+}
+
+/// Has ECS stop a rollout whose time is up, and notes that first: it is asked once.
+pub(super) fn stop(draft: &mut Draft<'_>, case: &Case<'_>, message: &str, record: String) {
+    let Some(rollout) = case.rollout else {
+        return;
+    };
+    let rollout = Rollout {
+        message: Some(message.to_owned()),
+        cause: Some(Cause::Timeout),
+        stopped_at: Some(draft.input.now),
+        ..rollout.clone()
+    };
+    let resource = &case.resource;
+    let told = format!("{resource}: {message}; ECS is asked to roll it back");
+    draft.progress(resource, "RollingBack", told);
+    let step = Step::StopServiceDeployment {
+        rollout: Box::new(rollout),
+        arn: record,
+    };
+    draft.act(resource, message, step);
 }
 
 /// A rollout whose place somebody else's deployment took: no rejection, planned afresh.

@@ -37,6 +37,7 @@ impl Look<'_> {
                 .flat_map(|found| found.parts.values())
                 .map(|part| part.family.clone()),
         );
+        families.extend(self.back().values().map(|part| part.family.clone()));
         families
     }
 
@@ -90,6 +91,7 @@ impl Look<'_> {
                 families.insert(family_of(plan::newest_successful(service)).to_owned());
             }
         }
+        families.extend(self.back().values().map(|part| part.family.clone()));
         families
     }
 
@@ -101,6 +103,7 @@ impl Look<'_> {
                 .current()
                 .into_iter()
                 .flat_map(|revision| revision.parts.values())
+                .chain(self.back().into_values())
                 .filter(|target| target.family == family)
                 .filter_map(|target| self.target_arn(target))
                 .collect();
@@ -163,6 +166,7 @@ impl Look<'_> {
             }
         }
         wanted.extend(self.definitions_of_rules());
+        wanted.extend(self.definitions_of_back());
         for arn in wanted {
             let activity = self.activity(&arn);
             self.describe(&arn, activity).await?;
@@ -173,6 +177,26 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Definitions to go back to that are not ACTIVE any more, and those that services run instead.
+    fn definitions_of_back(&self) -> Vec<String> {
+        let mut wanted = Vec::new();
+        for (resource, target) in self.back() {
+            let Some(arn) = self.target_arn(target) else {
+                continue;
+            };
+            let service = resource.strip_prefix("service/");
+            let service = service.and_then(|name| self.observed.services.get(name)?.present());
+            let runs = service.map(|service| &service.task_definition);
+            wanted.extend(runs.filter(|runs| **runs != arn).cloned());
+            let listed = self.observed.families.get(&target.family);
+            let listed = listed.and_then(Known::present);
+            if listed.is_some_and(|active| !active.contains(&arn)) {
+                wanted.push(arn);
+            }
+        }
+        wanted
     }
 
     /// Base of a part that follows a service, unless it is what was recorded or what we made of it.
@@ -316,9 +340,12 @@ impl Look<'_> {
             self.observed.contents = self.view.contents(self.store, needed).await?;
             return Ok(());
         };
-        let needed: BTreeSet<String> = revision
+        let parts = revision
             .parts
             .iter()
+            .map(|(name, part)| (name.as_str(), part));
+        let needed: BTreeSet<String> = parts
+            .chain(self.back())
             .filter(|(resource, target)| {
                 let Some(arn) = self.target_arn(target) else {
                     return true;

@@ -46,6 +46,7 @@ impl Look<'_> {
             rollout: Some(rollout),
             revision: rollout.revision,
             timeout: service.timeout,
+            stops: false,
             now,
         })
     }
