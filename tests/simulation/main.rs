@@ -16,6 +16,7 @@ mod deletion;
 mod doubts;
 mod drift;
 mod environments;
+mod going_back;
 mod images;
 mod leases;
 mod migrations;
