@@ -24,7 +24,7 @@ use evenkeel::model::plan::{Plan, Step};
 use evenkeel::plan::{Input, plan};
 use evenkeel::resource::manifest::{Declared, parse};
 use evenkeel::resource::meta::{Environment, Release};
-use evenkeel::resource::status::ReleaseStatus;
+use evenkeel::resource::status::{Evidence, ReleaseStatus};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -221,11 +221,16 @@ fn rollout(service: &str, target: &str, now: Timestamp) -> Rollout {
         previous: None,
         correction: false,
         forced: false,
+        back: false,
         requested_at: now,
         seen: Vec::new(),
         deployment_id: Some("ecs-svc/2".to_owned()),
         state: RolloutState::Succeeded,
         message: None,
+        cause: None,
+        evidence: Evidence::default(),
+        steady_since: None,
+        stopped_at: None,
         finished_at: Some(now),
     }
 }

@@ -116,6 +116,10 @@ pub fn inherited(
 
 /// Goes on with the way back of a rejected revision, or keeps everything where it led.
 pub fn follow(draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
+    // It is recorded in this very pass; the next one looks at what it goes back to.
+    if revision.version == 0 {
+        return told(draft, revision, rollback);
+    }
     let Some(way) = Way::of(draft, revision, rollback) else {
         let number = rollback.to;
         let why = format!("revision {number}, which it goes back to, is not recorded any more");

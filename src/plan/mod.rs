@@ -251,6 +251,10 @@ fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
 
 /// Only a person can go on from here. What is under way is followed to its end meanwhile.
 fn held(draft: &mut Draft<'_>, revision: &Revision) {
+    if let Some(rollback) = &revision.rollback {
+        going_back::told(draft, revision, rollback);
+        return carry_over_parts(draft);
+    }
     if let Err(failure) = services::roll(draft, revision, services::Gate::Held) {
         return reject(draft, revision, &failure);
     }

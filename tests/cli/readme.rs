@@ -159,9 +159,9 @@ fn five_minutes_on_the_sandbox() {
     reader.curl("PUT", "/_sandbox/rules");
     reader.evenkeel("set image rails app=1f0e8a7", 0);
     let once = reader.evenkeel("run --once", 1).stdout;
-    assert!(once.contains("Stalled RolloutFailed"), "{once}");
+    assert!(once.contains("Stalled RolledBack"), "{once}");
     let get = reader.evenkeel("get rails", 0).stdout;
-    assert!(get.contains("RolloutFailed"), "{get}");
+    assert!(get.contains("RolledBack"), "{get}");
     assert!(get.contains("FAILED TASK OF app"), "{get}");
     let log = reader.evenkeel("logs rails/app --failed", 0).stdout;
     assert!(log.contains("KeyError: PAYMENTS_URL"), "{log}");

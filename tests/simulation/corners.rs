@@ -7,8 +7,8 @@ use evenkeel::resource::meta::ReleaseKey;
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, Stands, create_service, delivered, environment, key, minutes, pass, pinned,
-    register, release, rules, schedule, seconds, service, shop, stalled, web,
+    Breaker, CLUSTER, Stands, create_service, delivered, environment, hold, key, minutes, pass,
+    pinned, register, release, rules, schedule, seconds, service, shop, stalled, web,
 };
 use crate::world::{REGION, World};
 
@@ -78,7 +78,7 @@ async fn a_success_after_the_time_limit_counts_when_a_person_asks() {
         &world,
         &json!([{"when": {"image": "web:v2"}, "then": {"healthy": {"after": "8m"}}}]),
     );
-    world.put(&web("v2")).await;
+    world.put(&hold(web("v2"))).await;
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
     pass(minutes(5)).await;
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
@@ -208,7 +208,7 @@ async fn the_loop_hears_of_new_specs_drift_requests_and_deletions() {
             .await
             .expect("stalled")
             .reason;
-        assert_eq!(reason, "RolloutFailed");
+        assert_eq!(reason, "RolledBack");
         let moves = world.moves().len();
         world.retry(&key()).await;
         pass(seconds(20)).await;
@@ -259,7 +259,7 @@ async fn one_service_that_fails_leaves_the_other_where_it_got() {
         ]),
     );
     let both = json!({"services": [service("web"), service("worker")]});
-    world.put(&release("web", "v2", &both)).await;
+    world.put(&hold(release("web", "v2", &both))).await;
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
     assert_eq!(world.image_of("web"), pinned(&world, "v2"));
     assert_eq!(world.runs(CLUSTER, "worker"), "worker:1");

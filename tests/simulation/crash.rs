@@ -114,7 +114,7 @@ pub fn started(world: &World) -> Vec<Value> {
 }
 
 /// Runs the controller with a death at one call; false once there is no such call any more.
-async fn die_at(world: &World, at: u64, moment: Moment) -> bool {
+pub async fn die_at(world: &World, at: u64, moment: Moment) -> bool {
     let dead = Arc::new(Notify::new());
     world.sandbox.set_tap(Some(Arc::new(Killer {
         at,
@@ -180,7 +180,7 @@ async fn die_at_every(remainder: usize, of: usize) {
 }
 
 #[derive(PartialEq)]
-enum What {
+pub enum What {
     Read,
     Write,
     /// Nothing is remembered of it, so dying at one is dying before the next call.
@@ -188,7 +188,7 @@ enum What {
 }
 
 /// What each call of the controller does.
-fn calls(world: &World) -> Vec<What> {
+pub fn calls(world: &World) -> Vec<What> {
     let log = world.sandbox.log();
     let what = |call: &CallRecord| match call.operation.as_str() {
         "PutItem" if call.writes_to("sk") == ["shard#0000"] => What::Renewal,

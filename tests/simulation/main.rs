@@ -17,6 +17,7 @@ mod deletion;
 mod doubts;
 mod drift;
 mod environments;
+mod going_back;
 mod evidence;
 mod holds;
 mod images;

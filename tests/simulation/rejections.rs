@@ -5,15 +5,15 @@ use evenkeel::model::ledger::RevisionOutcome;
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, Stands, crash, create_service, definition, key, minutes, pass, pinned, ready,
-    register, release, rules, schedule, seconds, service, shop, stalled, web,
+    Breaker, CLUSTER, Stands, crash, create_service, definition, hold, key, minutes, pass, pinned,
+    ready, register, release, rules, schedule, seconds, service, shop, stalled, web,
 };
 use crate::world::World;
 
 /// As [`ready`], and v2's successor was rejected.
 async fn rejected(breaker: Breaker) -> World {
     let world = ready(breaker).await;
-    world.put(&web("bad")).await;
+    world.put(&hold(web("bad"))).await;
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
     assert_eq!(world.moves(), ["web -> web:3"]);
     world
@@ -35,7 +35,7 @@ fn deploy_again(world: &World) {
 async fn what_failed_during_a_pause_is_not_tried_again_after_it() {
     for breaker in [Breaker::Rollback, Breaker::Stop] {
         let world = ready(breaker).await;
-        let mut bad = web("bad");
+        let mut bad = hold(web("bad"));
         world.put(&bad).await;
         world.run_for(seconds(8)).await;
         bad["spec"]["suspend"] = json!(true);
@@ -92,7 +92,7 @@ async fn what_the_rejected_revision_moved_itself_is_no_reason_to_try_again() {
     nightly["images"] = json!({"pair": "web"});
     let pair = json!({"name": "pair", "images": {"pair": "web", "side": "web"}});
     let spec = json!({"services": [pair, service("worker")], "schedules": [nightly]});
-    world.put(&release("web", "v2", &spec)).await;
+    world.put(&hold(release("web", "v2", &spec))).await;
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
     assert_eq!(world.runs(CLUSTER, "pair"), "pair:2");
     assert_eq!(world.moves(), ["pair -> pair:2", "worker -> worker:2"]);

@@ -454,7 +454,7 @@ async fn schedules_wait_for_the_services() {
     world.sandbox.reset_calls();
     object["spec"]["images"]["web"]["tag"] = json!("bad");
     world.put(&object).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert!(world.sent("PutTargets").is_empty());
     let definition = world.targets(RULE)[0]["EcsParameters"]["TaskDefinitionArn"].clone();
     let image = world.image_in(definition.as_str().expect("an ARN"), "job");

@@ -217,6 +217,16 @@ pub fn web(tag: &str) -> Value {
     release("web", tag, &json!({"services": [service("web")]}))
 }
 
+/// The same release, of which everything stays as it is where a rollout fails.
+pub fn hold(mut object: Value) -> Value {
+    let rollout = json!({"rollout": {"onFailure": "Hold", "breakerMayRollBack": true}});
+    let services = object["spec"]["services"].as_array_mut();
+    for service in services.into_iter().flatten() {
+        merge(service, &rollout);
+    }
+    object
+}
+
 /// A schedule of a Release, which runs the family `job`.
 pub fn schedule(name: &str, expression: &str) -> Value {
     json!({

@@ -49,14 +49,14 @@ impl Checks<'_> {
         ))
     }
 
-    /// The release is Stalled because a rollout failed.
+    /// The release is Stalled: a rollout failed, and it went back.
     pub async fn stalled(&self) -> Result<String, CliError> {
         let status = self.release().await?.status.unwrap_or_default();
         let stalled = find(&status.conditions, ConditionType::Stalled);
-        let failed = stalled.is_some_and(|condition| condition.reason == "RolloutFailed");
+        let failed = stalled.is_some_and(|condition| condition.reason == "RolledBack");
         ensure(
             failed,
-            "the release should be Stalled/RolloutFailed",
+            "the release should be Stalled/RolledBack",
             conditions(&status.conditions),
         )?;
         Ok(stalled

@@ -123,6 +123,18 @@ fn rollout(service: &str, state: &str, from: i64, to: i64) -> Step {
     Step::RecordRollout(serde_json::from_value(rollout).unwrap())
 }
 
+/// A rollout that led back from a revision that was rejected.
+fn back(state: &str) -> Step {
+    let Step::RecordRollout(rollout) = rollout("app", state, 0, 0) else {
+        panic!("a rollout is recorded");
+    };
+    Step::RecordRollout(Box::new(Rollout {
+        back: true,
+        finished_at: None,
+        ..*rollout
+    }))
+}
+
 fn migration(name: &str, state: &str, from: i64, to: i64) -> Step {
     let run = json!({
         "migration": name, "runKey": "k", "revision": 1, "attempt": 1, "state": state,
@@ -219,12 +231,16 @@ fn migrations_and_rollouts_are_counted_and_timed() {
     scene.act("service/app", rollout("app", "Requested", 0, 0));
     scene.act("service/app", rollout("app", "Succeeded", 0, 2));
     scene.act("service/app", rollout("app", "Superseded", 0, 2));
+    scene.act("service/app", back("Succeeded"));
+    scene.act("service/app", back("Failed"));
     scene.shows(&[
         r#"evenkeel_migration_runs_total{migration="db",namespace="production",outcome="succeeded",release="rails"} 1"#,
         r#"evenkeel_migration_runs_total{migration="db",namespace="production",outcome="failed",release="rails"} 1"#,
         r#"evenkeel_migration_duration_seconds_sum{migration="db",namespace="production",release="rails"} 480"#,
         r#"evenkeel_rollouts_total{namespace="production",outcome="succeeded",release="rails",service="app"} 1"#,
         r#"evenkeel_rollouts_total{namespace="production",outcome="superseded",release="rails",service="app"} 1"#,
+        r#"evenkeel_rollouts_total{namespace="production",outcome="rolled_back",release="rails",service="app"} 1"#,
+        r#"evenkeel_rollouts_total{namespace="production",outcome="rollback_failed",release="rails",service="app"} 1"#,
         r#"evenkeel_rollout_duration_seconds_sum{namespace="production",release="rails",service="app"} 240"#,
     ]);
     assert!(!scene.page().contains("arn"), "{}", scene.page());

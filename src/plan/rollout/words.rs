@@ -1,17 +1,19 @@
 //! Why a rollout failed: ECS's sentence, and the word for it.
 
 use super::{Standing, short};
-use crate::model::ledger::Rollout;
+use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed::{Deployment, DeploymentRecord};
 use crate::resource::status::Cause;
 
-/// That a rollout failed: as it was noted when ECS was asked to stop it, else in ECS's words.
+/// That a rollout failed: as it was noted when it did, or when ECS was asked to stop it; else in
+/// ECS's words.
 pub(super) fn failure(asked: Option<&Rollout>, message: String, cause: Cause) -> Standing {
-    let stopped = asked.filter(|rollout| rollout.stopped_at.is_some());
-    let noted = stopped.and_then(|rollout| rollout.message.clone());
+    // What ECS says of one that goes on failing changes with each task.
+    let noted = asked
+        .filter(|rollout| rollout.stopped_at.is_some() || rollout.state == RolloutState::Failed);
     Standing::Failed(
-        noted.unwrap_or(message),
-        stopped.and_then(|rollout| rollout.cause).unwrap_or(cause),
+        noted.and_then(|it| it.message.clone()).unwrap_or(message),
+        noted.and_then(|it| it.cause).unwrap_or(cause),
     )
 }
 

@@ -314,7 +314,7 @@ fn a_crashing_release_is_stalled_and_the_breaker_keeps_the_old_one_running() {
     evenkeel.apply(&[&manifest::write("crash", &release)]);
     evenkeel.expect(1, &["run", "--once"]);
 
-    let message = assert_stalled(&evenkeel.release("rails"), "RolloutFailed");
+    let message = assert_stalled(&evenkeel.release("rails"), "RolledBack");
     assert!(
         message.contains("app") || message.contains("shoryuken"),
         "{message}"
@@ -334,7 +334,7 @@ fn a_crashing_release_is_stalled_and_the_breaker_keeps_the_old_one_running() {
     );
 
     evenkeel.expect(1, &["run", "--once"]);
-    assert_stalled(&evenkeel.release("rails"), "RolloutFailed");
+    assert_stalled(&evenkeel.release("rails"), "RolledBack");
     assert_eq!(
         server.snapshot(CLUSTER),
         failed,
@@ -357,7 +357,7 @@ fn an_image_that_cannot_be_pulled_is_stalled() {
     evenkeel.apply(&[&manifest::write("pull", &release)]);
     evenkeel.expect(1, &["run", "--once"]);
 
-    let message = assert_stalled(&evenkeel.release("rails"), "RolloutFailed");
+    let message = assert_stalled(&evenkeel.release("rails"), "RolledBack");
     assert!(message.contains("app"), "{message}");
     let after = server.snapshot(CLUSTER);
     assert_eq!(
