@@ -85,3 +85,6 @@ fn row(
         reason.into(),
     ]
 }
+
+#[cfg(test)]
+mod tests;
