@@ -82,7 +82,12 @@ impl Logs {
             };
             // Behind the first page read, which is the newest.
             next = next.or(answer.next_forward_token);
-            let mut page: Vec<LogLine> = answer.events.unwrap_or_default().into_iter().map(line).collect();
+            let mut page: Vec<LogLine> = answer
+                .events
+                .unwrap_or_default()
+                .into_iter()
+                .map(line)
+                .collect();
             page.append(&mut found);
             found = page;
             // The same token again is the stream's beginning; a page may be short before it.
@@ -106,7 +111,12 @@ impl Logs {
         let place = Some(place.to_owned());
         let answer = self.read(from, place, true, MAX_LINES).await?;
         Ok(LogPage {
-            lines: answer.events.unwrap_or_default().into_iter().map(line).collect(),
+            lines: answer
+                .events
+                .unwrap_or_default()
+                .into_iter()
+                .map(line)
+                .collect(),
             next: answer.next_forward_token,
         })
     }
@@ -156,7 +166,9 @@ impl LogStream {
 }
 
 fn line(event: OutputLogEvent) -> LogLine {
-    let at = event.timestamp.and_then(|at| Timestamp::from_millisecond(at).ok());
+    let at = event
+        .timestamp
+        .and_then(|at| Timestamp::from_millisecond(at).ok());
     LogLine {
         at,
         message: event.message.unwrap_or_default(),

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::settings::GlobalArgs;
 use super::{
-    apply, completions, delete, drift, get, init, migration, plan, retry, run, schema, service_logs,
-    set, suspend, validate, version, wait,
+    apply, completions, delete, drift, get, init, migration, plan, retry, run, schema,
+    service_logs, set, suspend, validate, version, wait,
 };
 #[cfg(feature = "sandbox")]
 use super::{demo, sandbox};

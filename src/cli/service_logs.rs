@@ -71,7 +71,10 @@ pub async fn run(args: &LogsArgs, settings: &Settings) -> Result<Exit, CliError>
     };
     let ended = async || {
         let arns = [task.arn.clone()];
-        let found = clients.ecs.describe_tasks(&environment.cluster, &arns).await;
+        let found = clients
+            .ecs
+            .describe_tasks(&environment.cluster, &arns)
+            .await;
         let found = found.map_err(|error| told(&error))?;
         Ok(match found.get(&task.arn) {
             Some(Known::Present(task)) => task.last_status == "STOPPED",
@@ -119,8 +122,10 @@ fn of_failed(release: &Release, service: &str, wanted: Option<&str>) -> Result<S
         let name = &container.name;
         let reason = container.reason.as_ref().or(task.stopped_reason.as_ref());
         let why = reason.map_or("ECS gives no reason", String::as_str);
-        return Err(CliError::new(format!("container {name} never started, so it has no log: {why}"))
-            .help(format!("`evenkeel get {key}` tells what else ECS said")));
+        return Err(CliError::new(format!(
+            "container {name} never started, so it has no log: {why}"
+        ))
+        .help(format!("`evenkeel get {key}` tells what else ECS said")));
     }
     let place = container.log_stream.as_deref().ok_or_else(|| {
         CliError::new(format!(
@@ -166,7 +171,9 @@ async fn newest(
 ) -> Result<Task, CliError> {
     let tasks = clients.ecs.running_tasks_of(cluster, service).await;
     let tasks = tasks.map_err(|error| told(&error))?;
-    let running = tasks.into_iter().filter(|task| task.last_status == "RUNNING");
+    let running = tasks
+        .into_iter()
+        .filter(|task| task.last_status == "RUNNING");
     running.max_by_key(|task| task.created_at).ok_or_else(|| {
         let key = release.release_key();
         CliError::new(format!("no task of service {service} runs in cluster {cluster}")).help(format!(
@@ -221,7 +228,9 @@ fn no_container(wanted: &str, names: &[&str]) -> CliError {
 fn elsewhere(content: &Value, names: &[&str]) -> CliError {
     let driver = |name: &&str| {
         let log = taskdef::container(content, name).and_then(|it| it.get("logConfiguration"));
-        let driver = log.and_then(|log| log.get("logDriver")).and_then(Value::as_str);
+        let driver = log
+            .and_then(|log| log.get("logDriver"))
+            .and_then(Value::as_str);
         match driver {
             Some("awslogs") => format!("{name}: awslogs without a stream prefix"),
             Some(driver) => format!("{name}: {driver}"),
@@ -288,7 +297,10 @@ mod tests {
             ..FailedTask::default()
         };
         assert_eq!(failed_container(&task, None).unwrap().name, "app");
-        assert_eq!(failed_container(&task, Some("proxy")).unwrap().name, "proxy");
+        assert_eq!(
+            failed_container(&task, Some("proxy")).unwrap().name,
+            "proxy"
+        );
         assert!(failed_container(&task, Some("db")).is_err());
     }
 }

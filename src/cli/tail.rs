@@ -160,7 +160,11 @@ fn print(lines: &[LogLine], out: Out) -> Result<(), CliError> {
         let at = line.at.map(moment).unwrap_or_default();
         text += &match out.format {
             Format::Json => json!({ "timestamp": at, "message": line.message }).to_string(),
-            _ => format!("{}  {}", out.paint.tone(Tone::Dim, &at), plain(&line.message)),
+            _ => format!(
+                "{}  {}",
+                out.paint.tone(Tone::Dim, &at),
+                plain(&line.message)
+            ),
         };
         text.push('\n');
     }

@@ -79,10 +79,7 @@ pub fn service(text: &str, namespace: Option<&str>) -> Result<(ReleaseName, Stri
 }
 
 /// A release and the name behind the last slash; none where there is none.
-fn part(
-    text: &str,
-    namespace: Option<&str>,
-) -> Option<Result<(ReleaseName, String), CliError>> {
+fn part(text: &str, namespace: Option<&str>) -> Option<Result<(ReleaseName, String), CliError>> {
     let (release, part) = text.rsplit_once('/').filter(|(_, part)| !part.is_empty())?;
     let release = ReleaseName::parse(release, namespace);
     Some(release.map(|release| (release, part.to_owned())))

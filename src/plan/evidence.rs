@@ -48,7 +48,9 @@ pub(super) fn of(
         return rollout.evidence.clone();
     }
     let stopped = draft.input.observed.stopped.get(&service.name);
-    let tasks = stopped.and_then(Known::present).map_or(&[][..], Vec::as_slice);
+    let tasks = stopped
+        .and_then(Known::present)
+        .map_or(&[][..], Vec::as_slice);
     gather(rollout, tasks, &service.events, content)
 }
 
@@ -248,7 +250,10 @@ fn is_alarming(event: &str) -> bool {
 
 fn why(task: &FailedTask) -> Option<String> {
     if let Some((container, code)) = exited(task) {
-        let text = format!("essential container {} exited with code {code}", container.name);
+        let text = format!(
+            "essential container {} exited with code {code}",
+            container.name
+        );
         return Some(match &container.reason {
             Some(reason) => format!("{text}: {}", shortened(reason.trim_end_matches('.'), SHORT)),
             None => text,

@@ -151,7 +151,9 @@ pub fn log_stream(
 
 /// The Region that a container's logs go to, where its definition says so.
 pub fn log_region<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
-    let options = container(content, name)?.get("logConfiguration")?.get("options")?;
+    let options = container(content, name)?
+        .get("logConfiguration")?
+        .get("options")?;
     options.get("awslogs-region")?.as_str()
 }
 

@@ -91,7 +91,7 @@ pub(super) async fn observe(
     };
     look.observed.ledger = store.ledger(&desired.key, &desired.uid).await?;
     look.at_everything(account).await?;
-    look.stopped(clock()).await;
+    look.stopped(clock()).await?;
     Ok((look.observed, look.interest))
 }
 

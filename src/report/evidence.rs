@@ -13,7 +13,9 @@ pub fn describe(release: &Release, now: Timestamp, paint: Paint) -> String {
     let key = release.release_key();
     let status = release.status.iter().flat_map(|status| &status.services);
     let failed = status.filter(|service| !service.evidence.is_empty());
-    let parts: Vec<String> = failed.map(|one| of_service(&key, one, now, paint)).collect();
+    let parts: Vec<String> = failed
+        .map(|one| of_service(&key, one, now, paint))
+        .collect();
     parts.join("\n")
 }
 
@@ -22,7 +24,14 @@ fn of_service(key: &ReleaseKey, service: &ServiceStatus, now: Timestamp, paint: 
     let evidence = &service.evidence;
     let mut text = String::new();
     let title = format!("FAILED TASK OF {name}");
-    let columns = [&*title, "STOPPED", "STOP CODE", "CONTAINER", "EXIT", "REASON"];
+    let columns = [
+        &*title,
+        "STOPPED",
+        "STOP CODE",
+        "CONTAINER",
+        "EXIT",
+        "REASON",
+    ];
     let mut table = Table::new(columns, paint);
     for task in &evidence.tasks {
         for (index, container) in containers(task).into_iter().enumerate() {
@@ -76,7 +85,10 @@ fn row(
         of_task(id).into(),
         of_task(stopped).into(),
         of_task(task.stop_code.clone()).into(),
-        container.map(|it| it.name.clone()).unwrap_or_default().into(),
+        container
+            .map(|it| it.name.clone())
+            .unwrap_or_default()
+            .into(),
         match code {
             Some(0) => Cell::new("0", Tone::Plain),
             Some(code) => Cell::new(code.to_string(), Tone::Bad),

@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn a_log_line_is_shown_without_what_steers_a_terminal() {
-        assert_eq!(plain("\u{1b}[31;1mred\u{1b}[0m\tand\u{7} done\n"), "red and  done");
+        assert_eq!(
+            plain("\u{1b}[31;1mred\u{1b}[0m\tand\u{7} done\n"),
+            "red and  done"
+        );
         assert_eq!(plain("cut \u{1b}["), "cut ");
     }
 

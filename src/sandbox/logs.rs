@@ -85,7 +85,10 @@ impl Logs {
     /// Writes a container's line.
     pub fn say(&mut self, said: Said) {
         let made = said.at;
-        let group = self.groups.entry(said.group).or_insert_with(|| Group::new(made));
+        let group = self
+            .groups
+            .entry(said.group)
+            .or_insert_with(|| Group::new(made));
         let at = said.at.as_millisecond();
         let line = Line {
             at,
@@ -106,7 +109,10 @@ impl Logs {
 
     fn describe_groups(&self, cx: &Cx<'_>, input: &Object) -> Result<Value, Fault> {
         let prefix = text(input, "logGroupNamePrefix").unwrap_or_default();
-        let groups = self.groups.iter().filter(|(name, _)| name.starts_with(prefix));
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix));
         let views = groups.map(|(name, group)| {
             let view = json!({
                 "logGroupName": name, "arn": format!("{}:*", group_arn(cx, name)),
@@ -130,7 +136,10 @@ impl Logs {
     fn describe_streams(&self, cx: &Cx<'_>, input: &Object) -> Result<Value, Fault> {
         let (name, group) = self.group(input)?;
         let prefix = text(input, "logStreamNamePrefix").unwrap_or_default();
-        let streams = group.streams.iter().filter(|(name, _)| name.starts_with(prefix));
+        let streams = group
+            .streams
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix));
         let views = streams.map(|(stream, found)| {
             let mut view = json!({
                 "logStreamName": stream,
@@ -184,7 +193,11 @@ impl Logs {
             // A forward token needs startFromHead.
             Some(_) => return Err(invalid("The specified nextToken is invalid.")),
         };
-        let events: Vec<Value> = stream.between(from, to).filter(within(input)).map(view).collect();
+        let events: Vec<Value> = stream
+            .between(from, to)
+            .filter(within(input))
+            .map(view)
+            .collect();
         Ok(json!({
             "events": events,
             "nextForwardToken": format!("f/{to:056}"),
@@ -196,7 +209,9 @@ impl Logs {
         let (_, group) = self.group(input)?;
         let names = texts(input, "logStreamNames");
         let prefix = text(input, "logStreamNamePrefix").unwrap_or_default();
-        let words = text(input, "filterPattern").unwrap_or_default().trim_matches('"');
+        let words = text(input, "filterPattern")
+            .unwrap_or_default()
+            .trim_matches('"');
         let mut found = Vec::new();
         for (name, stream) in &group.streams {
             if !name.starts_with(prefix) || !(names.is_empty() || names.contains(&name.as_str())) {
@@ -314,7 +329,9 @@ fn answer(input: &Object, name: &str, items: Vec<(String, Value)>) -> Result<Val
 fn group_name(input: &Object) -> Result<&str, Fault> {
     let name = text(input, "logGroupName").or_else(|| text(input, "logGroupIdentifier"));
     let name = name.ok_or_else(|| missing("logGroupName"))?;
-    Ok(name.rsplit_once(":log-group:").map_or(name, |(_, name)| name.trim_end_matches(":*")))
+    Ok(name
+        .rsplit_once(":log-group:")
+        .map_or(name, |(_, name)| name.trim_end_matches(":*")))
 }
 
 fn group_arn(cx: &Cx<'_>, name: &str) -> String {
@@ -322,7 +339,9 @@ fn group_arn(cx: &Cx<'_>, name: &str) -> String {
 }
 
 fn needed<'a>(input: &'a Object, key: &str) -> Result<&'a str, Fault> {
-    text(input, key).filter(|text| !text.is_empty()).ok_or_else(|| missing(key))
+    text(input, key)
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| missing(key))
 }
 
 fn missing(key: &str) -> Fault {
@@ -337,11 +356,17 @@ fn invalid(message: &str) -> Fault {
 }
 
 fn no_group() -> Fault {
-    Fault::client("ResourceNotFoundException", "The specified log group does not exist.")
+    Fault::client(
+        "ResourceNotFoundException",
+        "The specified log group does not exist.",
+    )
 }
 
 fn no_stream() -> Fault {
-    Fault::client("ResourceNotFoundException", "The specified log stream does not exist.")
+    Fault::client(
+        "ResourceNotFoundException",
+        "The specified log stream does not exist.",
+    )
 }
 
 fn exists(what: &str) -> Fault {

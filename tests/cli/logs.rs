@@ -11,7 +11,7 @@ const RULES: &str = r#"[
     {"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
      "then": {"crash": {"after": "3s", "exitCode": 7}},
      "log": "booting\nKeyError: key not found: PAYMENTS_URL"},
-    {"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "5s"}},
+    {"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "5s"}},
      "log": "\u001b[32m== AddIndex: migrated\u001b[0m"}
 ]"#;
 
@@ -37,7 +37,10 @@ fn failed(name: &str) -> Sandbox {
     let sandbox = Sandbox::start("rails", &["--rules", path(&rules)]);
     let environment = fixture("rails/environment.yaml");
     sandbox.expect(0, &["init"]);
-    sandbox.expect(0, &["apply", "-f", path(&environment), "-f", path(&release)]);
+    sandbox.expect(
+        0,
+        &["apply", "-f", path(&environment), "-f", path(&release)],
+    );
     sandbox.expect(1, &["run", "--once"]);
     sandbox
 }
@@ -55,7 +58,15 @@ fn what_failed_is_told_with_its_log() {
     let command = "evenkeel logs production/rails/shoryuken --failed";
     let short = "essential container shoryuken exited with code 7 (EssentialContainerExited)";
     let get = sandbox.expect(0, &["get", "rails"]).stdout;
-    holds(&get, &["FAILED TASK OF shoryuken", "EVENT OF shoryuken", command, short]);
+    holds(
+        &get,
+        &[
+            "FAILED TASK OF shoryuken",
+            "EVENT OF shoryuken",
+            command,
+            short,
+        ],
+    );
     let wait = sandbox.expect(1, &["wait", "rails"]);
     holds(&wait.stdout, &["FAILED TASK OF shoryuken", command]);
     holds(&wait.stderr, &[short]);
@@ -71,9 +82,20 @@ fn what_failed_is_told_with_its_log() {
     holds(exits, &["shoryuken exits with code 7"]);
     let (moment, _) = cries.split_once("  ").expect("a time before it");
     assert!(moment.parse::<jiff::Timestamp>().is_ok(), "{cries}");
-    holds(&logs.stderr, &["container shoryuken of task ", "log /ecs/rails/"]);
+    holds(
+        &logs.stderr,
+        &["container shoryuken of task ", "log /ecs/rails/"],
+    );
 
-    let newest = ["logs", "rails/shoryuken", "--failed", "--lines", "1", "-o", "json"];
+    let newest = [
+        "logs",
+        "rails/shoryuken",
+        "--failed",
+        "--lines",
+        "1",
+        "-o",
+        "json",
+    ];
     let one: Value = sandbox.expect(0, &newest).json();
     assert_eq!(one["message"], "shoryuken exits with code 7");
     assert!(one["timestamp"].is_string(), "{one}");
@@ -92,8 +114,21 @@ fn what_failed_is_told_with_its_log() {
 fn a_migration_s_log_is_shown_while_it_runs_and_after() {
     let sandbox = failed("migration-logs");
     let logs = sandbox.expect(0, &["migration", "logs", "rails/db-migrate"]);
-    holds(&logs.stdout, &["rails starts", "  == AddIndex: migrated\n", "rails exits with code 0"]);
-    let json = ["migration", "logs", "production/rails/db-migrate", "-o", "json"];
+    holds(
+        &logs.stdout,
+        &[
+            "rails starts",
+            "  == AddIndex: migrated\n",
+            "rails exits with code 0",
+        ],
+    );
+    let json = [
+        "migration",
+        "logs",
+        "production/rails/db-migrate",
+        "-o",
+        "json",
+    ];
     let lines = sandbox.expect(0, &json).stdout;
     let messages: Vec<Value> = lines
         .lines()
@@ -104,7 +139,10 @@ fn a_migration_s_log_is_shown_while_it_runs_and_after() {
     assert_eq!(sandbox.expect(0, &follow).stdout, logs.stdout);
     // Whoever may not read the ledger is told by the status.
     sandbox.page("PUT", "/_sandbox/settings", r#"{"denyKeys": ["ledger#*"]}"#);
-    let allowed = sandbox.expect(0, &["-n", "production", "migration", "logs", "rails/db-migrate"]);
+    let allowed = sandbox.expect(
+        0,
+        &["-n", "production", "migration", "logs", "rails/db-migrate"],
+    );
     assert_eq!(allowed.stdout, logs.stdout);
 }
 
@@ -121,11 +159,27 @@ fn what_stands_in_the_way_of_a_log_is_told_with_what_to_do() {
         &["logs", "rails/app"],
         &["declares no service `app`", "its services are: shoryuken"],
     );
-    refused(&["logs", "rails/shoryuken", "-o", "yaml"], &["line by line"]);
-    let other = ["logs", "rails/shoryuken", "--failed", "--container", "nginx"];
+    refused(
+        &["logs", "rails/shoryuken", "-o", "yaml"],
+        &["line by line"],
+    );
+    let other = [
+        "logs",
+        "rails/shoryuken",
+        "--failed",
+        "--container",
+        "nginx",
+    ];
     refused(&other, &["no container `nginx`", "shoryuken"]);
-    refused(&["migration", "logs", "rails/seed"], &["no migration `seed`"]);
-    sandbox.page("PUT", "/_sandbox/settings", r#"{"deny": ["logs:GetLogEvents"]}"#);
+    refused(
+        &["migration", "logs", "rails/seed"],
+        &["no migration `seed`"],
+    );
+    sandbox.page(
+        "PUT",
+        "/_sandbox/settings",
+        r#"{"deny": ["logs:GetLogEvents"]}"#,
+    );
     refused(
         &["logs", "rails/shoryuken", "--failed"],
         &["Allow logs:GetLogEvents on it"],
@@ -135,6 +189,9 @@ fn what_stands_in_the_way_of_a_log_is_told_with_what_to_do() {
     sandbox.aws("logs", "Logs_20140328.DeleteLogGroup", group);
     refused(
         &["logs", "rails/shoryuken", "--failed"],
-        &["has no log (yet)", "in group /ecs/rails, Region ap-northeast-1"],
+        &[
+            "has no log (yet)",
+            "in group /ecs/rails, Region ap-northeast-1",
+        ],
     );
 }

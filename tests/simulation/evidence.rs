@@ -60,7 +60,10 @@ fn rule(then: &Value) -> Value {
 async fn a_crash_is_told_with_exit_codes_and_logs_also_when_ecs_has_forgotten_the_tasks() {
     for breaker in [Breaker::Rollback, Breaker::Stop] {
         let world = logging(breaker).await;
-        rules(&world, &rule(&json!({"crash": {"after": "2s", "exitCode": 7}})));
+        rules(
+            &world,
+            &rule(&json!({"crash": {"after": "2s", "exitCode": 7}})),
+        );
         world.put(&web("bad")).await;
         assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
         assert_eq!(world.called("ecs.ListTasks"), 1, "asked for once");
@@ -116,7 +119,10 @@ async fn an_image_that_cannot_be_pulled_is_told_in_ecs_s_words() {
 #[tokio::test(start_paused = true)]
 async fn tasks_that_can_be_placed_nowhere_are_told_by_events() {
     let world = logging(Breaker::Off).await;
-    rules(&world, &rule(&json!({"cannotPlace": {"reason": "RESOURCE:CPU"}})));
+    rules(
+        &world,
+        &rule(&json!({"cannotPlace": {"reason": "RESOURCE:CPU"}})),
+    );
     world.put(&web("bad")).await;
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
     let told = world.evidence().await;

@@ -24,7 +24,10 @@ fn page(messages: &[&str], back: &str, forward: &str) -> Reply {
 }
 
 fn messages(page: &LogPage) -> Vec<&str> {
-    page.lines.iter().map(|line| line.message.as_str()).collect()
+    page.lines
+        .iter()
+        .map(|line| line.message.as_str())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +82,10 @@ async fn no_such_stream_is_none_and_a_denial_names_the_right() {
     let canned = refuse("AccessDeniedException");
     let denied = logs(&canned).tail(&stream(), 10).await.unwrap_err();
     assert_eq!(denied.class, ErrorClass::Denied);
-    assert!(denied.to_string().contains("Allow logs:GetLogEvents"), "{denied}");
+    assert!(
+        denied.to_string().contains("Allow logs:GetLogEvents"),
+        "{denied}"
+    );
 }
 
 #[test]

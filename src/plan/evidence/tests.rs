@@ -115,7 +115,10 @@ fn events_of_the_scheduler_s_work_give_way_to_those_that_tell() {
         event(190, "has reached a steady state."),
         event(185, "has started 1 tasks: (task a)."),
         event(180, "rolling back to deployment ecs-svc/1."),
-        event(175, "(deployment ecs-svc/2) deployment failed: tasks failed to start."),
+        event(
+            175,
+            "(deployment ecs-svc/2) deployment failed: tasks failed to start.",
+        ),
         event(170, "has started 1 tasks: (task b)."),
         event(160, "was unable to place a task. Reason: RESOURCE:CPU."),
         event(20, "was unable to place a task. Reason: RESOURCE:MEMORY."),
@@ -163,8 +166,14 @@ fn texts_are_bounded_and_tell_no_value_of_the_environment() {
     let of_app = task.containers[1].reason.as_deref();
     assert_eq!(of_app, Some("has exited, arn:x:s3cr3t-tokens/name"));
     let told = summary(&evidence).unwrap();
-    assert!(told.starts_with("1 task stopped: CannotStartContainerError"), "{told}");
-    assert!(told.ends_with("... (TaskFailedToStart)") && told.len() < 300, "{told}");
+    assert!(
+        told.starts_with("1 task stopped: CannotStartContainerError"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("... (TaskFailedToStart)") && told.len() < 300,
+        "{told}"
+    );
 }
 
 #[test]

@@ -51,7 +51,8 @@ fn each_container_that_ended_is_told_with_its_exit_code() {
             container("never", None),
         ],
     };
-    let events = vec!["(service app) deployment failed:\u{1b}[2J tasks failed to start.".to_owned()];
+    let events =
+        vec!["(service app) deployment failed:\u{1b}[2J tasks failed to start.".to_owned()];
     let tasks = vec![task];
     insta::assert_snapshot!(told(Evidence { tasks, events }));
 }
@@ -68,7 +69,10 @@ fn a_task_that_never_started_is_told_by_its_reason_and_without_a_log() {
         tasks: vec![task],
         events: Vec::new(),
     });
-    assert!(text.contains("CannotPullContainerError: not found"), "{text}");
+    assert!(
+        text.contains("CannotPullContainerError: not found"),
+        "{text}"
+    );
     assert!(!text.contains("evenkeel logs"), "{text}");
     assert_eq!(told(Evidence::default()), "");
 }

@@ -11,7 +11,10 @@ fn say(sandbox: &Sandbox, lines: &[&str]) {
 fn stream(sandbox: &Sandbox) {
     for (operation, input) in [
         ("CreateLogGroup", json!({"logGroupName": "/web"})),
-        ("CreateLogStream", json!({"logGroupName": "/web", "logStreamName": "a/b/c"})),
+        (
+            "CreateLogStream",
+            json!({"logGroupName": "/web", "logStreamName": "a/b/c"}),
+        ),
     ] {
         sandbox.call("logs", REGION, operation, input).unwrap();
     }
@@ -24,8 +27,14 @@ async fn a_stream_is_read_back_and_forth_until_the_token_stays() {
     say(&sandbox, &["1", "2", "3", "4", "5"]);
     let client = client!(aws_sdk_cloudwatchlogs, sandbox);
     let get = |token: Option<&str>, head: bool| {
-        let call = client.get_log_events().log_group_name("/web").log_stream_name("a/b/c");
-        let call = call.limit(2).start_from_head(head).set_next_token(token.map(str::to_owned));
+        let call = client
+            .get_log_events()
+            .log_group_name("/web")
+            .log_stream_name("a/b/c");
+        let call = call
+            .limit(2)
+            .start_from_head(head)
+            .set_next_token(token.map(str::to_owned));
         async move {
             let answer = call.send().await.unwrap();
             let events = answer.events().iter();
@@ -55,7 +64,10 @@ async fn a_stream_is_read_back_and_forth_until_the_token_stays() {
     assert_ne!(next, forward);
     let head = get(None, true).await;
     assert_eq!(head.0, "12");
-    let refused = client.get_log_events().log_group_name("/web").log_stream_name("a/b/c");
+    let refused = client
+        .get_log_events()
+        .log_group_name("/web")
+        .log_stream_name("a/b/c");
     let refused = refused.next_token(forward).send().await.unwrap_err();
     assert_eq!(told(&refused).0, "InvalidParameterException");
 }
@@ -64,7 +76,12 @@ async fn a_stream_is_read_back_and_forth_until_the_token_stays() {
 async fn what_is_not_there_is_told_and_lists_find_what_is() {
     let sandbox = sandbox();
     let client = client!(aws_sdk_cloudwatchlogs, sandbox);
-    let get = || client.get_log_events().log_group_name("/web").log_stream_name("a/b/c");
+    let get = || {
+        client
+            .get_log_events()
+            .log_group_name("/web")
+            .log_stream_name("a/b/c")
+    };
     let sentence = "The specified log group does not exist.".to_owned();
     let missing = ("ResourceNotFoundException".to_owned(), sentence);
     assert_eq!(told(&get().send().await.unwrap_err()), missing);
@@ -74,12 +91,22 @@ async fn what_is_not_there_is_told_and_lists_find_what_is() {
     let streams = client.describe_log_streams().log_group_name("/web");
     let streams = streams.send().await.unwrap();
     assert_eq!(streams.log_streams()[0].log_stream_name(), Some("a/b/c"));
-    let found = client.filter_log_events().log_group_name("/web").filter_pattern("error");
+    let found = client
+        .filter_log_events()
+        .log_group_name("/web")
+        .filter_pattern("error");
     let found = found.send().await.unwrap();
     assert_eq!(found.events()[0].message(), Some("error: no such table"));
     assert_eq!(found.events().len(), 1);
-    let again = client.create_log_group().log_group_name("/web").send().await;
-    assert_eq!(told(&again.unwrap_err()).0, "ResourceAlreadyExistsException");
+    let again = client
+        .create_log_group()
+        .log_group_name("/web")
+        .send()
+        .await;
+    assert_eq!(
+        told(&again.unwrap_err()).0,
+        "ResourceAlreadyExistsException"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,15 +125,21 @@ async fn tasks_write_to_their_awslogs_streams() {
         {"name": "quiet", "image": "busybox", "memory": 64, "logConfiguration": log("json-file")},
     ]);
     let definition = json!({"family": "job", "containerDefinitions": containers});
-    let ecs = |operation: &str, input: Value| sandbox.call("ecs", REGION, operation, input).unwrap();
+    let ecs =
+        |operation: &str, input: Value| sandbox.call("ecs", REGION, operation, input).unwrap();
     ecs("CreateCluster", json!({}));
     ecs("RegisterTaskDefinition", definition);
-    let run = ecs("RunTask", json!({"taskDefinition": "job", "launchType": "EC2"}));
+    let run = ecs(
+        "RunTask",
+        json!({"taskDefinition": "job", "launchType": "EC2"}),
+    );
     let arn = run["tasks"][0]["taskArn"].as_str().unwrap();
     let id = arn.rsplit('/').next().unwrap();
     sandbox.skip(Duration::from_secs(60));
     let input = json!({"logGroupName": "/job"});
-    let streams = sandbox.call("logs", REGION, "DescribeLogStreams", input).unwrap();
+    let streams = sandbox
+        .call("logs", REGION, "DescribeLogStreams", input)
+        .unwrap();
     assert_eq!(streams["logStreams"].as_array().unwrap().len(), 1);
     let input = json!({"logGroupName": "/job", "logStreamName": format!("ecs/job/{id}")});
     let events = sandbox.call("logs", REGION, "GetLogEvents", input).unwrap();
@@ -118,6 +151,11 @@ async fn tasks_write_to_their_awslogs_streams() {
         .collect();
     assert_eq!(
         lines,
-        ["job starts, image busybox", "one", "two", "job exits with code 3"]
+        [
+            "job starts, image busybox",
+            "one",
+            "two",
+            "job exits with code 3"
+        ]
     );
 }

@@ -45,7 +45,10 @@ fn say(server: &Server, numbers: std::ops::Range<u64>) {
 }
 
 fn messages(page: &LogPage) -> Vec<&str> {
-    page.lines.iter().map(|line| line.message.as_str()).collect()
+    page.lines
+        .iter()
+        .map(|line| line.message.as_str())
+        .collect()
 }
 
 async fn tail(logs: &Logs, lines: usize) -> LogPage {
@@ -59,7 +62,10 @@ async fn tail(logs: &Logs, lines: usize) -> LogPage {
 async fn motos_stream_is_read_from_its_end_and_on() {
     let server = Server::moto();
     let logs = logs(&server).await;
-    let LogStream { group, stream: name } = stream();
+    let LogStream {
+        group,
+        stream: name,
+    } = stream();
     let absent = || async { logs.tail(&stream(), 10).await.expect("moto answers") };
     assert_eq!(absent().await, Known::Absent, "no group");
     server.call("logs", "CreateLogGroup", &json!({"logGroupName": group}));
