@@ -1,6 +1,6 @@
 //! Logs of tasks, and what is told of those that failed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Sandbox, fixture, folder, path};
 
@@ -108,6 +108,26 @@ fn what_failed_is_told_with_its_log() {
     let running = sandbox.expect(0, &["logs", "rails/shoryuken"]);
     holds(&running.stdout, &["shoryuken starts"]);
     assert!(!running.stdout.contains(CRY), "{}", running.shown());
+}
+
+#[test]
+fn a_log_is_followed_until_its_task_has_ended() {
+    let sandbox = failed("followed-logs");
+    let mut follows = sandbox.start_command(&["logs", "rails/shoryuken", "--follow"]);
+    follows.until("shoryuken starts");
+    let ecs = |operation: &str, input: &Value| -> Value {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let answer = sandbox.aws("ecs", &target, &input.to_string());
+        serde_json::from_str(&answer).expect("JSON")
+    };
+    let cluster = "rails-production";
+    let listed = json!({"cluster": cluster, "serviceName": "shoryuken"});
+    let tasks = ecs("ListTasks", &listed)["taskArns"].clone();
+    for task in tasks.as_array().expect("a list") {
+        ecs("StopTask", &json!({"cluster": cluster, "task": task}));
+    }
+    let said = follows.ends(0);
+    holds(&said, &["shoryuken exits with code 143"]);
 }
 
 #[test]
