@@ -118,6 +118,15 @@ fn of_failed(release: &Release, service: &str, wanted: Option<&str>) -> Result<S
         )));
     };
     let container = failed_container(task, wanted)?;
+    if task.stop_code.as_deref() == Some("TaskFailedToStart") && container.exit_code.is_none() {
+        let name = &container.name;
+        let reason = container.reason.as_ref().or(task.stopped_reason.as_ref());
+        let why = reason.map_or("ECS gives no reason", String::as_str);
+        return Err(CliError::new(format!(
+            "container {name} never started, so it has no log: {why}"
+        ))
+        .help(format!("`evenkeel get {key}` tells what else ECS said")));
+    }
     let place = container.log_stream.as_deref().ok_or_else(|| {
         CliError::new(format!(
             "container {} of task {} does not write to CloudWatch Logs with the awslogs driver and a stream prefix",

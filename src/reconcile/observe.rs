@@ -98,7 +98,7 @@ pub(super) async fn observe(
         },
     };
     look.at_everything(account).await?;
-    look.stopped(clock()).await;
+    look.stopped(clock()).await?;
     Ok((look.observed, look.interest))
 }
 

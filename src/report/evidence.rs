@@ -97,3 +97,6 @@ fn row(
         reason.into(),
     ]
 }
+
+#[cfg(test)]
+mod tests;

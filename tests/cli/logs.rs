@@ -1,6 +1,6 @@
 //! Logs of tasks, and what is told of those that failed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Sandbox, fixture, folder, path};
 
@@ -11,7 +11,7 @@ const RULES: &str = r#"[
     {"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
      "then": {"crash": {"after": "3s", "exitCode": 7}},
      "log": "booting\nKeyError: key not found: PAYMENTS_URL"},
-    {"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "5s"}},
+    {"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "5s"}},
      "log": "\u001b[32m== AddIndex: migrated\u001b[0m"}
 ]"#;
 
@@ -108,6 +108,26 @@ fn what_failed_is_told_with_its_log() {
     let running = sandbox.expect(0, &["logs", "rails/shoryuken"]);
     holds(&running.stdout, &["shoryuken starts"]);
     assert!(!running.stdout.contains(CRY), "{}", running.shown());
+}
+
+#[test]
+fn a_log_is_followed_until_its_task_has_ended() {
+    let sandbox = failed("followed-logs");
+    let mut follows = sandbox.start_command(&["logs", "rails/shoryuken", "--follow"]);
+    follows.until("shoryuken starts");
+    let ecs = |operation: &str, input: &Value| -> Value {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let answer = sandbox.aws("ecs", &target, &input.to_string());
+        serde_json::from_str(&answer).expect("JSON")
+    };
+    let cluster = "rails-production";
+    let listed = json!({"cluster": cluster, "serviceName": "shoryuken"});
+    let tasks = ecs("ListTasks", &listed)["taskArns"].clone();
+    for task in tasks.as_array().expect("a list") {
+        ecs("StopTask", &json!({"cluster": cluster, "task": task}));
+    }
+    let said = follows.ends(0);
+    holds(&said, &["shoryuken exits with code 143"]);
 }
 
 #[test]

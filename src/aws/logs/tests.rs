@@ -103,5 +103,5 @@ fn a_stream_is_cut_off_its_group_at_the_likeliest_slash() {
         ]
     );
     assert_eq!(meant("rails/app/app/0123"), [pair("rails", "app/app/0123")]);
-    assert_eq!(meant("app/0123"), []);
+    assert!(meant("app/0123").is_empty());
 }

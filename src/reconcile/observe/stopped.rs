@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Look;
+use super::{Look, LookError};
 use crate::model::desired::Service;
 use crate::model::known::Known;
 use crate::plan::{self, Question};
@@ -13,7 +13,10 @@ const LEAD: SignedDuration = SignedDuration::from_secs(2);
 impl Look<'_> {
     /// Reads the stopped tasks of services whose rollout shows to have failed and is not written
     /// down as such yet. A rollout is judged without them, so a read that fails is no obstacle.
-    pub(super) async fn stopped(&mut self, now: Timestamp) {
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(super) async fn stopped(&mut self, now: Timestamp) -> Result<(), LookError> {
         let services = &self.desired.services;
         let failed: Vec<String> = services
             .iter()
@@ -29,8 +32,21 @@ impl Look<'_> {
                     Known::Unknown(error.lasting())
                 }
             };
+            self.content_of(&service).await?;
             self.observed.stopped.insert(service, known);
         }
+        Ok(())
+    }
+
+    /// Reads what a service runs as it was recorded: it tells where its tasks log.
+    async fn content_of(&mut self, service: &str) -> Result<(), LookError> {
+        let resource = format!("service/{service}");
+        let target = self.current().and_then(|found| found.parts.get(&resource));
+        let hash = target.map(|target| target.definition.clone());
+        let unread = hash.filter(|hash| !self.observed.contents.contains_key(hash));
+        let contents = self.view.contents(self.store, unread).await?;
+        self.observed.contents.extend(contents);
+        Ok(())
     }
 
     fn has_failed(&self, service: &Service, now: Timestamp) -> bool {
