@@ -78,6 +78,8 @@ fn retry(draft: &mut Draft<'_>, by: &str) {
             outcome: RevisionOutcome::Pending,
             reason: None,
             finished_at: None,
+            // It was begun before, be it under another number; nor is a person held back.
+            begun_at: newest.begun_at.or(Some(draft.input.now)),
             ..newest.clone()
         };
         let reason = format!("{by} asked for another try");
