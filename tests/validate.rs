@@ -246,3 +246,32 @@ fn a_manifest_that_lost_a_part_is_never_silently_dropped() {
         );
     }
 }
+
+#[test]
+fn releases_that_wait_for_each_other_are_told_of_once() {
+    let folder = folder("circles");
+    let file = |name: &str, requires: &str| {
+        let text = format!(
+            "apiVersion: evenkeel.dev/v1alpha1\nkind: Release\n\
+             metadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+             images: {{app: {{repository: example.com/app, tag: \"1\"}}}}\n  \
+             services: [{{name: {name}, images: {{app: app}}}}]\n  requires: [{requires}]\n"
+        );
+        std::fs::write(folder.join(format!("{name}.yaml")), text).expect("writes");
+    };
+    file("web", "{release: api}");
+    file("api", "{release: shop/db, atLeast: 3}");
+    file("db", "{release: web}, {release: elsewhere/cache}");
+    file("admin", "{release: web}");
+    let problems = manifest::load(std::slice::from_ref(&folder)).expect_err("a circle");
+    let [problem] = problems.0.as_slice() else {
+        panic!("{problems}")
+    };
+    assert_eq!(
+        problem.message,
+        "these releases wait for each other: shop/api -> shop/db -> shop/web -> shop/api"
+    );
+    assert!(problem.file.ends_with("api.yaml"), "{}", problem.file);
+    file("db", "{release: elsewhere/cache}");
+    assert_eq!(manifest::load(&[folder]).map(|read| read.len()), Ok(4));
+}

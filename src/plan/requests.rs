@@ -102,6 +102,8 @@ fn retry(draft: &mut Draft<'_>, by: &str) {
             finished_at: None,
             cause: None,
             rollback: None,
+            // It was begun before, be it under another number; nor is a person held back.
+            begun_at: newest.begun_at.or(Some(draft.input.now)),
             ..newest.clone()
         };
         let reason = format!("{by} asked for another try");

@@ -6,6 +6,7 @@ mod foresee;
 mod hints;
 mod lease;
 mod objects;
+mod requires;
 mod setup;
 
 use std::sync::Arc;

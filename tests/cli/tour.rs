@@ -301,3 +301,111 @@ fn the_controller_serves_metrics_and_ends_when_told() {
         "{logs:#?}"
     );
 }
+
+#[test]
+fn a_suspension_that_ends_by_itself() {
+    let sandbox = Sandbox::start("rails", &[]);
+    sandbox.apply("rails");
+    let told = sandbox
+        .expect(0, &["suspend", "rails", "--until", "2h"])
+        .stdout;
+    assert!(
+        told.starts_with("release/production/rails suspended until 2"),
+        "{told}"
+    );
+    sandbox.expect(0, &["run", "--once"]);
+    let stands = sandbox.expect(0, &["get", "rails", "-o", "json"]).json();
+    let message = &stands["status"]["conditions"][0]["message"];
+    assert!(
+        message
+            .as_str()
+            .unwrap_or_default()
+            .contains("or `evenkeel resume`"),
+        "{stands:#}"
+    );
+    assert!(stands["spec"]["suspendUntil"].is_string());
+    for wrong in ["yesterday", "2020-01-01T00:00:00Z"] {
+        let refused = sandbox
+            .expect(2, &["suspend", "rails", "--until", wrong])
+            .stderr;
+        assert!(
+            refused.contains("--until") && refused.contains("`2h`"),
+            "{refused}"
+        );
+    }
+    sandbox.expect(0, &["resume", "rails"]);
+    let stands = sandbox.expect(0, &["get", "rails", "-o", "json"]).json();
+    assert!(stands["spec"]["suspendUntil"].is_null(), "{stands:#}");
+}
+
+#[test]
+fn a_revision_is_approved_that_was_looked_at() {
+    let sandbox = Sandbox::start("rails", &[]);
+    let file = folder("approves").join("environment.yaml");
+    let environment = std::fs::read_to_string(fixture("rails/environment.yaml")).unwrap();
+    std::fs::write(
+        &file,
+        format!("{}\n  approval: required\n", environment.trim_end()),
+    )
+    .unwrap();
+    let approve = |code: i32, revision: &str| {
+        sandbox.expect(code, &["approve", "rails", "--revision", revision])
+    };
+    sandbox.expect(0, &["init"]);
+    let release = fixture("rails/release.yaml");
+    let apply = [
+        "apply",
+        "-f",
+        path(&file),
+        "-f",
+        path(&release),
+        "--source",
+        "abc123",
+    ];
+    sandbox.expect(0, &apply);
+    let early = approve(2, "1").stderr;
+    assert!(
+        early.contains("has not looked at the newest generation"),
+        "{early}"
+    );
+
+    let once = sandbox.expect(0, &["run", "--once"]).stdout;
+    let waits = "release/production/rails held ApprovalPending: revision 1 waits for approval: \
+                 `evenkeel approve rails --revision 1`\n";
+    assert!(once.contains(waits), "{once}");
+    assert!(
+        once.ends_with("0 Ready, 0 Stalled, 0 suspended, 1 held\n"),
+        "{once}"
+    );
+    let plan = sandbox.expect(0, &["plan", "rails"]).stdout;
+    assert!(
+        plan.contains("Nothing to do.") && plan.contains("waits for approval"),
+        "{plan}"
+    );
+
+    let other = approve(2, "2").stderr;
+    assert!(
+        other.contains("does not wait for approval: revision 1 does"),
+        "{other}"
+    );
+    sandbox.expect(2, &["approve", "rails"]);
+    let told = approve(0, "1").stdout;
+    assert!(
+        told.starts_with("release/production/rails approval of revision 1 requested\n")
+            && told.contains("  image app: ")
+            && told.contains("  source: abc123\n"),
+        "{told}"
+    );
+    let once = sandbox.expect(0, &["run", "--once"]).stdout;
+    assert!(
+        once.ends_with("1 Ready, 0 Stalled, 0 suspended\n"),
+        "{once}"
+    );
+    let done = approve(2, "1").stderr;
+    assert!(
+        done.contains("no revision of release production/rails waits for approval"),
+        "{done}"
+    );
+    let stands = sandbox.expect(0, &["get", "rails", "-o", "json"]).json();
+    assert!(stands["status"]["approval"]["by"].is_string(), "{stands:#}");
+}

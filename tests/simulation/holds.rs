@@ -254,7 +254,7 @@ async fn a_revision_waits_for_its_window_across_a_restart() {
     );
     world.rests_for_an_hour().await;
     // Over the weekend nothing moves, whoever looks; on Monday it does, and at once.
-    world.until_moment("2026-03-09T07:00:00Z").await;
+    world.until_moment("2026-03-09T07:50:00Z").await;
     let none = world.runs_until("2026-03-09T07:59:59Z").await;
     assert_eq!(none, [] as [&str; 0]);
     let moved = world.runs_until("2026-03-09T08:00:02Z").await;
@@ -296,22 +296,31 @@ async fn the_environments_windows_and_the_releases_count_both() {
     // Today eleven to noon would do; it is applied after that.
     world.until_moment("2026-03-02T12:30:00Z").await;
     assert_eq!(world.settle(&key()).await, held("WindowClosed"));
+    world.until_moment("2026-03-03T11:30:00Z").await;
+    assert_eq!(
+        world.settle(&key()).await,
+        held("WindowClosed"),
+        "the third is denied"
+    );
+    world.until_moment("2026-03-04T10:50:00Z").await;
     let none = world.runs_until("2026-03-04T10:59:58Z").await;
-    assert_eq!(none, [] as [&str; 0], "the third is denied");
+    assert_eq!(none, [] as [&str; 0]);
     let moved = world.runs_until("2026-03-04T11:00:02Z").await;
     assert_eq!(moved, ["web -> web:3"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn windows_keep_the_wall_clock_when_clocks_are_turned() {
-    for (applied, before, opens) in [
+    for (applied, late, before, opens) in [
         (
             "2026-03-28T12:00:00Z",
+            "2026-03-29T06:50:00Z",
             "2026-03-29T06:59:58Z",
             "2026-03-29T07:00:02Z",
         ),
         (
             "2026-10-24T12:00:00Z",
+            "2026-10-25T07:50:00Z",
             "2026-10-25T07:59:58Z",
             "2026-10-25T08:00:02Z",
         ),
@@ -323,6 +332,7 @@ async fn windows_keep_the_wall_clock_when_clocks_are_turned() {
         ]}});
         world.put(&with("v3", &nine)).await;
         assert_eq!(world.settle(&key()).await, held("WindowClosed"));
+        world.until_moment(late).await;
         assert_eq!(world.runs_until(before).await, [] as [&str; 0], "{applied}");
         assert_eq!(world.runs_until(opens).await, ["web -> web:3"], "{applied}");
     }
@@ -468,6 +478,7 @@ async fn a_suspension_ends_by_itself_across_a_restart() {
         "{told}"
     );
     world.rests_for_an_hour().await;
+    world.until_moment("2026-03-02T14:50:00Z").await;
     assert_eq!(
         world.runs_until("2026-03-02T14:59:58Z").await,
         [] as [&str; 0]

@@ -202,3 +202,32 @@ async fn an_edit_is_of_the_source_it_names_and_of_none_when_it_names_none() {
         assert_eq!(stored.source.as_deref(), source, "{tag}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_with_an_end_is_taken_back_whole() {
+    let (_, store) = store().await;
+    apply(&store, &spec("1"), "ci").await;
+    let done = store.suspend_until(&key(), at(7200), "ops", at(1)).await;
+    assert_eq!(done.unwrap().generation, 2);
+    let spec_now = stored_spec(&store).await;
+    assert_eq!(field(&spec_now, &["suspend"]), true);
+    assert_eq!(
+        field(&spec_now, &["suspendUntil"]),
+        &json!(at(7200).to_string())
+    );
+    // For good, then not at all.
+    store.set_suspend(&key(), true, "ops", at(2)).await.unwrap();
+    assert_eq!(
+        field(&stored_spec(&store).await, &["suspendUntil"]),
+        &Value::Null
+    );
+    store
+        .suspend_until(&key(), at(7200), "ops", at(3))
+        .await
+        .unwrap();
+    store
+        .set_suspend(&key(), false, "ops", at(4))
+        .await
+        .unwrap();
+    assert_eq!(stored_spec(&store).await, spec("1"));
+}
