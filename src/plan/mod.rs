@@ -29,6 +29,7 @@ pub use claims::rule_arn;
 pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
+pub use images::moved as moved_images;
 pub use revision::newest as newest_revision;
 pub use rollout::goes_on;
 

@@ -4,21 +4,21 @@
 //! records, definitions and contents are read only where something is in doubt.
 
 mod definitions;
+mod images;
 mod rules;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::aws::error::{AwsError, ErrorClass};
-use crate::model::desired::{Access, Desired, Part, Source, Wanted};
+use crate::model::desired::{Access, Desired, Part, Source};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, PartTarget, Revision, RevisionOutcome, RolloutState, RunState,
+    Explanation, PartTarget, Revision, RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
 use crate::reconcile::reads::View;
-use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
 
 /// Most revisions of a family that are described to find one by its content or registrar.
@@ -45,6 +45,8 @@ struct Look<'a> {
     store: &'a Store,
     observed: Observed,
     interest: Interest,
+    /// Whether what is followed has moved: the next revision is made of what is there now.
+    moved: bool,
 }
 
 /// Why a look could not be had at all.
@@ -85,6 +87,7 @@ pub(super) async fn observe(
             cluster: environment.cluster.clone(),
             ..Interest::default()
         },
+        moved: false,
     };
     look.observed.ledger = store.ledger(&desired.key, &desired.uid).await?;
     look.at_everything(account).await?;
@@ -117,8 +120,12 @@ impl Look<'_> {
         self.claims().await
     }
 
-    /// The newest revision, if it is of this generation.
+    /// The newest revision, if it is of this generation and still what is to be run.
     fn current(&self) -> Option<&Revision> {
+        self.of_generation().filter(|_| !self.moved)
+    }
+
+    fn of_generation(&self) -> Option<&Revision> {
         let revisions = &self.observed.ledger.revisions;
         let newest = revisions
             .values()
@@ -155,49 +162,6 @@ impl Look<'_> {
             }
         }
         Ok(message)
-    }
-
-    /// Tags to resolve, and recorded digests to find again.
-    async fn images(&mut self) -> Result<(), LookError> {
-        // Between resolving and Ready nothing depends on where a tag points.
-        if self
-            .current()
-            .is_some_and(|revision| revision.outcome != RevisionOutcome::Ready)
-        {
-            return Ok(());
-        }
-        let recorded = self
-            .current()
-            .map(|revision| revision.images.clone())
-            .unwrap_or_default();
-        let mut repositories: BTreeMap<EcrRepository, Vec<(String, Wanted, bool)>> =
-            BTreeMap::new();
-        for (name, image) in &self.desired.images {
-            let Some(ecr) = &image.ecr else { continue };
-            let wanted = repositories.entry(ecr.clone()).or_default();
-            wanted.push((name.clone(), image.wanted.clone(), false));
-            if let Some(digest) = recorded.get(name).and_then(|image| image.digest.clone()) {
-                wanted.push((name.clone(), Wanted::Digest(digest), true));
-            }
-        }
-        for (ecr, wanted) in repositories {
-            let ids: BTreeSet<Wanted> = wanted.iter().map(|(_, id, _)| id.clone()).collect();
-            self.interest.images.insert(ecr.clone(), ids.clone());
-            let (found, why) = match self.view.images(&ecr, ids).await {
-                Ok(found) => (found, String::new()),
-                Err(error) => (BTreeMap::new(), self.failed(error)?),
-            };
-            for (name, id, pinned) in wanted {
-                let map = if pinned {
-                    &mut self.observed.pinned
-                } else {
-                    &mut self.observed.images
-                };
-                let digest = found.get(&id).cloned();
-                map.insert(name, digest.unwrap_or_else(|| Known::Unknown(why.clone())));
-            }
-        }
-        Ok(())
     }
 
     /// Whether the cluster is there, where no service tells: before its first use, so that a wrong

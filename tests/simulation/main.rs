@@ -16,6 +16,7 @@ mod deletion;
 mod doubts;
 mod drift;
 mod environments;
+mod following;
 mod images;
 mod leases;
 mod migrations;
