@@ -238,8 +238,10 @@ impl Look<'_> {
 
     /// What is noted with the request to move a service that is settled on something else.
     async fn records_before_moving(&mut self) -> Result<(), LookError> {
-        // Nothing moves before every image is there, nor while a migration runs.
-        let mut images = self.observed.images.values();
+        // Nothing moves before every image is there, nor while a migration runs; what was there once
+        // is recorded.
+        let open = self.of_generation().is_none();
+        let mut images = self.observed.images.values().filter(|_| open);
         let tasks = self.observed.tasks.values().filter_map(Known::present);
         let mut running = tasks.flatten().filter(|task| task.last_status != "STOPPED");
         if running.next().is_some() || images.any(|image| image.present().is_none()) {

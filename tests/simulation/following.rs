@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::crash::{Moment, calls_of, die_at};
 use crate::shop::{
-    Breaker, CLUSTER, Stands, crash, digest, environment, key, minutes, pass,
-    push, register, release, repository, rules, seconds, service, shop, stalled, web,
+    Breaker, CLUSTER, Stands, crash, digest, environment, key, minutes, pass, pinned, push, register,
+    release, repository, rules, seconds, service, shop, stalled, web,
 };
 use crate::world::{World, example};
 
