@@ -92,14 +92,16 @@ fn json_that_is_no_manifest_is_refused_where_it_is_named() {
 }
 
 #[test]
-fn following_a_tag_is_not_supported_yet() {
-    let problems = load(&["fixtures/examples/replication"]).expect_err("refused");
-    let [problem] = problems.0.as_slice() else {
-        panic!("{problems}")
+fn the_replication_example_is_accepted_as_it_is() {
+    let manifests = load(&["fixtures/examples/replication"]).expect("accepted");
+    let Declared::Release(api) = &manifests[1].object else {
+        panic!("a release")
     };
-    assert_eq!((problem.line, problem.column), (11, 7));
-    assert_eq!(problem.field, "spec.images.api.follow");
-    assert!(problem.message.contains("not supported yet"), "{problem}");
+    let image = &api.spec.images["api"];
+    assert_eq!(
+        (image.tag.as_deref(), image.follow),
+        (Some("latest"), Some(true))
+    );
 }
 
 const ENVIRONMENT: &str = "apiVersion: evenkeel.dev/v1alpha1\nkind: Environment\n\

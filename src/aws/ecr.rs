@@ -1,13 +1,17 @@
-//! ECR: from tags to digests.
+//! ECR: from tags to digests, and all tags of a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier, ImageStatus};
+use aws_sdk_ecr::types::{
+    DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, TagStatus,
+};
 
-use super::error::{AwsError, Call};
+use super::error::{AwsError, Call, ErrorClass};
+use super::time::timestamp;
 use crate::model::desired::Wanted;
 use crate::model::known::Known;
+use crate::model::observed::TaggedImage;
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +19,11 @@ mod tests;
 const SERVICE: &str = "ecr";
 /// Most that DescribeImages takes.
 pub const MAX_IMAGES: usize = 100;
+/// Most that one page of a list holds.
+const PAGE: i32 = 1000;
+/// A repository holds at most 100,000 images
+/// (<https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>).
+const MAX_PAGES: usize = 100;
 
 /// ECR in one Region. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -71,6 +80,48 @@ impl Ecr {
         Ok(wanted.iter().map(answer).collect())
     }
 
+    /// Every tag of a repository with what is behind it, in no order. What is archived cannot be
+    /// pulled and is left out.
+    ///
+    /// # Errors
+    /// When a call fails, or there are too many to tell which is the newest.
+    pub async fn tagged(
+        &self,
+        registry_id: &str,
+        repository: &str,
+    ) -> Result<Vec<TaggedImage>, AwsError> {
+        let what = tags_of(registry_id, &self.region, repository);
+        let call = Call::read(SERVICE, "DescribeImages", what);
+        let only_tagged = DescribeImagesFilter::builder()
+            .tag_status(TagStatus::Tagged)
+            .build();
+        let (mut tagged, mut token) = (Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            let sent = self
+                .client
+                .describe_images()
+                .registry_id(registry_id)
+                .repository_name(repository)
+                .filter(only_tagged.clone())
+                .max_results(PAGE)
+                .set_next_token(token.clone())
+                .send()
+                .await;
+            let answer = sent.map_err(|error| call.failed(error))?;
+            let details = answer.image_details.iter().flatten();
+            tagged.extend(details.flat_map(tags));
+            token = call.next_page(token.as_ref(), answer.next_token)?;
+            if token.is_none() {
+                return Ok(tagged);
+            }
+        }
+        let message = format!(
+            "the repository has more than {} tagged images, so nobody can tell which tag is the newest; a lifecycle policy keeps it small",
+            MAX_PAGES * 1000
+        );
+        Err(call.unexpected(ErrorClass::Refused, message))
+    }
+
     async fn describe(
         &self,
         registry_id: &str,
@@ -110,6 +161,34 @@ pub fn images_of(
     )
 }
 
+/// What a list of all tags of a repository is about.
+pub fn tags_of(registry_id: &str, region: &str, repository: &str) -> String {
+    format!(
+        "tags of {}",
+        images_of(registry_id, region, repository, None)
+    )
+}
+
+fn tags(detail: &ImageDetail) -> Vec<TaggedImage> {
+    let Some(digest) = detail.image_digest().filter(|_| !is_archived(detail)) else {
+        return Vec::new();
+    };
+    let pushed_at = timestamp(detail.image_pushed_at());
+    let each = detail.image_tags().iter().map(|tag| TaggedImage {
+        tag: tag.clone(),
+        digest: digest.to_owned(),
+        pushed_at,
+    });
+    each.collect()
+}
+
+fn is_archived(detail: &ImageDetail) -> bool {
+    matches!(
+        detail.image_status(),
+        Some(ImageStatus::Archived | ImageStatus::Activating)
+    )
+}
+
 /// Tags hold no colon and digests always do, so both can be keys of one map.
 fn name(wanted: &Wanted) -> &str {
     match wanted {
@@ -136,12 +215,8 @@ fn digest(wanted: &Wanted, details: &[ImageDetail], alone: bool) -> Known<String
     let Some(detail) = details.iter().find(is_it) else {
         return Known::Absent;
     };
-    let archived = matches!(
-        detail.image_status(),
-        Some(ImageStatus::Archived | ImageStatus::Activating)
-    );
     match detail.image_digest() {
-        _ if archived => Known::Unknown(format!(
+        _ if is_archived(detail) => Known::Unknown(format!(
             "image {} is archived in ECR and cannot be pulled; restore it first",
             name(wanted)
         )),

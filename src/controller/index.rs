@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::events::{Concern, Place, cluster_name};
+use super::list::Rules;
 use crate::model::desired::Wanted;
 use crate::model::interest::Interest;
+use crate::resource::environment::ImageRule;
 use crate::resource::image_ref::EcrRepository;
 use crate::resource::meta::ReleaseKey;
 
@@ -26,6 +28,7 @@ pub struct Index {
     images: HashMap<EcrRepository, Watchers>,
     /// By the Release that is waited for.
     releases: HashMap<ReleaseKey, HashSet<ReleaseKey>>,
+    rules: Rules,
 }
 
 /// Who looks at a repository.
@@ -66,7 +69,30 @@ impl Index {
                 insert(&mut watchers.by_image, image, &key);
             }
         }
+        for repository in &interest.repositories {
+            let watchers = self.images.entry(repository.clone()).or_default();
+            watchers.all.insert(key.clone());
+            watchers.any.insert(key.clone());
+        }
         self.interests.insert(key, interest);
+    }
+
+    /// Takes what the Environments say of which repository is for whom.
+    pub fn rule(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// The Releases that a repository is for by a rule, where nobody has looked at them yet. They
+    /// need not be there.
+    fn ruled(&self, repository: &EcrRepository) -> Vec<ReleaseKey> {
+        let of = |(namespace, rules): (&String, &Vec<ImageRule>)| {
+            let named = rules.iter().filter_map(|it| it.applied(&repository.name));
+            let keys = named.map(|(release, _)| ReleaseKey::new(namespace, &release));
+            keys.collect::<Vec<_>>()
+        };
+        let keys = self.rules.iter().flat_map(of);
+        keys.filter(|key| !self.interests.contains_key(key))
+            .collect()
     }
 
     /// Forgets a Release.
@@ -90,7 +116,9 @@ impl Index {
         for release in &interest.releases {
             take(&mut self.releases, release, key);
         }
-        for (repository, images) in &interest.images {
+        let none = BTreeSet::new();
+        let listed = interest.repositories.iter().map(|it| (it, &none));
+        for (repository, images) in interest.images.iter().chain(listed) {
             let Some(watchers) = self.images.get_mut(repository) else {
                 continue;
             };
@@ -147,7 +175,13 @@ impl Index {
                 .flat_map(|watchers| watchers.of_image(tag.as_deref(), digest.as_deref()))
                 .collect(),
         };
-        found.into_iter().cloned().collect()
+        let mut found: Vec<ReleaseKey> = found.into_iter().cloned().collect();
+        if let Concern::Image { repository, .. } = concern {
+            found.extend(self.ruled(repository));
+            found.sort();
+            found.dedup();
+        }
+        found
     }
 
     fn of_service<'a>(

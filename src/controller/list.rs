@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::backoff::Pauses;
+use crate::resource::environment::ImageRule;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Store, StoreError};
 
@@ -21,7 +22,11 @@ pub type Listed = BTreeMap<ReleaseKey, String>;
 pub struct List {
     only: Option<String>,
     stray: Mutex<BTreeSet<String>>,
+    rules: Mutex<Rules>,
 }
+
+/// The `imageRules` of each Environment that has any.
+pub type Rules = BTreeMap<String, Vec<ImageRule>>;
 
 impl List {
     /// Of this namespace only, or of all.
@@ -29,7 +34,14 @@ impl List {
         Self {
             only,
             stray: Mutex::default(),
+            rules: Mutex::default(),
         }
+    }
+
+    /// What the Environments said when they were listed last.
+    pub fn rules(&self) -> Rules {
+        let rules = self.rules.lock();
+        rules.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lists them.
@@ -37,7 +49,10 @@ impl List {
     /// # Errors
     /// When a call fails.
     pub async fn read(&self, store: &Store) -> Result<Listed, StoreError> {
-        let environments = store.environment_versions().await?;
+        let environments = store.environments_with_rules().await?;
+        let ruled = environments.iter().filter(|(_, (_, it))| !it.is_empty());
+        let rules = ruled.map(|(name, (_, rules))| (name.clone(), rules.clone()));
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules.collect();
         let mut namespaces: BTreeSet<String> = match &self.only {
             Some(only) => BTreeSet::from([only.clone()]),
             None => environments.keys().cloned().collect(),
@@ -53,7 +68,7 @@ impl List {
             let environment = environments.get(namespace);
             for (key, version) in releases {
                 let asked = requested.contains(&key.name);
-                let environment = environment.map_or("none", String::as_str);
+                let environment = environment.map_or("none", |(version, _)| version);
                 all.insert(key, format!("{version}/{environment}/{asked}"));
             }
         }

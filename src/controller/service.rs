@@ -198,6 +198,7 @@ impl<'a> Service<'a> {
     /// Finds what changed in the table since the last look.
     fn listed(&mut self, listed: Listed, sweep: bool) {
         self.listed = true;
+        self.index.rule(self.controller.list.rules());
         let now = Instant::now();
         let leadership = &self.controller.leadership;
         let listed: Listed = listed
@@ -371,7 +372,10 @@ impl<'a> Service<'a> {
     fn look_at(&mut self, concern: &Concern) {
         let due = Instant::now() + EVENTS;
         for key in self.index.concerned(concern) {
-            self.engine.add(key, due, Look::Afresh);
+            // A rule may name one that is not there, or that is another replica's.
+            if self.known.contains_key(&key) {
+                self.engine.add(key, due, Look::Afresh);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::desired::{
-    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Requirement,
+    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Pick, Requirement,
     Schedule, Service, Source, TagPattern, Wanted,
 };
 use super::hash;
@@ -212,32 +212,37 @@ fn is_ruled(
 
 fn image(image: &release::Image, ruled: bool) -> Image {
     let ecr = image_ref::ecr_host(&image.repository);
-    let wanted = match (&image.digest, &image.tag) {
-        (Some(digest), _) => Wanted::Digest(digest.clone()),
-        (None, tag) => Wanted::Tag(tag.clone().unwrap_or_default()),
-    };
-    let pinnable = ecr.is_some() || matches!(wanted, Wanted::Digest(_));
-    let pin = image
-        .pin
-        .unwrap_or(if pinnable { Pin::Digest } else { Pin::Tag });
+    let pick = pick(image);
+    let is_digest = matches!(pick, Pick::One(Wanted::Digest(_)));
+    let pin = image.pin.unwrap_or(match ecr.is_some() || is_digest {
+        true => Pin::Digest,
+        false => Pin::Tag,
+    });
+    // A digest stands still, whatever a rule says, and what is run by its tag would be the same
+    // definition again.
+    let moves = matches!(pick, Pick::One(Wanted::Tag(_))) && pin == Pin::Digest && ecr.is_some();
     Image {
         repository: image.repository.clone(),
-        // A digest stands still, whatever a rule says.
-        follow: (image.follow.unwrap_or(false) || ruled) && matches!(wanted, Wanted::Tag(_)),
-        pattern: pattern(image),
-        wanted,
+        follow: moves && image.follow.unwrap_or(ruled),
+        pick,
         pin,
         ecr,
     }
 }
 
 /// A pattern that does not compile was refused by validation.
-fn pattern(image: &release::Image) -> Option<TagPattern> {
-    let text = image.tag_pattern.clone()?;
-    Some(TagPattern {
-        pattern: patterns::whole(&text).ok()?,
-        order: image.order.unwrap_or_default(),
-        text,
+fn pick(image: &release::Image) -> Pick {
+    let compiled = |text: &String| Some((text.clone(), patterns::whole(text).ok()?));
+    if let Some((text, pattern)) = image.tag_pattern.as_ref().and_then(compiled) {
+        return Pick::Newest(TagPattern {
+            text,
+            pattern,
+            order: image.order.unwrap_or_default(),
+        });
+    }
+    Pick::One(match (&image.digest, &image.tag) {
+        (Some(digest), _) => Wanted::Digest(digest.clone()),
+        (None, tag) => Wanted::Tag(tag.clone().unwrap_or_default()),
     })
 }
 

@@ -160,12 +160,10 @@ pub struct Allow {
 pub struct Image {
     /// Repository with host.
     pub repository: String,
-    /// Tag or digest.
-    pub wanted: Wanted,
+    /// Which of the repository's images.
+    pub pick: Pick,
     /// Whether what the tag points at is followed: a new digest makes a new revision.
     pub follow: bool,
-    /// Where the newest of many tags is followed: which.
-    pub pattern: Option<TagPattern>,
     /// What goes into definitions.
     pub pin: Pin,
     /// The ECR repository, if it is one.
@@ -173,13 +171,28 @@ pub struct Image {
 }
 
 impl Image {
-    /// `repository:tag` or `repository@digest`.
+    /// `repository:tag` or `repository@digest`; `repository:/pattern/` as long as no tag is chosen.
     pub fn reference(&self) -> String {
-        match &self.wanted {
-            Wanted::Tag(tag) => format!("{}:{tag}", self.repository),
-            Wanted::Digest(digest) => format!("{}@{digest}", self.repository),
+        match &self.pick {
+            Pick::One(Wanted::Tag(tag)) => format!("{}:{tag}", self.repository),
+            Pick::One(Wanted::Digest(digest)) => format!("{}@{digest}", self.repository),
+            Pick::Newest(pattern) => format!("{}:/{}/", self.repository, pattern.text),
         }
     }
+
+    /// Whether a new image in the repository may make a new revision.
+    pub fn is_followed(&self) -> bool {
+        self.follow || matches!(self.pick, Pick::Newest(_))
+    }
+}
+
+/// Which of a repository's images is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This one.
+    One(Wanted),
+    /// The one with the newest of the tags that match.
+    Newest(TagPattern),
 }
 
 /// Which of a repository's tags is the newest. Compared by what was written.

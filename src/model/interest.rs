@@ -20,6 +20,8 @@ pub struct Interest {
     pub services: BTreeSet<String>,
     /// Tags and digests by repository.
     pub images: BTreeMap<EcrRepository, BTreeSet<Wanted>>,
+    /// Repositories whose tags it lists: every image of them matters.
+    pub repositories: BTreeSet<EcrRepository>,
     /// Names of EventBridge rules.
     pub rules: BTreeSet<String>,
     /// Families whose ACTIVE revisions it lists.

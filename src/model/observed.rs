@@ -22,7 +22,7 @@ pub struct Observed {
     /// Image name -> whether the digest that was recorded for it is still there.
     pub pinned: BTreeMap<String, Known<String>>,
     /// Image name -> the tags of its repository, of images that follow the newest of many.
-    pub tags: BTreeMap<String, Known<Vec<TaggedImage>>>,
+    pub tags: BTreeMap<String, Known<Arc<Vec<TaggedImage>>>>,
     /// Alarm name -> its state, of services that bake.
     pub alarms: BTreeMap<String, Known<Alarm>>,
     /// Service name -> its stopped tasks, of services whose rollout seems to have failed.

@@ -1,64 +1,112 @@
-//! Images: a tag becomes a digest once per generation, before anything else happens.
+//! Images: a tag becomes a digest before anything else happens, and stays that one unless it is
+//! followed.
+
+mod follow;
+mod newest;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::draft::Draft;
-use crate::model::desired::{Image, Wanted};
+use crate::model::desired::{Image, Pick, TagPattern, Wanted};
 use crate::model::known::Known;
 use crate::model::ledger::{ResolvedImage, Revision};
-use crate::resource::release::Pin;
+use crate::model::observed::TaggedImage;
+use crate::resource::release::{Pin, TagOrder};
 use crate::resource::status::{DifferenceAction, ImageStatus, PartState};
 
+pub use follow::{moved, what_moved};
+
 /// Digests of every image; `None` while one is missing or unknown, which is told in the draft.
+/// Those of the newest revision of this generation are kept, but for what is followed and moved.
 pub fn resolve(
     draft: &mut Draft<'_>,
     recorded: Option<&Revision>,
 ) -> Option<BTreeMap<String, ResolvedImage>> {
     let desired = draft.input.desired;
     if let Some(revision) = recorded {
-        for (name, image) in &revision.images {
-            draft.status.images.insert(name.clone(), done(image));
+        let moved = moved(desired, draft.input.observed, revision);
+        let images = moved.unwrap_or_else(|| revision.images.clone());
+        for (name, image) in &images {
+            let message = passed_over(draft, revision, name, image);
+            draft
+                .status
+                .images
+                .insert(name.clone(), done(image, message));
         }
-        return Some(revision.images.clone());
+        return Some(images);
     }
     let mut resolved = BTreeMap::new();
     for (name, image) in &desired.images {
-        if let Some(found) = resolve_one(draft, name, image) {
-            draft.status.images.insert(name.clone(), done(&found));
+        let resolution = match &image.pick {
+            Pick::One(wanted) => resolve_one(draft, name, image, wanted).map(|it| (it, None)),
+            Pick::Newest(pattern) => resolve_newest(draft, name, image, pattern),
+        };
+        if let Some((found, message)) = resolution {
+            draft
+                .status
+                .images
+                .insert(name.clone(), done(&found, message));
             resolved.insert(name.clone(), found);
         }
     }
     (resolved.len() == desired.images.len()).then_some(resolved)
 }
 
-fn done(image: &ResolvedImage) -> ImageStatus {
+fn done(image: &ResolvedImage, message: Option<String>) -> ImageStatus {
     ImageStatus {
         state: PartState::Done,
         reference: image.reference.clone(),
         digest: image.digest.clone(),
+        message,
         ..ImageStatus::default()
     }
 }
 
-fn resolve_one(draft: &mut Draft<'_>, name: &str, image: &Image) -> Option<ResolvedImage> {
-    let found = |digest: Option<&str>| ResolvedImage {
+/// An image that was asked for by its tag or digest.
+fn found(image: &Image, digest: Option<&str>) -> ResolvedImage {
+    ResolvedImage {
         reference: image.reference(),
-        image: pinned(image, digest),
+        image: pinned(image, &image.reference(), digest),
         digest: digest.map(str::to_owned),
         tag: None,
-    };
+    }
+}
+
+/// An image that was chosen by its tag.
+fn reference_of(image: &Image, tag: &str, digest: &str) -> ResolvedImage {
+    let reference = format!("{}:{tag}", image.repository);
+    ResolvedImage {
+        image: pinned(image, &reference, Some(digest)),
+        reference,
+        digest: Some(digest.to_owned()),
+        tag: Some(tag.to_owned()),
+    }
+}
+
+fn resolve_one(
+    draft: &mut Draft<'_>,
+    name: &str,
+    image: &Image,
+    wanted: &Wanted,
+) -> Option<ResolvedImage> {
     if image.ecr.is_none() {
-        return Some(match &image.wanted {
-            Wanted::Digest(digest) => found(Some(digest)),
-            Wanted::Tag(_) => found(None),
+        return Some(match wanted {
+            Wanted::Digest(digest) => found(image, Some(digest)),
+            Wanted::Tag(_) => found(image, None),
         });
     }
     match draft.input.observed.images.get(name) {
-        Some(Known::Present(digest)) => Some(found(Some(digest))),
+        Some(Known::Present(digest)) => Some(found(image, Some(digest))),
         Some(Known::Absent) => {
-            missing(draft, name, image);
+            let reference = image.reference();
+            let sentences = Sentences {
+                waits: format!("image {name}: waiting for {reference} to be pushed"),
+                gone: format!("image {name}: {reference} is not in its registry"),
+                way_out: "push it (the release goes on by itself then) or set another tag",
+            };
+            missing(draft, name, image, sentences);
             None
         }
         Some(Known::Unknown(why)) => {
@@ -74,11 +122,95 @@ fn resolve_one(draft: &mut Draft<'_>, name: &str, image: &Image) -> Option<Resol
     }
 }
 
+/// The newest tag that matches, with what is to be said of it.
+fn resolve_newest(
+    draft: &mut Draft<'_>,
+    name: &str,
+    image: &Image,
+    pattern: &TagPattern,
+) -> Option<(ResolvedImage, Option<String>)> {
+    let observed = draft.input.observed;
+    let all: &[TaggedImage] = match observed.tags.get(name) {
+        Some(Known::Present(all)) => all,
+        Some(Known::Absent) => &[],
+        Some(Known::Unknown(why)) => {
+            let message = format!("image {name}: {why}");
+            unknown(draft, name, image, &message);
+            return None;
+        }
+        None => {
+            let message = format!(
+                "image {name}: the tags of {} were not listed",
+                image.repository
+            );
+            unknown(draft, name, image, &message);
+            return None;
+        }
+    };
+    let rejected = newest::rejected(&observed.ledger.revisions);
+    let choice = newest::choose(pattern, follow::tags(image, all, &rejected));
+    if let Some((tag, digest)) = choice.taken {
+        let message = choice.passed_over.map(out);
+        return Some((reference_of(image, tag, digest), message));
+    }
+    let looked = match (all.len(), choice.matching) {
+        (looked, 0) => format!("{looked} tags were looked at"),
+        (looked, _) => format!(
+            "{looked} tags were looked at, and revisions with those that match were rejected: `evenkeel retry` tries them again"
+        ),
+    };
+    let none = format!(
+        "no tag of {} matches `{}` in the order {} ({looked})",
+        image.repository,
+        pattern.text,
+        order(pattern),
+    );
+    let sentences = Sentences {
+        waits: format!("image {name}: waiting for a tag to be pushed: {none}"),
+        gone: format!("image {name}: {none}"),
+        way_out: "push one (the release goes on by itself then) or set another tagPattern",
+    };
+    missing(draft, name, image, sentences);
+    None
+}
+
+fn order(pattern: &TagPattern) -> &'static str {
+    match pattern.order {
+        TagOrder::Semver => "semver",
+        TagOrder::Alphabetical => "alphabetical",
+        TagOrder::PushedAt => "pushedAt",
+    }
+}
+
+fn out(tag: &str) -> String {
+    format!("{tag} is passed over: a revision with it was rejected or gone back from")
+}
+
+/// Says that there is a newer tag than that of a revision, which is not taken.
+fn passed_over(
+    draft: &Draft<'_>,
+    revision: &Revision,
+    name: &str,
+    recorded: &ResolvedImage,
+) -> Option<String> {
+    let Draft { input, .. } = draft;
+    let image = input.desired.images.get(name)?;
+    let Pick::Newest(pattern) = &image.pick else {
+        return None;
+    };
+    let rejected = newest::rejected(&input.observed.ledger.revisions);
+    let (desired, observed) = (input.desired, input.observed);
+    let choice = follow::newer(desired, observed, &rejected, name, image, pattern)?;
+    let tag = choice.passed_over?;
+    let is_told = revision.pinned.is_some() || recorded.tag.as_deref() == Some(tag);
+    (!is_told).then(|| out(tag))
+}
+
 /// What goes into a container definition.
-fn pinned(image: &Image, digest: Option<&str>) -> String {
+fn pinned(image: &Image, reference: &str, digest: Option<&str>) -> String {
     match (image.pin, digest) {
         (Pin::Digest, Some(digest)) => format!("{}@{digest}", image.repository),
-        _ => image.reference(),
+        _ => reference.to_owned(),
     }
 }
 
@@ -95,24 +227,36 @@ fn unknown(draft: &mut Draft<'_>, name: &str, image: &Image, message: &str) {
     draft.status.images.insert(name.to_owned(), status);
 }
 
+/// What is said of an image that is not there.
+struct Sentences {
+    /// While it is waited for.
+    waits: String,
+    /// After that.
+    gone: String,
+    /// What to do then.
+    way_out: &'static str,
+}
+
 /// A commit may overtake its push: waits, and stalls when that takes too long.
-fn missing(draft: &mut Draft<'_>, name: &str, image: &Image) {
+fn missing(draft: &mut Draft<'_>, name: &str, image: &Image, sentences: Sentences) {
     let now = draft.input.now;
     let since = missing_since(draft, name, image).unwrap_or(now);
     let waited = now.duration_since(since);
     let limit = draft.input.desired.image_timeout;
     let resource = format!("image/{name}");
     let reference = image.reference();
+    let Sentences {
+        waits,
+        gone,
+        way_out,
+    } = sentences;
     let (state, message) = if waited >= limit {
-        let message = format!(
-            "image {name}: {reference} is not in its registry, after waiting {limit:#}; push it (the release goes on by itself then) or set another tag"
-        );
+        let message = format!("{gone}, after waiting {limit:#}; {way_out}");
         draft.stall(&resource, "ImageNotFound", message.clone());
         (PartState::Failed, message)
     } else {
-        let message = format!("image {name}: waiting for {reference} to be pushed");
-        draft.progress(&resource, "ImagePending", message.clone());
-        (PartState::Pending, message)
+        draft.progress(&resource, "ImagePending", waits.clone());
+        (PartState::Pending, waits)
     };
     let status = ImageStatus {
         state,
@@ -135,7 +279,7 @@ fn missing_since(draft: &Draft<'_>, name: &str, image: &Image) -> Option<Timesta
         .missing_since
 }
 
-/// A tag that moved, or an image that is gone: told, never followed.
+/// A tag that moved although it is not followed, or an image that is gone: told.
 pub fn drift(draft: &mut Draft<'_>, revision: &Revision) {
     for (name, recorded) in &revision.images {
         let Some(digest) = &recorded.digest else {
@@ -144,16 +288,15 @@ pub fn drift(draft: &mut Draft<'_>, revision: &Revision) {
         let observed = draft.input.observed;
         let resource = format!("image/{name}");
         let gone = "(gone from the registry)";
-        let runs_by_tag = draft
-            .input
-            .desired
-            .images
-            .get(name)
-            .is_some_and(|image| image.pin == Pin::Tag);
-        let points_at = match observed.images.get(name) {
-            Some(Known::Present(now)) => Some(now.as_str()),
+        let image = draft.input.desired.images.get(name);
+        let runs_by_tag = image.is_some_and(|image| image.pin == Pin::Tag);
+        let is_followed = image.is_some_and(Image::is_followed);
+        let points_at = match points_at(draft, name, recorded) {
+            // Where it points is what is wanted, or will be with the next revision.
+            Some(Known::Present(_)) if is_followed && !runs_by_tag => None,
+            Some(Known::Present(now)) => Some(now),
             // New tasks pull the tag only where it is what is run.
-            Some(Known::Absent) if runs_by_tag => Some(gone),
+            Some(Known::Absent) if runs_by_tag => Some(gone.to_owned()),
             Some(Known::Unknown(why)) => {
                 draft.doubt(&resource, format!("{resource}: {why}"));
                 None
@@ -166,7 +309,7 @@ pub fn drift(draft: &mut Draft<'_>, revision: &Revision) {
                 &resource,
                 "tag",
                 format!("{} at {digest}", recorded.reference),
-                actual.to_owned(),
+                actual,
                 DifferenceAction::Reported,
             );
         }
@@ -181,4 +324,21 @@ pub fn drift(draft: &mut Draft<'_>, revision: &Revision) {
             );
         }
     }
+}
+
+/// The digest behind the tag that was recorded.
+fn points_at(draft: &Draft<'_>, name: &str, recorded: &ResolvedImage) -> Option<Known<String>> {
+    let observed = draft.input.observed;
+    let Some(tag) = &recorded.tag else {
+        return observed.images.get(name).cloned();
+    };
+    let behind = |all: &[TaggedImage]| {
+        let found = all.iter().find(|it| it.tag == *tag);
+        found.map_or(Known::Absent, |it| Known::Present(it.digest.clone()))
+    };
+    Some(match observed.tags.get(name)? {
+        Known::Present(all) => behind(all),
+        Known::Absent => Known::Absent,
+        Known::Unknown(why) => Known::Unknown(why.clone()),
+    })
 }

@@ -38,6 +38,7 @@ pub use draft::Input;
 pub use drift::not_done;
 pub use evidence::summary;
 pub use going_back::parts as parts_back;
+pub use images::moved as moved_images;
 pub use pins::refusal as rollback_refusal;
 pub use revision::newest as newest_revision;
 pub use rollout::{Question, goes_on, has_failed};

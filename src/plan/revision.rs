@@ -41,7 +41,9 @@ pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
         return kept_to(draft, pin);
     }
     let images = super::images::resolve(draft, current);
-    let parts = targets(draft, current, images.as_ref());
+    // With other images it is another revision, which starts from what its bases are now.
+    let as_before = current.filter(|found| images.as_ref() == Some(&found.images));
+    let parts = targets(draft, as_before, images.as_ref());
     let (images, parts) = (images?, parts?);
     let content = content_hash(draft, &images, &parts);
     if let Some(current) = current.filter(|found| found.content == content) {
@@ -349,6 +351,10 @@ fn why(latest: Option<&Revision>, revision: &Revision) -> String {
             format!("back to what generation {} declares", revision.generation)
         }
         Some(latest) if latest.generation == revision.generation => {
+            let moved = super::images::what_moved(latest, revision);
+            if !moved.is_empty() {
+                return moved;
+            }
             let changed: Vec<&str> = revision
                 .parts
                 .iter()

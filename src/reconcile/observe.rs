@@ -5,6 +5,7 @@
 
 mod alarms;
 mod definitions;
+mod images;
 mod required;
 mod rules;
 mod stopped;
@@ -14,17 +15,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::aws::error::{AwsError, ErrorClass};
-use crate::model::desired::{Access, Desired, Part, Source, Wanted};
+use crate::model::desired::{Access, Desired, Part, Source};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, Ledger, PartTarget, Revision, RevisionOutcome, Rollout, RolloutState, RunState,
+    Explanation, Ledger, PartTarget, Revision, Rollout, RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
 use crate::reconcile::Clock;
 use crate::reconcile::reads::View;
-use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
 
 /// Most revisions of a family that are described to find one by its content or registrar.
@@ -52,6 +52,8 @@ struct Look<'a> {
     store: &'a Store,
     observed: Observed,
     interest: Interest,
+    /// Whether what is followed has moved: the next revision is made of what is there now.
+    moved: bool,
 }
 
 /// Why a look could not be had at all.
@@ -96,6 +98,7 @@ pub(super) async fn observe(
             cluster: environment.cluster.clone(),
             ..Interest::default()
         },
+        moved: false,
     };
     look.at_everything(account).await?;
     look.stopped(clock()).await?;
@@ -130,8 +133,12 @@ impl Look<'_> {
         self.claims().await
     }
 
-    /// The newest revision, if it is of this generation.
+    /// The newest revision, if it is of this generation and still what is to be run.
     fn current(&self) -> Option<&Revision> {
+        self.of_generation().filter(|_| !self.moved)
+    }
+
+    fn of_generation(&self) -> Option<&Revision> {
         self.observed.ledger.current(self.desired.generation)
     }
 
@@ -170,49 +177,6 @@ impl Look<'_> {
             }
         }
         Ok(message)
-    }
-
-    /// Tags to resolve, and recorded digests to find again.
-    async fn images(&mut self) -> Result<(), LookError> {
-        // Between resolving and Ready nothing depends on where a tag points.
-        if self
-            .current()
-            .is_some_and(|revision| revision.outcome != RevisionOutcome::Ready)
-        {
-            return Ok(());
-        }
-        let recorded = self
-            .current()
-            .map(|revision| revision.images.clone())
-            .unwrap_or_default();
-        let mut repositories: BTreeMap<EcrRepository, Vec<(String, Wanted, bool)>> =
-            BTreeMap::new();
-        for (name, image) in &self.desired.images {
-            let Some(ecr) = &image.ecr else { continue };
-            let wanted = repositories.entry(ecr.clone()).or_default();
-            wanted.push((name.clone(), image.wanted.clone(), false));
-            if let Some(digest) = recorded.get(name).and_then(|image| image.digest.clone()) {
-                wanted.push((name.clone(), Wanted::Digest(digest), true));
-            }
-        }
-        for (ecr, wanted) in repositories {
-            let ids: BTreeSet<Wanted> = wanted.iter().map(|(_, id, _)| id.clone()).collect();
-            self.interest.images.insert(ecr.clone(), ids.clone());
-            let (found, why) = match self.view.images(&ecr, ids).await {
-                Ok(found) => (found, String::new()),
-                Err(error) => (BTreeMap::new(), self.failed(error)?),
-            };
-            for (name, id, pinned) in wanted {
-                let map = if pinned {
-                    &mut self.observed.pinned
-                } else {
-                    &mut self.observed.images
-                };
-                let digest = found.get(&id).cloned();
-                map.insert(name, digest.unwrap_or_else(|| Known::Unknown(why.clone())));
-            }
-        }
-        Ok(())
     }
 
     /// Whether the cluster is there, where no service tells: before its first use, so that a wrong
@@ -303,8 +267,10 @@ impl Look<'_> {
 
     /// What is noted with the request to move a service that is settled on something else.
     async fn records_before_moving(&mut self) -> Result<(), LookError> {
-        // Nothing moves before every image is there, nor while a migration runs.
-        let mut images = self.observed.images.values();
+        // Nothing moves before every image is there, nor while a migration runs; what was there once
+        // is recorded.
+        let open = self.of_generation().is_none();
+        let mut images = self.observed.images.values().filter(|_| open);
         let tasks = self.observed.tasks.values().filter_map(Known::present);
         let mut running = tasks.flatten().filter(|task| task.last_status != "STOPPED");
         let back = self.back();

@@ -29,7 +29,7 @@ use crate::resource::meta::Environment;
 use crate::store::{Store, StoreError};
 
 use kept::Kept;
-use kinds::{Families, Images, Rules, Services, Tags, Targets, Tasks};
+use kinds::{Families, Images, Rules, Services, TagLists, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
 use shared::{Asked, Fresh, KEPT, Order, Shared};
 
@@ -77,6 +77,7 @@ pub(super) struct Reads {
     services: Shared<Services>,
     tasks: Shared<Tasks>,
     images: Shared<Images>,
+    tag_lists: Shared<TagLists>,
     rules: Shared<Rules>,
     targets: Shared<Targets>,
     tags: Shared<Tags>,
@@ -94,6 +95,7 @@ impl Reads {
             services: Shared::new(Services(accounts.clone()), &order),
             tasks: Shared::new(Tasks(accounts.clone()), &order),
             images: Shared::new(Images(accounts.clone()), &order),
+            tag_lists: Shared::new(TagLists(accounts.clone()), &order),
             rules: Shared::new(Rules(accounts.clone()), &order),
             targets: Shared::new(Targets(accounts.clone()), &order),
             tags: Shared::new(Tags(accounts.clone()), &order),
@@ -144,6 +146,10 @@ impl Reads {
         for (group, asked) in wanted.images {
             let images = self.images.clone();
             reading.spawn(async move { images.ahead(&group, asked, fresh).await });
+        }
+        for group in wanted.tag_lists {
+            let lists = self.tag_lists.clone();
+            reading.spawn(async move { lists.ahead(&group, vec![[()].into()], fresh).await });
         }
         for (place, asked) in wanted.families {
             let families = self.families.clone();
@@ -255,6 +261,7 @@ impl Reads {
         self.services.forget_older(KEPT);
         self.tasks.forget_older(KEPT);
         self.images.forget_older(KEPT);
+        self.tag_lists.forget_older(KEPT);
         self.rules.forget_older(KEPT);
         self.targets.forget_older(KEPT);
         self.tags.forget_older(TAGS_KEPT);
@@ -289,6 +296,7 @@ fn older_tags(since: Instant) -> Fresh {
 struct Wants {
     services: BTreeMap<(Place, String), Asked<String>>,
     images: BTreeMap<(Access, EcrRepository), Asked<Wanted>>,
+    tag_lists: BTreeSet<(Access, EcrRepository)>,
     families: BTreeMap<Place, Asked<String>>,
     rules: BTreeMap<Place, BTreeSet<String>>,
 }
@@ -306,6 +314,9 @@ impl Wants {
             let asked = self.images.entry(group).or_default();
             asked.push(wanted.clone());
         }
+        let listed = interest.repositories.iter().cloned();
+        let listed = listed.map(|repository| (interest.access.clone(), repository));
+        self.tag_lists.extend(listed);
         if !interest.families.is_empty() {
             let asked = self.families.entry(place.clone()).or_default();
             asked.push(interest.families.clone());

@@ -1,5 +1,7 @@
 //! Regular expressions of manifests: they match a whole name, or not at all.
 
+use std::collections::BTreeSet;
+
 use regex_lite::Regex;
 
 use super::environment::ImageRule;
@@ -12,6 +14,37 @@ pub fn whole(pattern: &str) -> Result<Regex, regex_lite::Error> {
     // Compiled alone first, so that `a)(b` is not made into something that compiles.
     Regex::new(pattern)?;
     Regex::new(&format!("^(?:{pattern})$"))
+}
+
+/// Names and numbers of an expression's groups, but for the whole match; none where it is no
+/// expression.
+pub fn groups(pattern: &str) -> Option<BTreeSet<String>> {
+    let pattern = Regex::new(pattern).ok()?;
+    let numbers = (1..pattern.captures_len()).map(|number| number.to_string());
+    let names = pattern.capture_names().flatten().map(str::to_owned);
+    Some(numbers.chain(names).collect())
+}
+
+/// The groups that a template speaks of, as [`ImageRule::applied`] reads it: `$name`, `${name}`,
+/// and `$$` for a dollar.
+pub fn used_groups(template: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    let mut rest = template;
+    while let Some((_, after)) = rest.split_once('$') {
+        if let Some(after) = after.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let braced = after.strip_prefix('{').and_then(|it| it.split_once('}'));
+        let (name, left) = braced.unwrap_or_else(|| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
+            after.split_at(end)
+        });
+        used.insert(name.to_owned());
+        rest = left;
+    }
+    used
 }
 
 impl ImageRule {
@@ -43,6 +76,18 @@ mod tests {
         assert_eq!(rule.applied("backend/api"), named);
         assert_eq!(rule.applied("old/backend/api"), None);
         assert_eq!(rule.applied("backend/api2"), None);
+    }
+
+    #[test]
+    fn the_groups_of_a_template_are_those_that_are_put_in() {
+        let used = |template: &str| used_groups(template).into_iter().collect::<Vec<_>>();
+        assert_eq!(used("$service-image"), ["service"]);
+        assert_eq!(used("${service}_image"), ["service"]);
+        assert_eq!(used("$service_image"), ["service_image"]);
+        assert_eq!(used("$$service"), [""; 0]);
+        assert_eq!(used("a-$1-$2"), ["1", "2"]);
+        let groups = groups("(?<team>[a-z]+)/([a-z]+)").unwrap();
+        assert_eq!(groups.into_iter().collect::<Vec<_>>(), ["1", "2", "team"]);
     }
 
     #[test]

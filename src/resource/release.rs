@@ -71,10 +71,12 @@ pub struct Image {
     /// The digest, `sha256:...`; either this or `tag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Keeps following the tag: a new digest behind it makes a new revision. ECR only.
+    /// Keeps following the tag: a new digest behind it makes a new revision. ECR only. `false`: not
+    /// followed even where a rule of the Environment says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
-    /// Follows the newest tag that matches this regular expression, instead of `tag`. ECR only.
+    /// Follows the newest tag that matches this regular expression whole, instead of `tag`. ECR
+    /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag_pattern: Option<String>,
     /// With `tagPattern`: what makes a tag the newest; semver when absent.
@@ -98,7 +100,8 @@ pub enum Pin {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TagOrder {
-    /// Semantic versions, with or without a leading `v`; other tags are passed over.
+    /// Semantic versions, with or without a leading `v`; other tags are passed over, and
+    /// pre-releases unless the pattern spells out their hyphen or nothing else matches.
     #[default]
     Semver,
     /// The order of their characters, as of `2026-03-02.7`.

@@ -318,6 +318,17 @@ fn set_images(
             list(images.keys().collect())
         )));
     }
+    let chosen: Vec<&str> = changes
+        .keys()
+        .filter(|name| images[*name].get("tagPattern").is_some())
+        .map(String::as_str)
+        .collect();
+    if !chosen.is_empty() {
+        return Err(StoreError::Refused(format!(
+            "{object} follows the newest tag that matches of image {}, so there is no tag to set: push a newer one, or give `tag` instead of `tagPattern` in the manifest and apply it",
+            chosen.join(", ")
+        )));
+    }
     for (name, change) in changes {
         let Some(image) = images.get_mut(name).and_then(Value::as_object_mut) else {
             continue;

@@ -9,6 +9,7 @@ use super::{Store, StoreError, StoredRelease, UnreadableRelease, keys};
 use crate::aws::dynamodb::{Item, Key};
 use crate::model::desired::{Binding, Deletion};
 use crate::resource::environment::EnvironmentStatus;
+use crate::resource::environment::ImageRule;
 use crate::resource::meta::{Environment, Kind, ReleaseKey};
 use crate::resource::status::ReleaseStatus;
 
@@ -159,11 +160,30 @@ impl Store {
     /// # Errors
     /// When a call fails.
     pub async fn environment_versions(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let found = self.environments_with_rules().await?;
+        let version = |(name, (version, _))| (name, version);
+        Ok(found.into_iter().map(version).collect())
+    }
+
+    /// The same with their `imageRules`, as far as this evenkeel can read them.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn environments_with_rules(
+        &self,
+    ) -> Result<BTreeMap<String, (String, Vec<ImageRule>)>, StoreError> {
         let found = self
             .table
             .query(keys::ENVIRONMENTS, keys::ENVIRONMENT_PREFIX)
             .await?;
-        let named = |item: &Item| (name_of(item, keys::ENVIRONMENT_PREFIX), version_of(item));
+        let rules = |item: &Item| {
+            let rules = item.get("spec")?.get("imageRules")?;
+            serde_json::from_value(rules.clone()).ok()
+        };
+        let named = |item: &Item| {
+            let name = name_of(item, keys::ENVIRONMENT_PREFIX);
+            (name, (version_of(item), rules(item).unwrap_or_default()))
+        };
         Ok(found.iter().map(named).collect())
     }
 

@@ -139,18 +139,12 @@ pub async fn die_at(world: &World, at: u64, moment: Moment) -> bool {
 async fn die_at_every(remainder: usize, of: usize) {
     let world = applied().await;
     world.run_once().await.expect("runs");
-    let calls = calls(&world);
+    let places = calls_of(&world);
     let installation = world.store.installation().await.expect("reads");
     let expected = account(&world);
     assert_eq!(expected.started.len(), 1, "{:?}", expected.started);
     let tagged = format!("{:?}", expected.rules);
     assert!(tagged.contains(&installation), "{tagged}");
-    let places = (0..)
-        .zip(&calls)
-        .filter(|(_, what)| **what != What::Renewal);
-    let places: Vec<(u64, bool)> = places
-        .map(|(at, what)| (at, *what == What::Write))
-        .collect();
     assert!(places.len() > 150, "only {} calls to die at", places.len());
 
     for (at, write) in places.into_iter().skip(remainder).step_by(of) {
@@ -185,6 +179,17 @@ pub enum What {
     Write,
     /// Nothing is remembered of it, so dying at one is dying before the next call.
     Renewal,
+}
+
+/// The calls of the controller to die at, each with whether it writes.
+pub fn calls_of(world: &World) -> Vec<(u64, bool)> {
+    let calls = calls(world);
+    let places = (0..)
+        .zip(&calls)
+        .filter(|(_, what)| **what != What::Renewal);
+    places
+        .map(|(at, what)| (at, *what == What::Write))
+        .collect()
 }
 
 /// What each call of the controller does.

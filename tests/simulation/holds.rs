@@ -46,7 +46,7 @@ impl World {
     }
 
     /// Runs a controller of its own up to a moment; what it pointed services at by then.
-    async fn runs_until(&self, moment: &str) -> Vec<String> {
+    async fn runs_to(&self, moment: &str) -> Vec<String> {
         let left = at(moment).duration_since(self.sandbox.now());
         self.run_for(left.try_into().expect("it is to come")).await;
         self.moves()
@@ -59,7 +59,7 @@ impl World {
         assert_eq!(self.writes()[before..], [] as [String; 0]);
     }
 
-    async fn reason(&self, key: &ReleaseKey) -> String {
+    async fn reason_of(&self, key: &ReleaseKey) -> String {
         let ready = self.condition(key, ConditionType::Ready).await;
         ready.expect("it is told").reason
     }
@@ -255,9 +255,9 @@ async fn a_revision_waits_for_its_window_across_a_restart() {
     world.rests_for_an_hour().await;
     // Over the weekend nothing moves, whoever looks; on Monday it does, and at once.
     world.until_moment("2026-03-09T07:50:00Z").await;
-    let none = world.runs_until("2026-03-09T07:59:59Z").await;
+    let none = world.runs_to("2026-03-09T07:59:59Z").await;
     assert_eq!(none, [] as [&str; 0]);
-    let moved = world.runs_until("2026-03-09T08:00:02Z").await;
+    let moved = world.runs_to("2026-03-09T08:00:02Z").await;
     assert_eq!(moved, ["web -> web:3"]);
     assert_eq!(world.settle(&key()).await, Stands::Ready);
 }
@@ -276,7 +276,7 @@ async fn what_began_in_its_window_is_finished_after_it() {
     });
     world.put(&release("web", "v3", &spec)).await;
     assert_eq!(world.settle(&key()).await, held("WindowClosed"));
-    let moved = world.runs_until("2026-03-02T12:03:00Z").await;
+    let moved = world.runs_to("2026-03-02T12:03:00Z").await;
     assert_eq!(moved, ["web -> web:3"]);
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.moves(), ["web -> web:3", "worker -> worker:2"]);
@@ -303,9 +303,9 @@ async fn the_environments_windows_and_the_releases_count_both() {
         "the third is denied"
     );
     world.until_moment("2026-03-04T10:50:00Z").await;
-    let none = world.runs_until("2026-03-04T10:59:58Z").await;
+    let none = world.runs_to("2026-03-04T10:59:58Z").await;
     assert_eq!(none, [] as [&str; 0]);
-    let moved = world.runs_until("2026-03-04T11:00:02Z").await;
+    let moved = world.runs_to("2026-03-04T11:00:02Z").await;
     assert_eq!(moved, ["web -> web:3"]);
 }
 
@@ -333,8 +333,8 @@ async fn windows_keep_the_wall_clock_when_clocks_are_turned() {
         world.put(&with("v3", &nine)).await;
         assert_eq!(world.settle(&key()).await, held("WindowClosed"));
         world.until_moment(late).await;
-        assert_eq!(world.runs_until(before).await, [] as [&str; 0], "{applied}");
-        assert_eq!(world.runs_until(opens).await, ["web -> web:3"], "{applied}");
+        assert_eq!(world.runs_to(before).await, [] as [&str; 0], "{applied}");
+        assert_eq!(world.runs_to(opens).await, ["web -> web:3"], "{applied}");
     }
 }
 
@@ -459,7 +459,7 @@ async fn releases_that_wait_for_each_other_are_stalled_until_somebody_undoes_tha
     world.rests_for_an_hour().await;
     world.put(&required("v2")).await;
     world.run_for(minutes(10)).await;
-    assert_eq!(world.reason(&key()).await, "Ready");
+    assert_eq!(world.reason_of(&key()).await, "Ready");
     assert_eq!(world.moves(), ["worker -> worker:2", "web -> web:2"]);
 }
 
@@ -480,11 +480,11 @@ async fn a_suspension_ends_by_itself_across_a_restart() {
     world.rests_for_an_hour().await;
     world.until_moment("2026-03-02T14:50:00Z").await;
     assert_eq!(
-        world.runs_until("2026-03-02T14:59:58Z").await,
+        world.runs_to("2026-03-02T14:59:58Z").await,
         [] as [&str; 0]
     );
     assert_eq!(
-        world.runs_until("2026-03-02T15:00:02Z").await,
+        world.runs_to("2026-03-02T15:00:02Z").await,
         ["web -> web:3"]
     );
     assert_eq!(world.settle(&key()).await, Stands::Ready);

@@ -163,3 +163,68 @@ async fn an_archived_image_cannot_be_pulled() {
         "{found:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_tag_of_every_page_is_listed_with_what_is_behind_it() {
+    let canned = Canned::new(|request| {
+        assert_eq!(request.body["filter"]["tagStatus"], "TAGGED");
+        assert_eq!(request.body["maxResults"], 1000);
+        assert!(request.body["imageIds"].is_null());
+        Reply::Ok(match request.body["nextToken"].as_str() {
+            None => json!({
+                "imageDetails": [
+                    {"imageDigest": "sha256:1", "imageTags": ["1.0.0", "latest"], "imagePushedAt": 1_700_000_000},
+                    {"imageDigest": "sha256:2", "imageTags": ["old"], "imageStatus": "ARCHIVED"},
+                ],
+                "nextToken": "more",
+            }),
+            Some(_) => {
+                json!({"imageDetails": [{"imageDigest": "sha256:3", "imageTags": ["2.0.0"]}]})
+            }
+        })
+    });
+    let found = canned
+        .clients()
+        .ecr
+        .tagged(REGISTRY, "rails")
+        .await
+        .unwrap();
+    let shown: Vec<_> = found
+        .iter()
+        .map(|it| (it.tag.as_str(), it.digest.as_str(), it.pushed_at.is_some()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("1.0.0", "sha256:1", true),
+            ("latest", "sha256:1", true),
+            ("2.0.0", "sha256:3", false)
+        ]
+    );
+    assert_eq!(canned.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_end_is_an_error_and_no_list() {
+    let pages = std::sync::atomic::AtomicU32::new(0);
+    let canned = Canned::new(move |_| {
+        let page = pages.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Reply::Ok(json!({"imageDetails": [], "nextToken": format!("page {page}")}))
+    });
+    let failed = canned
+        .clients()
+        .ecr
+        .tagged(REGISTRY, "rails")
+        .await
+        .unwrap_err();
+    assert_eq!(failed.class, ErrorClass::Refused);
+    assert!(
+        failed.to_string().contains("100000 tagged images"),
+        "{failed}"
+    );
+    assert!(
+        failed.resource.contains("tags of repository rails"),
+        "{}",
+        failed.resource
+    );
+}

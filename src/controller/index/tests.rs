@@ -36,6 +36,38 @@ fn images(name: &str, wanted: &[Wanted]) -> Interest {
     }
 }
 
+#[test]
+fn whoever_lists_a_repository_looks_at_every_image_of_it() {
+    let mut index = Index::default();
+    let listing = Interest {
+        repositories: BTreeSet::from([repository("app")]),
+        ..interest(&[])
+    };
+    index.set(key("lists"), listing);
+    let pushed = image("app", Some("v3"), Some("sha256:3"));
+    assert_eq!(index.concerned(&pushed), [key("lists")]);
+    assert_eq!(index.concerned(&image("web", Some("v3"), None)), []);
+    index.remove(&key("lists"));
+    assert_eq!(index.concerned(&pushed), []);
+}
+
+#[test]
+fn a_rule_names_a_release_until_somebody_has_looked_at_it() {
+    let mut index = Index::default();
+    let rule = ImageRule {
+        repository: "backend/(?<service>[a-z]+)".to_owned(),
+        release: "$service".to_owned(),
+        image: "app".to_owned(),
+    };
+    index.rule(BTreeMap::from([("production".to_owned(), vec![rule])]));
+    let pushed = image("backend/api", Some("v3"), None);
+    assert_eq!(index.concerned(&pushed), [key("api")]);
+    assert_eq!(index.concerned(&image("front/api", Some("v3"), None)), []);
+    // What it looks at is better known then.
+    index.set(key("api"), images("backend/api", &[tag("latest")]));
+    assert_eq!(index.concerned(&pushed), []);
+}
+
 fn tag(name: &str) -> Wanted {
     Wanted::Tag(name.to_owned())
 }

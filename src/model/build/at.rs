@@ -1,7 +1,7 @@
 //! What is wanted while a recorded revision is gone back to.
 
 use super::{image, migration, schedule, service};
-use crate::model::desired::{Desired, Image, Wanted};
+use crate::model::desired::{Desired, Image, Pick, Wanted};
 use crate::model::ledger::{ResolvedImage, Revision};
 use crate::resource::release::ReleaseSpec;
 
@@ -83,8 +83,7 @@ fn standing(image: Image, found: Option<&ResolvedImage>) -> Image {
     let digest = found.and_then(|found| found.digest.clone());
     Image {
         follow: false,
-        pattern: None,
-        wanted: digest.map_or(image.wanted, Wanted::Digest),
+        pick: digest.map_or(image.pick, |digest| Pick::One(Wanted::Digest(digest))),
         ..image
     }
 }

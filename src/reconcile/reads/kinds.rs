@@ -13,7 +13,7 @@ use crate::aws::ecs::{MAX_SERVICES, MAX_TASKS};
 use crate::aws::error::{AwsError, ErrorClass};
 use crate::model::desired::{Access, Wanted};
 use crate::model::known::Known;
-use crate::model::observed::{Service, Task};
+use crate::model::observed::{Service, TaggedImage, Task};
 use crate::resource::image_ref::EcrRepository;
 
 /// ECS services of a cluster, by name.
@@ -99,6 +99,34 @@ impl Kind for Images {
     fn may_be_about_one(&self, error: &AwsError) -> bool {
         // What is denied is the repository; what is refused may be a tag that ECR does not take.
         error.class == ErrorClass::Refused
+    }
+}
+
+/// Every tag of a repository.
+pub(super) struct TagLists(pub(super) Accounts);
+
+/// Tags with their images, in no order.
+pub(super) type TagList = Arc<Vec<TaggedImage>>;
+
+impl Kind for TagLists {
+    type Group = (Access, EcrRepository);
+    type Name = ();
+    type Answer = TagList;
+    const BATCH: usize = 1;
+
+    async fn read(
+        &self,
+        (access, repository): &(Access, EcrRepository),
+        _: &BTreeSet<()>,
+    ) -> Result<BTreeMap<(), TagList>, AwsError> {
+        let EcrRepository {
+            registry_id,
+            region,
+            name,
+        } = repository;
+        let ecr = self.0.of(&Place::new(access, region)).ecr;
+        let tagged = ecr.tagged(registry_id, name).await?;
+        Ok([((), Arc::new(tagged))].into())
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::kinds::{Newest, RuleList};
+use super::kinds::{Newest, RuleList, TagList};
 use super::shared::Fresh;
 use super::{Place, Reads, older_tags};
 use crate::aws::Clients;
 use crate::aws::cloudwatch::alarms_named;
-use crate::aws::ecr::images_of;
+use crate::aws::ecr::{images_of, tags_of};
 use crate::aws::ecs::services_in;
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::events::rules_named;
@@ -203,6 +203,25 @@ impl View {
             return Err(lost(Call::read("ecr", "DescribeImages", what)));
         }
         Ok(found)
+    }
+
+    /// Every tag of a repository.
+    pub(in crate::reconcile) async fn tagged(
+        &self,
+        repository: &EcrRepository,
+    ) -> Result<TagList, AwsError> {
+        let EcrRepository {
+            registry_id,
+            region,
+            name,
+        } = repository;
+        let call = Call::read("ecr", "DescribeImages", tags_of(registry_id, region, name));
+        self.may_ask(&call)?;
+        let group = (self.place.access.clone(), repository.clone());
+        let shared = &self.reads.tag_lists;
+        let read = shared.ask(&group, [()].into(), self.fresh).await;
+        let read = read.into_values().next();
+        read.unwrap_or_else(|| Err(lost(call)))
     }
 
     /// Every rule of the default bus; `what` is told of an error.

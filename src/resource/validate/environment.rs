@@ -1,8 +1,11 @@
 //! `Environment.spec`.
 
-use super::{holding, names, placement, timeout};
-use crate::resource::environment::{Allow, EnvironmentSpec};
+use std::collections::BTreeSet;
+
+use super::{holding, images, names, placement, timeout};
+use crate::resource::environment::{Allow, EnvironmentSpec, ImageRule};
 use crate::resource::path::FieldPath;
+use crate::resource::patterns;
 use crate::resource::problem::FieldError;
 
 pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
@@ -44,9 +47,59 @@ pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<Fi
         timeout(drift.after.as_ref(), path.key("drift").key("after"), errors);
     }
     holding::windows(spec.windows.as_ref(), &path.key("windows"), errors);
+    for (index, rule) in spec.image_rules.iter().enumerate() {
+        image_rule(rule, &path.key("imageRules").index(index), errors);
+    }
     if let Some(globs) = &spec.allow {
         allow(globs, &path.key("allow"), errors);
     }
+}
+
+fn image_rule(rule: &ImageRule, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let before = errors.len();
+    images::expression(&rule.repository, path.key("repository"), errors);
+    let groups = match errors.len() == before {
+        true => patterns::groups(&rule.repository),
+        // Which groups it would have nobody knows.
+        false => None,
+    };
+    for (template, name, what) in [
+        (&rule.release, "release", "a release"),
+        (&rule.image, "image", "an image"),
+    ] {
+        let here = path.key(name);
+        let used = patterns::used_groups(template);
+        if template.is_empty() {
+            let help = "write its name; `$service` stands for what the group `service` matched";
+            errors.push(FieldError::new(here, "is empty").help(help));
+        } else if used.is_empty() && name == "release" {
+            names::dns_label(template, here, errors);
+        } else if used.is_empty() {
+            names::ecs_name(template, what, here, errors);
+        } else if let Some(groups) = &groups {
+            for group in used.into_iter().filter(|it| !groups.contains(it)) {
+                errors.push(no_group(&here, template, &group, groups));
+            }
+        }
+    }
+}
+
+fn no_group(
+    path: &FieldPath,
+    template: &str,
+    group: &str,
+    groups: &BTreeSet<String>,
+) -> FieldError {
+    let message = format!("`{template}` speaks of a group `{group}`, which `repository` has not");
+    let named: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let help = match named.as_slice() {
+        [] => "write one in `repository`: `(?<service>[a-z]+)`".to_owned(),
+        named => format!(
+            "its groups are {}; `${{name}}` ends a name",
+            named.join(", ")
+        ),
+    };
+    FieldError::new(path.clone(), message).help(&help)
 }
 
 /// The role to assume, which is of the account that it shall reach.

@@ -3,6 +3,7 @@
 use super::names;
 use crate::resource::image_ref::{ecr_host, is_digest, is_tag};
 use crate::resource::path::FieldPath;
+use crate::resource::patterns;
 use crate::resource::problem::FieldError;
 use crate::resource::release::{Image, Pin, ReleaseSpec};
 
@@ -17,16 +18,7 @@ pub(super) fn images(spec: &ReleaseSpec, path: &FieldPath, errors: &mut Vec<Fiel
 
 fn one_image(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
     repository(&image.repository, &path.key("repository"), errors);
-    match (&image.tag, &image.digest) {
-        (None, None) => errors.push(
-            FieldError::new(path.clone(), "needs a `tag` or a `digest`")
-                .help("write for example `tag: 9d3c2f1`"),
-        ),
-        (Some(_), Some(_)) => errors.push(
-            FieldError::new(path.clone(), "has both `tag` and `digest`").help("keep one of them"),
-        ),
-        _ => {}
-    }
+    one_of(image, path, errors);
     if let Some(tag) = image.tag.as_deref().filter(|tag| !is_tag(tag)) {
         let mut error = FieldError::new(path.key("tag"), format!("`{tag}` is not a tag"));
         error.help = Some(if is_digest(tag) {
@@ -43,12 +35,99 @@ fn one_image(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
                 .help("write `sha256:` and 64 hexadecimal digits in small letters"),
         );
     }
+    follow(image, path, errors);
+    pattern(image, path, errors);
     pin(image, path, errors);
+}
+
+/// Exactly one of `tag`, `digest` and `tagPattern`.
+fn one_of(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let given = [
+        (image.tag.is_some(), "`tag`"),
+        (image.digest.is_some(), "`digest`"),
+        (image.tag_pattern.is_some(), "`tagPattern`"),
+    ];
+    let given: Vec<&str> = given.iter().filter(|it| it.0).map(|it| it.1).collect();
+    let (message, help) = match given.as_slice() {
+        [] => (
+            "needs a `tag`, a `digest` or a `tagPattern`".to_owned(),
+            "write for example `tag: 9d3c2f1`",
+        ),
+        [_] => return,
+        [one, other] => (format!("has both {one} and {other}"), "keep one of them"),
+        all => (format!("has all of {}", all.join(", ")), "keep one of them"),
+    };
+    errors.push(FieldError::new(path.clone(), message).help(help));
+}
+
+/// What is followed is looked up again and again, and run by its digest.
+fn follow(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let mut refuse = |message: &str, help: &str| {
+        errors.push(FieldError::new(path.key("follow"), message).help(help));
+    };
+    if image.follow.is_some() && image.tag_pattern.is_some() {
+        refuse("a `tagPattern` is followed anyway", "leave `follow` out");
+    } else if image.follow == Some(true) {
+        if image.digest.is_some() {
+            refuse(
+                "a digest does not move",
+                "give the `tag` instead, or leave `follow` out",
+            );
+        }
+        if ecr_host(&image.repository).is_none() {
+            refuse(
+                "a tag can be followed in Amazon ECR only",
+                "leave `follow` out, or have ECR's pull-through cache fetch the image",
+            );
+        }
+        if image.pin == Some(Pin::Tag) {
+            refuse(
+                "what is run by its tag would be the same definition again",
+                "leave `pin` out, so that the digest is run",
+            );
+        }
+    }
+}
+
+fn pattern(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let Some(pattern) = &image.tag_pattern else {
+        if image.order.is_some() {
+            errors.push(
+                FieldError::new(
+                    path.key("order"),
+                    "is for a `tagPattern`, and there is none",
+                )
+                .help("give a `tagPattern`, or leave `order` out"),
+            );
+        }
+        return;
+    };
+    let here = path.key("tagPattern");
+    if ecr_host(&image.repository).is_none() {
+        errors.push(
+            FieldError::new(here.clone(), "tags can be listed in Amazon ECR only")
+                .help("give the `tag` or the `digest`"),
+        );
+    }
+    expression(pattern, here, errors);
+}
+
+/// A regular expression over a whole name.
+pub(super) fn expression(pattern: &str, path: FieldPath, errors: &mut Vec<FieldError>) {
+    if pattern.is_empty() {
+        errors.push(FieldError::new(path, "is empty").help("`.*` matches everything"));
+    } else if let Err(error) = patterns::whole(pattern) {
+        let message = format!("`{pattern}` is not a regular expression: {error}");
+        errors.push(
+            FieldError::new(path, message)
+                .help("write one for the whole name, for example `v1\\.[0-9]+\\.[0-9]+`"),
+        );
+    }
 }
 
 fn pin(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
     match image.pin {
-        Some(Pin::Digest) if image.digest.is_none() && ecr_host(&image.repository).is_none() => {
+        Some(Pin::Digest) if image.tag.is_some() && ecr_host(&image.repository).is_none() => {
             errors.push(
                 FieldError::new(
                     path.key("pin"),

@@ -109,6 +109,25 @@ async fn an_unknown_image_is_refused_with_those_that_are_declared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_image_that_follows_the_newest_tag_has_no_tag_to_set() {
+    let (local, store) = store().await;
+    let mut spec = spec("1");
+    spec["images"]["app"] = json!({"repository": REPOSITORY, "tagPattern": "v.*"});
+    apply(&store, &spec, "ci").await;
+    local.forget();
+    let sentence = refused(
+        store
+            .set_images(&key(), &images("app", "2"), &edit("ops", 1))
+            .await,
+    );
+    assert!(
+        sentence.contains("tagPattern") && sentence.contains("push a newer one"),
+        "{sentence}"
+    );
+    assert_eq!(local.writes(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_suspended_release_stays_suspended_when_its_file_is_applied() {
     let (_, store) = store().await;
     apply(&store, &spec("1"), "ci").await;
