@@ -1,5 +1,6 @@
 //! Following a release: a live view on a terminal, plain lines elsewhere.
 
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub async fn follow(
     let deadline = Instant::now() + timeout;
     let mut generation = None;
     let mut seen = None;
+    let mut asked = false;
     loop {
         let Some(release) = connection.lookup(key).await? else {
             view.close();
@@ -51,21 +53,28 @@ pub async fn follow(
         };
         view.show(&release)?;
         let wanted = *generation.get_or_insert(release.metadata.generation);
-        if goal == Goal::Ready
-            && let Some(end) = end(connection, key, &release, wanted).await?
-        {
+        if goal == Goal::Ready {
             // A request is taken away before the status says what came of it, so a Release is
-            // Stalled once it was seen so twice.
+            // Stalled, or Ready after a request, once it was seen so twice.
             let again = seen.as_ref() == Some(&release.status);
-            if again || !matches!(end, End::Stalled(_)) {
-                view.close();
-                if matches!(end, End::Stalled(_)) {
-                    tell_evidence(connection, &release, settings)?;
+            seen = Some(release.status.clone());
+            match at(connection, key, &release, wanted).await? {
+                At::Work => {}
+                At::Asked => {
+                    asked = true;
+                    seen = None;
                 }
-                return end.tell(key, settings);
+                At::End(end) => {
+                    if again || !(asked || matches!(end, End::Stalled(_))) {
+                        view.close();
+                        if matches!(end, End::Stalled(_)) {
+                            tell_evidence(connection, &release, settings)?;
+                        }
+                        return end.tell(key, settings);
+                    }
+                }
             }
         }
-        seen = Some(release.status.clone());
         if Instant::now() + POLL > deadline {
             view.close();
             return Err(timed_out(key, &release, goal, timeout));
@@ -147,45 +156,55 @@ impl End {
     }
 }
 
-async fn end(
+/// How far a release is.
+enum At {
+    /// It goes on.
+    Work,
+    /// Something is asked, and the controller has not looked yet.
+    Asked,
+    /// It goes on no more.
+    End(End),
+}
+
+async fn at(
     connection: &Connection,
     key: &ReleaseKey,
     release: &Release,
     wanted: Option<u64>,
-) -> Result<Option<End>, CliError> {
+) -> Result<At, CliError> {
+    let Some(end) = end(release, wanted, connection.now()) else {
+        return Ok(At::Work);
+    };
+    let depends = matches!(end, End::Ready | End::Stalled(_));
+    Ok(match depends && connection.is_asked(key).await? {
+        true => At::Asked,
+        false => At::End(end),
+    })
+}
+
+fn end(release: &Release, wanted: Option<u64>, now: Timestamp) -> Option<End> {
     if release.metadata.deletion_timestamp.is_some() {
-        return Ok(Some(End::Deleting));
+        return Some(End::Deleting);
     }
     let generation = release.metadata.generation;
     if generation > wanted {
-        return Ok(generation.map(End::Superseded));
+        return generation.map(End::Superseded);
     }
     let Some(status) = release
         .status
         .as_ref()
         .filter(|s| s.observed_generation >= wanted)
     else {
-        return Ok(release
-            .spec
-            .is_suspended(connection.now())
-            .then_some(End::Suspended));
+        return release.spec.is_suspended(now).then_some(End::Suspended);
     };
     if is_true(&status.conditions, ConditionType::Ready) {
-        // A person asked to go back, and the controller has not looked yet.
-        let asked = connection.is_asked(key).await?;
-        return Ok((!asked).then_some(End::Ready));
+        return Some(End::Ready);
     }
-    if release.spec.is_suspended(connection.now()) {
-        return Ok(Some(End::Suspended));
+    if release.spec.is_suspended(now) {
+        return Some(End::Suspended);
     }
-    if is_true(&status.conditions, ConditionType::Stalled) {
-        // A person asked for another attempt and the controller has not looked yet.
-        if connection.is_asked(key).await? {
-            return Ok(None);
-        }
-        return Ok(Some(End::Stalled(release::standing(release))));
-    }
-    Ok(None)
+    is_true(&status.conditions, ConditionType::Stalled)
+        .then(|| End::Stalled(release::standing(release)))
 }
 
 /// The view: one line for each part, redrawn on a terminal, or printed when it changes.
