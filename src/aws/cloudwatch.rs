@@ -93,13 +93,17 @@ pub fn alarms_named(names: &BTreeSet<String>) -> String {
 fn observed(answer: DescribeAlarmsOutput) -> impl Iterator<Item = (String, Alarm)> {
     let metric = answer.metric_alarms.unwrap_or_default().into_iter();
     let metric = metric.filter_map(|it| {
-        let since = it.state_transitioned_timestamp.or(it.state_updated_timestamp);
+        let since = it
+            .state_transitioned_timestamp
+            .or(it.state_updated_timestamp);
         let alarm = alarm(it.state_value, it.state_reason, since.as_ref());
         Some((it.alarm_name?, alarm))
     });
     let composite = answer.composite_alarms.unwrap_or_default().into_iter();
     metric.chain(composite.filter_map(|it| {
-        let since = it.state_transitioned_timestamp.or(it.state_updated_timestamp);
+        let since = it
+            .state_transitioned_timestamp
+            .or(it.state_updated_timestamp);
         let alarm = alarm(it.state_value, it.state_reason, since.as_ref());
         Some((it.alarm_name?, alarm))
     }))

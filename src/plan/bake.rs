@@ -200,11 +200,7 @@ pub fn end(since: Timestamp, bake: SignedDuration) -> Timestamp {
 }
 
 /// The whole time that a rollout has to become steady for good, if it is over.
-fn late(
-    declared: &desired::Service,
-    rollout: &Rollout,
-    now: Timestamp,
-) -> Option<SignedDuration> {
+fn late(declared: &desired::Service, rollout: &Rollout, now: Timestamp) -> Option<SignedDuration> {
     let limit = declared.timeout.saturating_add(declared.bake);
     (now.duration_since(rollout.requested_at) > limit).then_some(limit)
 }

@@ -45,7 +45,9 @@ impl Span {
             let written = text;
             return Ok(Some(Self { written, length }));
         }
-        Self::parse(&text).map(Some).map_err(serde::de::Error::custom)
+        Self::parse(&text)
+            .map(Some)
+            .map_err(serde::de::Error::custom)
     }
 
     /// The length itself.

@@ -29,7 +29,11 @@ impl Reader<'_> {
 
     fn number(&mut self, count: usize) -> Option<u64> {
         let bytes = self.take(count)?;
-        Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+        )
     }
 
     /// Major type, what is in the first byte beside it, and its argument; none where the length
@@ -250,7 +254,16 @@ mod tests {
     fn nonsense_is_no_value() {
         let endless = [0x81_u8].repeat(1_000_000);
         let huge = [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        for bad in [&b"hello"[..], &[], &[0xa1], &[0xa1, 1, 1], &[0x61, 0xff], &[1, 1], &endless, &huge] {
+        for bad in [
+            &b"hello"[..],
+            &[],
+            &[0xa1],
+            &[0xa1, 1, 1],
+            &[0x61, 0xff],
+            &[1, 1],
+            &endless,
+            &huge,
+        ] {
             assert_eq!(read(bad), None);
         }
     }

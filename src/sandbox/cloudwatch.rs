@@ -80,9 +80,7 @@ impl CloudWatch {
             return Err(missing_parameter(missing));
         }
         members.shift_remove("Tags");
-        members
-            .entry("ActionsEnabled")
-            .or_insert(Value::Bool(true));
+        members.entry("ActionsEnabled").or_insert(Value::Bool(true));
         // A double, also where it was written as a whole number.
         if let Some(threshold) = members.get("Threshold").and_then(Value::as_f64) {
             members.insert("Threshold".to_owned(), threshold.into());
@@ -196,8 +194,11 @@ impl CloudWatch {
         if names.is_empty() {
             return Err(missing_parameter("AlarmNames"));
         }
-        let is_there =
-            |name: &&&str| self.alarms.get(**name).is_some_and(|it| it.latest().is_some());
+        let is_there = |name: &&&str| {
+            self.alarms
+                .get(**name)
+                .is_some_and(|it| it.latest().is_some())
+        };
         if let Some(missing) = names.iter().find(|name| !is_there(name)) {
             let fault = Fault::client("ResourceNotFound", format!("Unknown alarm: {missing}"));
             return Err(Fault {

@@ -29,7 +29,11 @@ fn bake(tag: &str) -> Value {
 
 /// Makes an alarm, or sets the state of one that is there.
 fn alarm(world: &World, name: &str, state: &str) {
-    let there = world.aws("cloudwatch", "DescribeAlarms", json!({"AlarmNames": [name]}));
+    let there = world.aws(
+        "cloudwatch",
+        "DescribeAlarms",
+        json!({"AlarmNames": [name]}),
+    );
     if there["MetricAlarms"].as_array().is_none_or(Vec::is_empty) {
         let input = json!({
             "AlarmName": name, "Namespace": "AWS/ApplicationELB",
@@ -100,7 +104,10 @@ async fn a_service_counts_once_it_was_steady_for_its_bake() {
     world.put(&spec).await;
     let until = until_it_bakes(&world, "web").await;
     let since = rollout(&world, "web").await.and_then(|it| it.steady_since);
-    assert!(is_about(since, until - SignedDuration::from_mins(5)), "{since:?}");
+    assert!(
+        is_about(since, until - SignedDuration::from_mins(5)),
+        "{since:?}"
+    );
     let part = told(&world, "web").await;
     assert_eq!(part.state, PartState::Progressing);
     let message = part.message.unwrap_or_default();
@@ -165,7 +172,10 @@ async fn a_task_that_dies_in_the_bake_begins_it_anew() {
     }
     world.run_for(seconds(10)).await;
     let part = told(&world, "web").await;
-    assert_eq!((part.state, part.baking_until), (PartState::Progressing, None));
+    assert_eq!(
+        (part.state, part.baking_until),
+        (PartState::Progressing, None)
+    );
     let message = part.message.unwrap_or_default();
     assert!(message.starts_with("0 of 1 tasks run"), "{message}");
     let second = until_it_bakes(&world, "web").await;
@@ -246,7 +256,11 @@ async fn an_alarm_that_is_active_already_is_waited_for() {
         let told = world.condition(&key(), ConditionType::Reconciling).await;
         let told = told.expect("it waits");
         assert_eq!(told.reason, "AlarmActive");
-        assert!(told.message.contains("alarm errors is in ALARM"), "{}", told.message);
+        assert!(
+            told.message.contains("alarm errors is in ALARM"),
+            "{}",
+            told.message
+        );
         alarm(&world, "errors", "INSUFFICIENT_DATA");
     })
     .await;
@@ -264,7 +278,10 @@ async fn an_alarm_that_stays_active_stalls_and_goes_on_by_itself() {
     nothing_goes_on(&world).await;
     alarm(&world, "errors", "OK");
     world.run_for(minutes(10)).await;
-    assert_eq!(world.is(&key(), ConditionType::Ready).await, Some(ConditionStatus::True));
+    assert_eq!(
+        world.is(&key(), ConditionType::Ready).await,
+        Some(ConditionStatus::True)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,7 +374,11 @@ async fn waves_wait_for_the_bake_of_what_goes_before() {
     let mut worker = baked("worker");
     worker["dependsOn"] = json!(["web"]);
     world
-        .put(&release("web", "v2", &json!({"services": [worker, baked("web")]})))
+        .put(&release(
+            "web",
+            "v2",
+            &json!({"services": [worker, baked("web")]}),
+        ))
         .await;
     let first = until_it_bakes(&world, "web").await;
     assert_eq!(world.moves(), ["web -> web:2"]);

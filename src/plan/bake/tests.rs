@@ -112,7 +112,10 @@ fn what_failed_in_this_revision_failed_and_in_another_is_tried_anew() {
     let two = service(2, 2, 1);
     let failed = rollout("Failed");
     let verdict = judged(&two, &failed, &Alarms::Quiet, "09:20:00");
-    assert_eq!(verdict, Verdict::Failed(Cause::Failed, "it broke".to_owned()));
+    assert_eq!(
+        verdict,
+        Verdict::Failed(Cause::Failed, "it broke".to_owned())
+    );
     let other = Rollout {
         revision: 3,
         ..failed

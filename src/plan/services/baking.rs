@@ -176,9 +176,10 @@ fn given_up(case: &Case<'_>) -> Option<(PartState, String)> {
         return None;
     }
     match rollout.state {
-        RolloutState::Failed => {
-            Some((PartState::Failed, rollout.message.clone().unwrap_or_default()))
-        }
+        RolloutState::Failed => Some((
+            PartState::Failed,
+            rollout.message.clone().unwrap_or_default(),
+        )),
         RolloutState::Requested => {
             let number = case.revision.number;
             let message = format!("revision {number} was rejected before it counted");
@@ -236,12 +237,7 @@ fn bakes(
     draft.wake_after(until.duration_since(draft.input.now));
 }
 
-fn progress(
-    draft: &mut Draft<'_>,
-    case: &Case<'_>,
-    message: String,
-    status: &mut ServiceStatus,
-) {
+fn progress(draft: &mut Draft<'_>, case: &Case<'_>, message: String, status: &mut ServiceStatus) {
     let resource = &case.resource;
     draft.progress(resource, "Baking", format!("{resource}: {message}"));
     status.message = Some(message);

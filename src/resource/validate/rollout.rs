@@ -44,7 +44,8 @@ fn wrong(name: &str) -> Option<(String, &'static str)> {
         return Some((message, "write what comes after `:alarm:`"));
     }
     if length == 0 || length > ALARM_NAME {
-        let message = format!("an alarm's name has 1 to {ALARM_NAME} characters, this has {length}");
+        let message =
+            format!("an alarm's name has 1 to {ALARM_NAME} characters, this has {length}");
         return Some((message, "write the alarm's name as CloudWatch shows it"));
     }
     if name.chars().any(|character| character.is_ascii_control()) {

@@ -49,9 +49,8 @@ async fn an_alarm_has_the_state_that_was_set_and_since_when() {
     let told = client.describe_alarms().send().await.unwrap();
     let alarm = &told.metric_alarms()[0];
     let start = sandbox.now().as_second() - 120;
-    let seconds = |at: Option<&aws_sdk_cloudwatch::primitives::DateTime>| {
-        at.map(|at| at.secs() - start)
-    };
+    let seconds =
+        |at: Option<&aws_sdk_cloudwatch::primitives::DateTime>| at.map(|at| at.secs() - start);
     assert_eq!(alarm.state_value(), Some(&StateValue::Alarm));
     assert_eq!(alarm.state_reason(), Some("8.0"));
     assert_eq!(alarm.threshold(), Some(5.0));
@@ -86,8 +85,16 @@ async fn alarms_are_found_by_type_prefix_and_state() {
     assert_eq!(count(by_prefix.send().await.unwrap()), (2, 1));
     let by_state = both.state_value(StateValue::Ok);
     assert_eq!(count(by_state.send().await.unwrap()), (1, 0));
-    client.delete_alarms().alarm_names("b").send().await.unwrap();
-    assert_eq!(count(client.describe_alarms().send().await.unwrap()), (2, 0));
+    client
+        .delete_alarms()
+        .alarm_names("b")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        count(client.describe_alarms().send().await.unwrap()),
+        (2, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +106,10 @@ async fn what_cannot_be_done_is_refused() {
     assert_eq!(told(&missing.await.unwrap_err()).0, "ResourceNotFound");
     let missing = client.delete_alarms().alarm_names("none").send().await;
     let (code, message) = told(&missing.unwrap_err());
-    assert_eq!((code.as_str(), message.as_str()), ("ResourceNotFound", "Unknown alarm: none"));
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("ResourceNotFound", "Unknown alarm: none")
+    );
     let page = client.describe_alarms().next_token("zz").send().await;
     assert_eq!(told(&page.unwrap_err()).0, "InvalidNextToken");
     let unknown = client.list_dashboards().send().await.unwrap_err();
@@ -144,7 +154,10 @@ async fn a_denied_read_and_a_throttled_one_are_told_apart() {
     let denied = cloudwatch.alarms(&names(["errors"])).await.unwrap_err();
     assert_eq!(denied.class, ErrorClass::Denied);
     let text = denied.to_string();
-    assert!(text.starts_with("cloudwatch:DescribeAlarms of alarm errors was denied"), "{text}");
+    assert!(
+        text.starts_with("cloudwatch:DescribeAlarms of alarm errors was denied"),
+        "{text}"
+    );
     assert!(text.contains("Allow cloudwatch:DescribeAlarms"), "{text}");
     deny(&[]);
     sandbox.update_settings(|settings| settings.throttle = true);
