@@ -46,6 +46,9 @@ OFFERED = {
         PurgeQueue SendMessage SendMessageBatch ReceiveMessage DeleteMessage DeleteMessageBatch
         ChangeMessageVisibility
     """,
+    "cloudwatch": """
+        PutMetricAlarm PutCompositeAlarm SetAlarmState DescribeAlarms DeleteAlarms
+    """,
     "sts": "GetCallerIdentity",
     "dynamodb": """
         CreateTable DescribeTable UpdateTimeToLive DescribeTimeToLive PutItem GetItem UpdateItem
@@ -579,6 +582,36 @@ class SqsTest(SandboxTest):
         self.events.remove_targets(Rule="told", Ids=["queue"])
         self.events.delete_rule(Name="told")
         self.sqs.delete_queue(**queue)
+
+
+class CloudWatchTest(SandboxTest):
+    def test_alarms(self):
+        self.cloudwatch.put_metric_alarm(
+            AlarmName="errors",
+            Namespace="AWS/ApplicationELB",
+            MetricName="HTTPCode_Target_5XX_Count",
+            Dimensions=[{"Name": "LoadBalancer", "Value": "app/shop/1"}],
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=5,
+            ComparisonOperator="GreaterThanThreshold",
+            Tags=[{"Key": "team", "Value": "shop"}],
+        )
+        self.cloudwatch.put_composite_alarm(AlarmName="any", AlarmRule='ALARM("errors")')
+        new = self.cloudwatch.describe_alarms(AlarmNames=["errors"])["MetricAlarms"][0]
+        self.assertEqual((new["StateValue"], new["Threshold"]), ("INSUFFICIENT_DATA", 5.0))
+        self.cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="6 > 5")
+        pages = self.cloudwatch.get_paginator("describe_alarms").paginate(
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"], PaginationConfig={"PageSize": 1}
+        )
+        alarms = [a for page in pages for a in page["CompositeAlarms"] + page["MetricAlarms"]]
+        self.assertEqual([alarm["AlarmName"] for alarm in alarms], ["any", "errors"])
+        self.assertEqual(alarms[1]["StateReason"], "6 > 5")
+        self.assertGreaterEqual(alarms[1]["StateTransitionedTimestamp"], new["StateUpdatedTimestamp"])
+        self.refused("InvalidNextToken", self.cloudwatch.describe_alarms, NextToken="zz")
+        self.cloudwatch.delete_alarms(AlarmNames=["errors", "any"])
+        self.assertEqual(self.cloudwatch.describe_alarms()["MetricAlarms"], [])
 
 
 class AwsCliTest(unittest.TestCase):
