@@ -1,10 +1,10 @@
 //! Following a release: a live view on a terminal, plain lines elsewhere.
 
-use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::connect::Connection;

@@ -344,6 +344,13 @@ fn deserialize<T: DeserializeOwned>(
             Err(error) => error,
         };
         let path = field_path(error.path());
+        // A member that cannot be read and may not be missing was told of already.
+        if broken
+            .iter()
+            .any(|broken| broken.parent().as_ref() == Some(&path))
+        {
+            return None;
+        }
         let taken_out = remove(&mut value, &path);
         errors.push(FieldError::new(
             path.clone(),

@@ -479,10 +479,7 @@ async fn a_suspension_ends_by_itself_across_a_restart() {
     );
     world.rests_for_an_hour().await;
     world.until_moment("2026-03-02T14:50:00Z").await;
-    assert_eq!(
-        world.runs_to("2026-03-02T14:59:58Z").await,
-        [] as [&str; 0]
-    );
+    assert_eq!(world.runs_to("2026-03-02T14:59:58Z").await, [] as [&str; 0]);
     assert_eq!(
         world.runs_to("2026-03-02T15:00:02Z").await,
         ["web -> web:3"]
