@@ -98,7 +98,10 @@ fn the_replication_example_is_accepted_as_it_is() {
         panic!("a release")
     };
     let image = &api.spec.images["api"];
-    assert_eq!((image.tag.as_deref(), image.follow), (Some("latest"), Some(true)));
+    assert_eq!(
+        (image.tag.as_deref(), image.follow),
+        (Some("latest"), Some(true))
+    );
 }
 
 const ENVIRONMENT: &str = "apiVersion: evenkeel.dev/v1alpha1\nkind: Environment\n\

@@ -163,7 +163,10 @@ pub fn images_of(
 
 /// What a list of all tags of a repository is about.
 pub fn tags_of(registry_id: &str, region: &str, repository: &str) -> String {
-    format!("tags of {}", images_of(registry_id, region, repository, None))
+    format!(
+        "tags of {}",
+        images_of(registry_id, region, repository, None)
+    )
 }
 
 fn tags(detail: &ImageDetail) -> Vec<TaggedImage> {

@@ -86,7 +86,8 @@ impl Index {
             keys.collect::<Vec<_>>()
         };
         let keys = self.rules.iter().flat_map(of);
-        keys.filter(|key| !self.interests.contains_key(key)).collect()
+        keys.filter(|key| !self.interests.contains_key(key))
+            .collect()
     }
 
     /// Forgets a Release.

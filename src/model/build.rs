@@ -185,7 +185,12 @@ fn requirement(found: &release::Requirement, release: &meta::Release) -> Require
 }
 
 /// Whether a rule of the Environment follows an image.
-fn is_ruled(rules: &[ImageRule], release: &meta::Release, name: &str, image: &release::Image) -> bool {
+fn is_ruled(
+    rules: &[ImageRule],
+    release: &meta::Release,
+    name: &str,
+    image: &release::Image,
+) -> bool {
     let Some(ecr) = image_ref::ecr_host(&image.repository) else {
         return false;
     };

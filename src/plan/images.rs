@@ -30,7 +30,10 @@ pub fn resolve(
         let images = moved.unwrap_or_else(|| revision.images.clone());
         for (name, image) in &images {
             let message = passed_over(draft, revision, name, image);
-            draft.status.images.insert(name.clone(), done(image, message));
+            draft
+                .status
+                .images
+                .insert(name.clone(), done(image, message));
         }
         return Some(images);
     }
@@ -41,7 +44,10 @@ pub fn resolve(
             Pick::Newest(pattern) => resolve_newest(draft, name, image, pattern),
         };
         if let Some((found, message)) = resolution {
-            draft.status.images.insert(name.clone(), done(&found, message));
+            draft
+                .status
+                .images
+                .insert(name.clone(), done(&found, message));
             resolved.insert(name.clone(), found);
         }
     }
@@ -133,7 +139,10 @@ fn resolve_newest(
             return None;
         }
         None => {
-            let message = format!("image {name}: the tags of {} were not listed", image.repository);
+            let message = format!(
+                "image {name}: the tags of {} were not listed",
+                image.repository
+            );
             unknown(draft, name, image, &message);
             return None;
         }
@@ -152,7 +161,9 @@ fn resolve_newest(
     };
     let none = format!(
         "no tag of {} matches `{}` in the order {} ({looked})",
-        image.repository, pattern.text, order(pattern),
+        image.repository,
+        pattern.text,
+        order(pattern),
     );
     let sentences = Sentences {
         waits: format!("image {name}: waiting for a tag to be pushed: {none}"),

@@ -13,9 +13,7 @@ use crate::aws::error::{AwsError, ErrorClass};
 use crate::model::desired::{Access, Desired, Part, Source};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
-use crate::model::ledger::{
-    Explanation, PartTarget, Revision, RolloutState, RunState,
-};
+use crate::model::ledger::{Explanation, PartTarget, Revision, RolloutState, RunState};
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
 use crate::reconcile::reads::View;

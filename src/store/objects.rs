@@ -8,8 +8,8 @@ use super::record::{Record, from_item};
 use super::{Store, StoreError, StoredRelease, UnreadableRelease, keys};
 use crate::aws::dynamodb::{Item, Key};
 use crate::model::desired::{Binding, Deletion};
-use crate::resource::environment::ImageRule;
 use crate::resource::environment::EnvironmentStatus;
+use crate::resource::environment::ImageRule;
 use crate::resource::meta::{Environment, Kind, ReleaseKey};
 use crate::resource::status::ReleaseStatus;
 

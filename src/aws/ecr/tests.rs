@@ -178,10 +178,17 @@ async fn every_tag_of_every_page_is_listed_with_what_is_behind_it() {
                 ],
                 "nextToken": "more",
             }),
-            Some(_) => json!({"imageDetails": [{"imageDigest": "sha256:3", "imageTags": ["2.0.0"]}]}),
+            Some(_) => {
+                json!({"imageDetails": [{"imageDigest": "sha256:3", "imageTags": ["2.0.0"]}]})
+            }
         })
     });
-    let found = canned.clients().ecr.tagged(REGISTRY, "rails").await.unwrap();
+    let found = canned
+        .clients()
+        .ecr
+        .tagged(REGISTRY, "rails")
+        .await
+        .unwrap();
     let shown: Vec<_> = found
         .iter()
         .map(|it| (it.tag.as_str(), it.digest.as_str(), it.pushed_at.is_some()))
@@ -204,8 +211,20 @@ async fn a_list_that_does_not_end_is_an_error_and_no_list() {
         let page = pages.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Reply::Ok(json!({"imageDetails": [], "nextToken": format!("page {page}")}))
     });
-    let failed = canned.clients().ecr.tagged(REGISTRY, "rails").await.unwrap_err();
+    let failed = canned
+        .clients()
+        .ecr
+        .tagged(REGISTRY, "rails")
+        .await
+        .unwrap_err();
     assert_eq!(failed.class, ErrorClass::Refused);
-    assert!(failed.to_string().contains("100000 tagged images"), "{failed}");
-    assert!(failed.resource.contains("tags of repository rails"), "{}", failed.resource);
+    assert!(
+        failed.to_string().contains("100000 tagged images"),
+        "{failed}"
+    );
+    assert!(
+        failed.resource.contains("tags of repository rails"),
+        "{}",
+        failed.resource
+    );
 }

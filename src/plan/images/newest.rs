@@ -159,7 +159,9 @@ pub fn taken<'a>(
     generation: u64,
     image: &str,
 ) -> Vec<Taken<'a>> {
-    let ours = revisions.values().filter(|it| it.number > 0 && it.generation == generation);
+    let ours = revisions
+        .values()
+        .filter(|it| it.number > 0 && it.generation == generation);
     ours.filter_map(|revision| {
         let image = revision.images.get(image).filter(|it| it.tag.is_some())?;
         Some(Taken { revision, image })
@@ -168,8 +170,14 @@ pub fn taken<'a>(
 }
 
 /// The newest that was not rejected: what stands while a newer one is out.
-pub fn stood<'a>(pattern: &TagPattern, tags: &[TaggedImage], taken: &[Taken<'a>]) -> Option<Taken<'a>> {
-    let kept = taken.iter().filter(|it| it.revision.outcome != RevisionOutcome::Rejected);
+pub fn stood<'a>(
+    pattern: &TagPattern,
+    tags: &[TaggedImage],
+    taken: &[Taken<'a>],
+) -> Option<Taken<'a>> {
+    let kept = taken
+        .iter()
+        .filter(|it| it.revision.outcome != RevisionOutcome::Rejected);
     let ranked = kept.filter_map(|it| Some((floor(pattern, tags, it)?, it)));
     let newest = ranked.max_by(|(one, _), (other, _)| one.cmp(other))?;
     Some(*newest.1)
@@ -184,7 +192,11 @@ pub fn choose_newer<'a>(pattern: &TagPattern, tags: Tags<'a>, taken: &[Taken<'_>
     let Some(floor) = floor(pattern, tags.all, &before) else {
         return Choice::default();
     };
-    let recorded = before.image.tag.as_deref().zip(before.image.digest.as_deref());
+    let recorded = before
+        .image
+        .tag
+        .as_deref()
+        .zip(before.image.digest.as_deref());
     // An older image under the same tag is newer than itself by its name only.
     let by_name = pattern.order != TagOrder::PushedAt;
     let mut choice = pick(pattern, tags, |it| {
@@ -192,7 +204,9 @@ pub fn choose_newer<'a>(pattern: &TagPattern, tags: Tags<'a>, taken: &[Taken<'_>
         it.rank > floor || (same_tag && by_name) || recorded == Some((it.tag, it.digest))
     });
     // What stood before a revision that was rejected is gone back to by its own way.
-    let is_current = taken.last().is_some_and(|it| it.revision.number == before.revision.number);
+    let is_current = taken
+        .last()
+        .is_some_and(|it| it.revision.number == before.revision.number);
     if !is_current && choice.taken == recorded {
         choice.taken = None;
     }

@@ -67,7 +67,9 @@ impl Look<'_> {
         if !asked.newest.is_empty() {
             self.tags(ecr, &asked.newest).await?;
             // What is among its tags need not be looked for.
-            asked.ids.retain(|(name, _, _)| !self.is_listed(name, recorded));
+            asked
+                .ids
+                .retain(|(name, _, _)| !self.is_listed(name, recorded));
         }
         if asked.ids.is_empty() {
             return Ok(());
@@ -91,7 +93,11 @@ impl Look<'_> {
     }
 
     /// Lists the tags of a repository for the images that follow the newest of them.
-    async fn tags(&mut self, ecr: &EcrRepository, names: &BTreeSet<String>) -> Result<(), LookError> {
+    async fn tags(
+        &mut self,
+        ecr: &EcrRepository,
+        names: &BTreeSet<String>,
+    ) -> Result<(), LookError> {
         self.interest.repositories.insert(ecr.clone());
         let known = match self.view.tagged(ecr).await {
             Ok(found) => Known::Present(found),
@@ -107,7 +113,8 @@ impl Look<'_> {
     fn is_listed(&self, name: &str, recorded: &BTreeMap<String, ResolvedImage>) -> bool {
         let digest = recorded.get(name).and_then(|image| image.digest.as_ref());
         let listed = self.observed.tags.get(name).and_then(Known::present);
-        let is_it = |digest: &String| listed.is_some_and(|all| all.iter().any(|it| it.digest == *digest));
+        let is_it =
+            |digest: &String| listed.is_some_and(|all| all.iter().any(|it| it.digest == *digest));
         digest.is_some_and(is_it)
     }
 }

@@ -93,7 +93,10 @@ fn no_group(
     let named: Vec<&str> = groups.iter().map(String::as_str).collect();
     let help = match named.as_slice() {
         [] => "write one in `repository`: `(?<service>[a-z]+)`".to_owned(),
-        named => format!("its groups are {}; `${{name}}` ends a name", named.join(", ")),
+        named => format!(
+            "its groups are {}; `${{name}}` ends a name",
+            named.join(", ")
+        ),
     };
     FieldError::new(path.clone(), message).help(&help)
 }

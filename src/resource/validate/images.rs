@@ -93,8 +93,11 @@ fn pattern(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
     let Some(pattern) = &image.tag_pattern else {
         if image.order.is_some() {
             errors.push(
-                FieldError::new(path.key("order"), "is for a `tagPattern`, and there is none")
-                    .help("give a `tagPattern`, or leave `order` out"),
+                FieldError::new(
+                    path.key("order"),
+                    "is for a `tagPattern`, and there is none",
+                )
+                .help("give a `tagPattern`, or leave `order` out"),
             );
         }
         return;

@@ -132,12 +132,19 @@ fn versions_are_ordered_as_versions() {
         (vec!["1.9.0", "1.10.0", "1.2.0"], Some("1.10.0")),
         (vec!["v1.2.3", "v1.2.4", "1.2.3"], Some("v1.2.4")),
         // What moves with another tag, and what is no version at all.
-        (vec!["1.0.0", "1", "2.0", "latest", "9d3c2f1"], Some("1.0.0")),
+        (
+            vec!["1.0.0", "1", "2.0", "latest", "9d3c2f1"],
+            Some("1.0.0"),
+        ),
         (vec!["latest", "main"], None),
         (vec!["01.0.0", "1.0.0.0"], None),
         (vec![], None),
     ] {
-        assert_eq!(newest(".*", TagOrder::Semver, &tags).as_deref(), wanted, "{tags:?}");
+        assert_eq!(
+            newest(".*", TagOrder::Semver, &tags).as_deref(),
+            wanted,
+            "{tags:?}"
+        );
     }
 }
 
@@ -152,7 +159,11 @@ fn prereleases_count_where_they_are_named_or_alone() {
         (r"\d+\.\d+\.\d+\-.*", "2.0.0-rc.2"),
         (r"2\..*", "2.0.0-rc.2"),
     ] {
-        assert_eq!(newest(text, TagOrder::Semver, &tags).as_deref(), Some(wanted), "{text}");
+        assert_eq!(
+            newest(text, TagOrder::Semver, &tags).as_deref(),
+            Some(wanted),
+            "{text}"
+        );
     }
     let done = ["2.0.0-rc.2", "2.0.0"];
     let named = newest(r"2\.0\.0(-rc\.\d+)?", TagOrder::Semver, &done);
@@ -163,10 +174,20 @@ fn prereleases_count_where_they_are_named_or_alone() {
 fn other_orders() {
     let tags = ["2026-03-02.7", "2026-03-10.1", "2026-03-02.9"];
     let newest_of = |order| newest(".*", order, &tags);
-    assert_eq!(newest_of(TagOrder::Alphabetical).as_deref(), Some("2026-03-10.1"));
-    assert_eq!(newest_of(TagOrder::PushedAt).as_deref(), Some("2026-03-02.9"));
+    assert_eq!(
+        newest_of(TagOrder::Alphabetical).as_deref(),
+        Some("2026-03-10.1")
+    );
+    assert_eq!(
+        newest_of(TagOrder::PushedAt).as_deref(),
+        Some("2026-03-02.9")
+    );
     // Only whole tags match.
-    let main = newest("main-[0-9a-f]+", TagOrder::PushedAt, &["main-1", "pr-main-2", "main-x"]);
+    let main = newest(
+        "main-[0-9a-f]+",
+        TagOrder::PushedAt,
+        &["main-1", "pr-main-2", "main-x"],
+    );
     assert_eq!(main.as_deref(), Some("main-1"));
 }
 
@@ -182,14 +203,24 @@ fn a_generation_never_goes_back() {
         let ready = [("1.2.0", READY)];
         let all = ["1.0.0", "1.1.0", "1.2.0"];
         assert_eq!(newer(order, &ready, &all), takes("1.2.0"), "{order:?}");
-        assert_eq!(newer(order, &ready, &all[..2]), (None, None), "{order:?}: it is gone");
+        assert_eq!(
+            newer(order, &ready, &all[..2]),
+            (None, None),
+            "{order:?}: it is gone"
+        );
         let more = ["1.0.0", "1.2.0", "1.3.0"];
         assert_eq!(newer(order, &ready, &more), takes("1.3.0"), "{order:?}");
     }
     // Pushed later, and older by its version.
     let fix = ["1.2.0", "1.1.1"];
-    assert_eq!(newer(TagOrder::Semver, &[("1.2.0", READY)], &fix), takes("1.2.0"));
-    assert_eq!(newer(TagOrder::PushedAt, &[("1.2.0", READY)], &fix), takes("1.1.1"));
+    assert_eq!(
+        newer(TagOrder::Semver, &[("1.2.0", READY)], &fix),
+        takes("1.2.0")
+    );
+    assert_eq!(
+        newer(TagOrder::PushedAt, &[("1.2.0", READY)], &fix),
+        takes("1.1.1")
+    );
 }
 
 #[test]
@@ -204,8 +235,14 @@ fn what_is_pushed_after_an_image_that_is_gone_is_newer() {
         ..pushed(&["after"])[0].clone()
     };
     let order = TagOrder::PushedAt;
-    assert_eq!(newer_of(order, &revisions, std::slice::from_ref(&before)), (None, None));
-    assert_eq!(newer_of(order, &revisions, &[before, after]), takes("after"));
+    assert_eq!(
+        newer_of(order, &revisions, std::slice::from_ref(&before)),
+        (None, None)
+    );
+    assert_eq!(
+        newer_of(order, &revisions, &[before, after]),
+        takes("after")
+    );
 }
 
 #[test]
@@ -215,7 +252,11 @@ fn a_tag_that_was_pushed_anew_is_followed() {
     all[1].digest = "sha256:again".to_owned();
     all[1].pushed_at = Some(at(160));
     for order in [TagOrder::Semver, TagOrder::Alphabetical, TagOrder::PushedAt] {
-        assert_eq!(newer_of(order, &revisions, &all), takes("again"), "{order:?}");
+        assert_eq!(
+            newer_of(order, &revisions, &all),
+            takes("again"),
+            "{order:?}"
+        );
     }
     // By the moment of its push, an older image under the same tag is no newer one.
     all[1].pushed_at = Some(at(1));
@@ -228,14 +269,26 @@ fn a_tag_that_was_pushed_anew_is_followed() {
 fn what_was_rejected_is_passed_over() {
     let rejected = [("1.0.0", READY), ("2.0.0", REJECTED)];
     let none = (None, Some("2.0.0".to_owned()));
-    assert_eq!(newer(TagOrder::Semver, &rejected, &["1.0.0", "2.0.0"]), none);
-    assert_eq!(newer(TagOrder::Semver, &rejected, &["1.0.0", "2.0.0", "2.0.1"]), takes("2.0.1"));
+    assert_eq!(
+        newer(TagOrder::Semver, &rejected, &["1.0.0", "2.0.0"]),
+        none
+    );
+    assert_eq!(
+        newer(TagOrder::Semver, &rejected, &["1.0.0", "2.0.0", "2.0.1"]),
+        takes("2.0.1")
+    );
     // A fix of what runs is newer than what runs.
     let fix = newer(TagOrder::Semver, &rejected, &["1.0.0", "1.0.1", "2.0.0"]);
-    assert_eq!(fix, (Some("sha256:1.0.1".to_owned()), Some("2.0.0".to_owned())));
+    assert_eq!(
+        fix,
+        (Some("sha256:1.0.1".to_owned()), Some("2.0.0".to_owned()))
+    );
     // The first of a generation: nothing older is tried in its place.
     let first = [("2.0.0", REJECTED)];
-    assert_eq!(newer(TagOrder::Semver, &first, &["1.0.0", "1.9.0", "2.0.0"]), none);
+    assert_eq!(
+        newer(TagOrder::Semver, &first, &["1.0.0", "1.9.0", "2.0.0"]),
+        none
+    );
 }
 
 #[test]
@@ -271,18 +324,31 @@ fn who_was_ready_before_is_not_to_blame() {
     let both = history(&[("1.0.0 5.0.0", READY), ("2.0.0 6.0.0", REJECTED)]);
     assert_eq!(rejected(&both), out(&["2.0.0", "6.0.0"]));
     // It was not the one after all.
-    let later = [("1.0.0 5.0.0", READY), ("2.0.0 6.0.0", REJECTED), ("1.0.0 6.0.0", READY)];
+    let later = [
+        ("1.0.0 5.0.0", READY),
+        ("2.0.0 6.0.0", REJECTED),
+        ("1.0.0 6.0.0", READY),
+    ];
     assert_eq!(rejected(&history(&later)), out(&["2.0.0"]));
 }
 
 #[test]
 fn what_a_person_went_back_from_is_passed_over() {
-    let mut revisions = history(&[("1.0.0 5.0.0", READY), ("2.0.0 5.0.0", READY), ("1.0.0 5.0.0", READY)]);
+    let mut revisions = history(&[
+        ("1.0.0 5.0.0", READY),
+        ("2.0.0 5.0.0", READY),
+        ("1.0.0 5.0.0", READY),
+    ]);
     assert_eq!(rejected(&revisions), Images::new());
     revisions.get_mut(&3).unwrap().pinned = Some(1);
     assert_eq!(rejected(&revisions), out(&["2.0.0"]));
     // And forth again.
-    let mut again = history(&[("1.0.0", READY), ("2.0.0", READY), ("1.0.0", READY), ("2.0.0", READY)]);
+    let mut again = history(&[
+        ("1.0.0", READY),
+        ("2.0.0", READY),
+        ("1.0.0", READY),
+        ("2.0.0", READY),
+    ]);
     again.get_mut(&3).unwrap().pinned = Some(1);
     again.get_mut(&4).unwrap().pinned = Some(2);
     assert_eq!(rejected(&again), out(&["1.0.0"]));
