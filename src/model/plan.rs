@@ -191,11 +191,7 @@ impl Step {
 
     /// Whether it changes something in AWS that is looked at for drift.
     pub fn is_of_aws(&self) -> bool {
-        self.is_of_rule()
-            || matches!(
-                self,
-                Step::UpdateService { .. } | Step::StopServiceDeployment { .. }
-            )
+        self.is_of_rule() || matches!(self, Step::UpdateService { .. } | Step::StopServiceDeployment { .. })
     }
 
     /// The step's name, as `plan` prints it: the API operation where there is one.
