@@ -225,6 +225,12 @@ fn one(
     if case.is_correction() {
         still_drifted(draft, &case, &standing);
     }
+    // What is noted with a move is not read as long as nothing may move.
+    let early = gate == Gate::Migrations && revision.outcome == RevisionOutcome::Pending;
+    let standing = match standing {
+        Standing::Doubt(_) if early && found.records.is_none() => Standing::Away,
+        standing => standing,
+    };
     match standing {
         Standing::Away | Standing::Superseded => away(draft, &case, &standing, &mut status),
         standing => {
