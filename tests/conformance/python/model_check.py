@@ -5,11 +5,9 @@ the wrong name or type goes unseen. `watched` makes a client whose every answer 
 operation's output shape, and every error with the errors that the operation has.
 """
 
-import datetime
 import json
 
 import boto3
-from botocore.parsers import create_parser
 
 # Errors that any operation of a service may answer, which the models do not list.
 COMMON_ERRORS = {
@@ -29,7 +27,7 @@ PYTHON_TYPES = {
     "double": (int, float),
     "float": (int, float),
     "boolean": bool,
-    "timestamp": (int, float, datetime.datetime),
+    "timestamp": (int, float),
     "blob": str,
 }
 
@@ -51,15 +49,10 @@ def watched(service, called):
 
 
 def check_response(operation, response):
-    """Checks one answer in JSON or CBOR: STS speaks XML, which botocore takes strictly."""
-    kind = response["headers"].get("content-type", "json")
-    if "cbor" in kind:
-        parser = create_parser("smithy-rpc-v2-cbor")
-        body = parser.parse_data_item(parser.get_peekable_stream_from_bytes(response["body"]))
-    elif "json" in kind:
-        body = json.loads(response["body"]) if response["body"] else {}
-    else:
+    """Checks one answer. Only the JSON protocols: STS speaks XML, which botocore takes strictly."""
+    if "json" not in response["headers"].get("content-type", "json"):
         return
+    body = json.loads(response["body"]) if response["body"] else {}
     where = operation.name
     if response["status_code"] >= 400:
         check_error(operation, body, where)
