@@ -9,11 +9,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::Measure;
 use crate::fleet::{Fleet, REGION, Size};
+use crate::{Measure, progress};
 
 /// How many releases are changed, one after the other.
 const CHANGES: usize = 200;
+/// Time between two changes: what AWS's request bucket for registrations allows.
+const PACE: Duration = Duration::from_millis(1050);
 /// How long the controller is watched while nothing changes.
 const IDLE: Duration = Duration::from_secs(330);
 
@@ -30,7 +32,8 @@ impl Drop for Controller {
 impl Controller {
     fn start(address: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-            .args(["run", "--resync", "5m", "--log-format", "json"])
+            .args(["run", "--resync", "5m", "--budget", "1"])
+            .args(["--log-format", "json"])
             .env("AWS_ENDPOINT_URL", address)
             .env("AWS_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -75,7 +78,9 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     let size = Size {
         services,
         services_a_release: 10,
+        single: CHANGES,
     };
+    progress(&format!("live with {services}: setting up"));
     let fleet = Fleet::new(size).await;
     let hurry = async {
         loop {
@@ -96,25 +101,30 @@ pub async fn measure(services: usize) -> Vec<Measure> {
         fleet.sandbox.clone(),
         std::future::pending(),
     ));
+    progress("the controller starts");
     let begin = Instant::now();
     let controller = Controller::start(&address);
     wait_for(&fleet, "ecs.DescribeServices", 1).await;
     let first = begin.elapsed().as_secs_f64();
     settle(&fleet).await;
+    progress("settled; changes begin");
     let mut delays = changes(&fleet).await;
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
     settle(&fleet).await;
+    progress("settled; nothing changes from now on");
+    fleet.sandbox.reset_calls();
     let (cpu, begin) = (controller.cpu(), Instant::now());
     tokio::time::sleep(IDLE).await;
     let busy = (controller.cpu() - cpu) / begin.elapsed().as_secs_f64();
+    let calls = fleet.sandbox.calls();
     server.abort();
     let measure = |name, value, limit, unit: &str| Measure {
         name,
         services,
         value,
         limit,
-        detail: json!({ "unit": unit }),
+        detail: json!({ "unit": unit, "calls": calls }),
     };
     vec![
         measure("live: start to first reconcile", first, 0.5, "s"),
@@ -173,14 +183,13 @@ async fn changes(fleet: &Fleet) -> Vec<f64> {
     }
     let mut delays = Vec::new();
     for index in 0..CHANGES {
-        // Each registers once a service; all of the one before are done.
+        // One service, so one registration; the request budget has one a second for them.
         let before = fleet.called("ecs.RegisterTaskDefinition");
         let begin = Instant::now();
         fleet.apply_release(index, "v2").await;
         wait_for(fleet, "ecs.RegisterTaskDefinition", before + 1).await;
         delays.push(begin.elapsed().as_secs_f64());
-        let all = before + fleet.size.services_a_release as u64;
-        wait_for(fleet, "ecs.RegisterTaskDefinition", all).await;
+        tokio::time::sleep(PACE.saturating_sub(begin.elapsed())).await;
     }
     delays
 }

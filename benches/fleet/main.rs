@@ -52,6 +52,10 @@ impl Measure {
 pub fn progress(text: &str) {
     use std::sync::LazyLock;
     use std::time::Instant;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a wall clock for people, beside any virtual one"
+    )]
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     eprintln!("{:7.1} s  {text}", BEGIN.elapsed().as_secs_f64());
 }
