@@ -25,11 +25,14 @@ const MOST_RULES: usize = 300;
 pub struct Size {
     pub services: usize,
     pub services_a_release: usize,
+    /// The first releases have one service each.
+    pub single: usize,
 }
 
 impl Size {
     pub fn releases(self) -> usize {
-        self.services.div_ceil(self.services_a_release)
+        let others = self.services - self.single;
+        self.single + others.div_ceil(self.services_a_release)
     }
 
     /// Rules of schedules: one a release, as far as EventBridge allows.
@@ -112,8 +115,14 @@ impl Fleet {
     }
 
     fn services(&self, index: usize) -> Vec<String> {
-        let first = index * self.size.services_a_release;
-        let count = self.size.services_a_release.min(self.size.services - first);
+        let size = self.size;
+        let count = match index.checked_sub(size.single) {
+            None => 1,
+            Some(place) => {
+                let before = size.single + place * size.services_a_release;
+                size.services_a_release.min(size.services - before)
+            }
+        };
         (0..count)
             .map(|service| format!("{}-{service:02}", release(index)))
             .collect()

@@ -9,11 +9,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::Measure;
 use crate::fleet::{Fleet, REGION, Size};
+use crate::{Measure, progress};
 
 /// How many releases are changed, one after the other.
 const CHANGES: usize = 200;
+/// Time between two changes: what AWS's request bucket for registrations allows.
+const PACE: Duration = Duration::from_millis(1050);
 /// How long the controller is watched while nothing changes.
 const IDLE: Duration = Duration::from_secs(330);
 
@@ -30,7 +32,8 @@ impl Drop for Controller {
 impl Controller {
     fn start(address: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-            .args(["run", "--resync", "5m", "--log-format", "json"])
+            .args(["run", "--resync", "5m", "--budget", "1"])
+            .args(["--log-format", "json"])
             .env("AWS_ENDPOINT_URL", address)
             .env("AWS_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -70,24 +73,25 @@ impl Controller {
     }
 }
 
-/// Memory, idle CPU, time to the first reconcile, and from a change to the first AWS write.
-pub async fn measure(services: usize) -> Vec<Measure> {
+/// A fleet where everything is Ready, and how far its clock went meanwhile. In virtual time.
+pub async fn set_up(services: usize) -> (Fleet, Duration) {
     let size = Size {
         services,
         services_a_release: 10,
+        single: CHANGES,
     };
+    progress(&format!("live with {services}: setting up"));
+    let begin = Instant::now();
     let fleet = Fleet::new(size).await;
-    let hurry = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            fleet.sandbox.skip(Duration::from_secs(5));
-        }
-    };
-    tokio::select! {
-        () = fleet.ready() => {}
-        () = hurry => {}
-    }
-    fleet.sandbox.skip(Duration::from_secs(120));
+    fleet.ready().await;
+    (fleet, begin.elapsed())
+}
+
+/// Memory, idle CPU, time to the first reconcile, and from a change to the first AWS write.
+pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
+    let services = fleet.size.services;
+    // Its clock goes on where virtual time had brought it.
+    fleet.sandbox.skip(passed + Duration::from_secs(120));
     fleet.sandbox.reset_calls();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -96,25 +100,30 @@ pub async fn measure(services: usize) -> Vec<Measure> {
         fleet.sandbox.clone(),
         std::future::pending(),
     ));
+    progress("the controller starts");
     let begin = Instant::now();
     let controller = Controller::start(&address);
     wait_for(&fleet, "ecs.DescribeServices", 1).await;
     let first = begin.elapsed().as_secs_f64();
     settle(&fleet).await;
+    progress("settled; changes begin");
     let mut delays = changes(&fleet).await;
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
     settle(&fleet).await;
+    progress("settled; nothing changes from now on");
+    fleet.sandbox.reset_calls();
     let (cpu, begin) = (controller.cpu(), Instant::now());
     tokio::time::sleep(IDLE).await;
     let busy = (controller.cpu() - cpu) / begin.elapsed().as_secs_f64();
+    let calls = fleet.sandbox.calls();
     server.abort();
     let measure = |name, value, limit, unit: &str| Measure {
         name,
         services,
         value,
         limit,
-        detail: json!({ "unit": unit }),
+        detail: json!({ "unit": unit, "calls": calls }),
     };
     vec![
         measure("live: start to first reconcile", first, 0.5, "s"),
@@ -173,14 +182,13 @@ async fn changes(fleet: &Fleet) -> Vec<f64> {
     }
     let mut delays = Vec::new();
     for index in 0..CHANGES {
-        // Each registers once a service; all of the one before are done.
+        // One service, so one registration; the request budget has one a second for them.
         let before = fleet.called("ecs.RegisterTaskDefinition");
         let begin = Instant::now();
         fleet.apply_release(index, "v2").await;
         wait_for(fleet, "ecs.RegisterTaskDefinition", before + 1).await;
         delays.push(begin.elapsed().as_secs_f64());
-        let all = before + fleet.size.services_a_release as u64;
-        wait_for(fleet, "ecs.RegisterTaskDefinition", all).await;
+        tokio::time::sleep(PACE.saturating_sub(begin.elapsed())).await;
     }
     delays
 }

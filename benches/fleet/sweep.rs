@@ -18,6 +18,7 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     let size = Size {
         services,
         services_a_release: 10,
+        single: 0,
     };
     progress(&format!("sweep of {services}: setting up"));
     let fleet = Fleet::new(size).await;

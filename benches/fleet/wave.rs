@@ -17,6 +17,7 @@ pub async fn measure(services: usize) -> Vec<Measure> {
     let size = Size {
         services,
         services_a_release: 1,
+        single: services,
     };
     progress(&format!("wave of {services}: setting up"));
     let fleet = Fleet::new(size).await;

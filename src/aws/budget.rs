@@ -361,7 +361,10 @@ impl RegionBudget {
         self.waited(&line, operation, began);
         let mut bucket = line.bucket();
         match taken {
-            Ok(()) => Ok(bucket.passed(who, Instant::now())),
+            Ok(()) => {
+                bucket.passed(who, Instant::now());
+                Ok(())
+            }
             Err(_) => Err(over(bucket.book(who, Instant::now()))),
         }
     }

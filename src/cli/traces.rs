@@ -15,18 +15,17 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttp
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
-use tracing::{Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::error::{CliError, chain};
 use crate::aws::https::Https;
+use crate::aws::spans;
 
-/// What is traced, whatever is logged; and each call that the SDK makes ([`is_call`]).
+/// What is traced, whatever is logged; and each call that the SDK makes ([`is_call`](crate::aws::spans::is_call)).
 const FILTER: &str = "info,evenkeel=debug";
-/// The call that watches the table's stream, several times a second for as long as evenkeel runs.
-const WATCHES: &str = "GetRecords";
 /// How long the collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what is left may take to go out at the end.
@@ -79,7 +78,7 @@ impl Traces {
             .with_tracer(self.0.tracer("evenkeel"))
             .with_location(false)
             .with_threads(false)
-            .with_filter(EnvFilter::new(FILTER).or(filter_fn(is_call)))
+            .with_filter(EnvFilter::new(FILTER).or(filter_fn(spans::is_call)))
     }
 
     /// Sends what is left, if that takes no longer than two seconds.
@@ -90,14 +89,6 @@ impl Traces {
             tracing::warn!(%error, "the last traces could not be sent");
         }
     }
-}
-
-/// Whether it is the SDK's own span of a call, `DynamoDB.TransactWriteItems`; its events are not
-/// for others to see.
-fn is_call(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span()
-        && metadata.target().starts_with("aws_sdk_")
-        && !metadata.name().ends_with(WATCHES)
 }
 
 /// The collector, as the exporter reaches it.
