@@ -17,6 +17,7 @@ mod python;
 mod servers;
 
 mod cases {
+    mod alarms;
     mod events;
     mod logs;
     mod ministack;
