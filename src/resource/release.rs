@@ -164,7 +164,7 @@ pub struct Requirement {
 
 /// How far another Release has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be `Ready`, or a generation")]
 pub enum AtLeast {
     /// This generation, or a later one, is Ready.
     Generation(u64),

@@ -276,6 +276,7 @@ async fn what_began_in_its_window_is_finished_after_it() {
     });
     world.put(&release("web", "v3", &spec)).await;
     assert_eq!(world.settle(&key()).await, held("WindowClosed"));
+    world.until_moment("2026-03-02T11:50:00Z").await;
     let moved = world.runs_to("2026-03-02T12:03:00Z").await;
     assert_eq!(moved, ["web -> web:3"]);
     assert_eq!(world.settle(&key()).await, Stands::Ready);
