@@ -57,7 +57,8 @@ pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<Fi
 
 fn image_rule(rule: &ImageRule, path: &FieldPath, errors: &mut Vec<FieldError>) {
     let before = errors.len();
-    images::expression(&rule.repository, path.key("repository"), errors);
+    let (pattern, example) = (&rule.repository, "backend/(?<service>[a-z]+)");
+    images::expression(pattern, example, path.key("repository"), errors);
     let groups = match errors.len() == before {
         true => patterns::groups(&rule.repository),
         // Which groups it would have nobody knows.

@@ -109,19 +109,22 @@ fn pattern(image: &Image, path: &FieldPath, errors: &mut Vec<FieldError>) {
                 .help("give the `tag` or the `digest`"),
         );
     }
-    expression(pattern, here, errors);
+    expression(pattern, r"v1\.[0-9]+\.[0-9]+", here, errors);
 }
 
-/// A regular expression over a whole name.
-pub(super) fn expression(pattern: &str, path: FieldPath, errors: &mut Vec<FieldError>) {
+/// A regular expression over a whole name, such as `example`.
+pub(super) fn expression(
+    pattern: &str,
+    example: &str,
+    path: FieldPath,
+    errors: &mut Vec<FieldError>,
+) {
     if pattern.is_empty() {
         errors.push(FieldError::new(path, "is empty").help("`.*` matches everything"));
     } else if let Err(error) = patterns::whole(pattern) {
         let message = format!("`{pattern}` is not a regular expression: {error}");
-        errors.push(
-            FieldError::new(path, message)
-                .help("write one for the whole name, for example `v1\\.[0-9]+\\.[0-9]+`"),
-        );
+        let help = format!("write one for the whole name, for example `{example}`");
+        errors.push(FieldError::new(path, message).help(help));
     }
 }
 
