@@ -147,6 +147,7 @@ fn structural(schema: &Value, path: &str, open: &mut Vec<String>) {
         "maximum",
         "minLength",
         "example",
+        "x-kubernetes-int-or-string",
         "x-kubernetes-preserve-unknown-fields",
     ];
     for name in members.keys() {
@@ -154,6 +155,10 @@ fn structural(schema: &Value, path: &str, open: &mut Vec<String>) {
             known.contains(&name.as_str()),
             "{path}: {name} is not expected in a structural schema"
         );
+    }
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        assert!(schema.get("type").is_none(), "{path}: it says so itself");
+        return;
     }
     let kind = schema["type"]
         .as_str()

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
+
 use super::claims;
 use super::draft::{Draft, Input};
 use super::safety;
@@ -169,6 +171,11 @@ impl<'a> Way<'a> {
         };
         let mut desired = draft.input.desired.clone();
         desired.services = backwards(draft, &parts);
+        // What is gone back to has proved itself before, and an alarm may be why it is gone back to.
+        for service in &mut desired.services {
+            service.bake = SignedDuration::ZERO;
+            service.alarms.clear();
+        }
         desired.schedules = draft.input.desired.at_revision(&to).schedules;
         let held = &draft.input.observed.ledger.claims;
         desired.schedules.retain(|schedule| {

@@ -159,7 +159,13 @@ pub struct Requirement {
     pub release: String,
     /// `Ready`, or a generation that has to be Ready (or a later one); `Ready` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "number_or_word")]
     pub at_least: Option<AtLeast>,
+}
+
+/// Kubernetes takes no `anyOf`, but knows this by name.
+fn number_or_word(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"x-kubernetes-int-or-string": true})
 }
 
 /// How far another Release has to be.

@@ -155,7 +155,7 @@ async fn without_a_bake_an_alarm_is_watched_for_as_long_as_the_rollout() {
         alarm(&world, "errors", "ALARM");
     })
     .await;
-    assert_eq!(stands, stalled("RolloutFailed"));
+    assert_eq!(stands, stalled("RolledBack"));
     let cause = rollout(&world, "web").await.and_then(|it| it.cause);
     assert_eq!(cause, Some(Cause::Alarm));
 }
@@ -193,7 +193,7 @@ async fn tasks_that_die_again_and_again_fail_the_bake_in_the_end() {
     rules(&world, &dies);
     world.put(&bake("v2")).await;
     let before = world.sandbox.now();
-    assert_eq!(world.run(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.run(&key()).await, stalled("RolledBack"));
     let took = world.sandbox.now().duration_since(before).as_mins();
     assert!((11..15).contains(&took), "{took}");
     let why = world.why(&key()).await;
@@ -212,7 +212,7 @@ async fn an_alarm_in_the_bake_rejects_the_revision_for_good() {
     world.put(&spec).await;
     until_it_bakes(&world, "web").await;
     alarm(&world, "errors", "ALARM");
-    assert_eq!(world.run(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.run(&key()).await, stalled("RolledBack"));
     let why = world.why(&key()).await;
     let named = "service/web: alarm errors is in ALARM: Threshold Crossed: errors is ALARM";
     assert!(why.starts_with(named), "{why}");
@@ -224,7 +224,7 @@ async fn an_alarm_in_the_bake_rejects_the_revision_for_good() {
     assert_eq!(rollout(&world, "worker").await, None);
     // Once it is quiet again nothing is tried by itself.
     alarm(&world, "errors", "OK");
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     nothing_goes_on(&world).await;
 }
 
@@ -234,7 +234,7 @@ async fn another_try_after_an_alarm_bakes_anew() {
     world.put(&bake("v2")).await;
     until_it_bakes(&world, "web").await;
     alarm(&world, "errors", "ALARM");
-    assert_eq!(world.run(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.run(&key()).await, stalled("RolledBack"));
     alarm(&world, "errors", "OK");
     pass(minutes(30)).await;
     world.retry(&key()).await;

@@ -65,7 +65,7 @@ async fn a_crash_is_told_with_exit_codes_and_logs_also_when_ecs_has_forgotten_th
             &rule(&json!({"crash": {"after": "2s", "exitCode": 7}})),
         );
         world.put(&web("bad")).await;
-        assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+        assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
         assert_eq!(world.called("ecs.ListTasks"), 1, "asked for once");
 
         let told = world.evidence().await;
@@ -92,7 +92,7 @@ async fn a_crash_is_told_with_exit_codes_and_logs_also_when_ecs_has_forgotten_th
         if breaker == Breaker::Rollback {
             assert_eq!(forgotten["taskArns"], json!([]));
         }
-        assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+        assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
         assert_eq!(world.evidence().await, told);
     }
 }
@@ -102,7 +102,7 @@ async fn an_image_that_cannot_be_pulled_is_told_in_ecs_s_words() {
     let world = logging(Breaker::Rollback).await;
     rules(&world, &rule(&json!({"cannotPull": {}})));
     world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     let told = world.evidence().await;
     let task = &told.tasks[0];
     assert_eq!(task.stop_code.as_deref(), Some("TaskFailedToStart"));
@@ -124,7 +124,7 @@ async fn tasks_that_can_be_placed_nowhere_are_told_by_events() {
         &rule(&json!({"cannotPlace": {"reason": "RESOURCE:CPU"}})),
     );
     world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     let told = world.evidence().await;
     assert!(told.tasks.is_empty(), "{told:?}");
     let placing = |text: &str| text.contains("unable to place a task");
@@ -139,7 +139,7 @@ async fn a_rollout_is_judged_without_its_tasks_where_they_cannot_be_read() {
     world.deny(&["ecs:ListTasks"]);
     crash(&world, "bad");
     world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     let told = world.evidence().await;
     assert!(told.tasks.is_empty(), "{told:?}");
     assert!(!told.events.is_empty());
@@ -150,7 +150,7 @@ async fn a_fix_takes_the_evidence_of_what_failed_away() {
     let world = logging(Breaker::Rollback).await;
     crash(&world, "bad");
     world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert!(!world.evidence().await.is_empty());
     world.put(&web("v3")).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
@@ -164,7 +164,7 @@ async fn another_try_that_succeeds_takes_it_away_too() {
     let world = logging(Breaker::Rollback).await;
     crash(&world, "bad");
     world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     crash(&world, "nothing");
     world.retry(&key()).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);

@@ -194,7 +194,7 @@ async fn a_failed_revision_that_was_approved_is_tried_again_without_another_appr
     world.put(&approved("bad")).await;
     assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
     world.approve(&key(), 2).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     crash(&world, "nothing");
     world.retry(&key()).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
@@ -343,7 +343,7 @@ async fn windows_keep_the_wall_clock_when_clocks_are_turned() {
 async fn a_deny_window_keeps_a_retry_of_what_began_from_nothing() {
     let world = ready(Breaker::Rollback).await;
     world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     let never = json!({"windows": {"deny": [{"cron": "0 0 * * *", "duration": "25h"}]}});
     world.put(&environment(&never)).await;
     crash(&world, "nothing");
@@ -378,7 +378,7 @@ async fn a_release_waits_until_another_is_ready() {
 
     // One that fails is not ready; nor is what it was before, once something newer is declared.
     world.put(&required("bad")).await;
-    assert_eq!(world.settle(&api()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&api()).await, stalled("RolledBack"));
     assert_eq!(world.settle(&key()).await, held("RequirementNotMet"));
     let told = world.message(&key()).await;
     assert_eq!(told, "revision 2 waits: release shop/api is not Ready");
@@ -390,7 +390,7 @@ async fn a_release_waits_until_another_is_ready() {
     assert_eq!(world.moves()[1..], ["worker -> worker:3", "web -> web:3"]);
     // What has been brought does not depend on it any more.
     world.put(&required("bad")).await;
-    assert_eq!(world.settle(&api()).await, stalled("RolloutFailed"));
+    assert_eq!(world.settle(&api()).await, stalled("RolledBack"));
     assert_eq!(world.settle(&key()).await, Stands::Ready);
 }
 
