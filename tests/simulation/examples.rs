@@ -13,7 +13,9 @@ use crate::shop::{Stands, minutes, stalled};
 use crate::world::World;
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(name)
 }
 
 fn read(path: &Path) -> String {
@@ -99,7 +101,10 @@ async fn going_back() {
     assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
     assert_eq!((image(&world, "web"), image(&world, "worker")), before);
     let why = world.why(&key("shop")).await;
-    assert!(why.contains("generation 2") && why.contains("evenkeel retry shop"), "{why}");
+    assert!(
+        why.contains("generation 2") && why.contains("evenkeel retry shop"),
+        "{why}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +127,8 @@ async fn bake() {
     release(&world, "bake", "v1.4.0", "v1.5.0").await;
     world.run_for(minutes(3)).await;
     assert_ne!(image(&world, "web"), before.0);
-    let input = json!({"AlarmName": "shop-web-5xx", "StateValue": "ALARM", "StateReason": "12 > 5"});
+    let input =
+        json!({"AlarmName": "shop-web-5xx", "StateValue": "ALARM", "StateReason": "12 > 5"});
     world.aws("cloudwatch", "SetAlarmState", input);
     assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
     assert_eq!((image(&world, "web"), image(&world, "worker")), before);
@@ -137,7 +143,9 @@ async fn approval() {
     let ready = world.condition(&key("shop"), ConditionType::Ready).await;
     assert_eq!(ready.expect("a condition").reason, "ApprovalPending");
     assert_eq!(world.moves(), Vec::<String>::new());
-    world.request(&key("shop"), RequestKind::Approve { revision: 1 }).await;
+    world
+        .request(&key("shop"), RequestKind::Approve { revision: 1 })
+        .await;
     assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
 }
 
@@ -213,7 +221,11 @@ fn every_example_has_a_page() {
         if !path.is_dir() {
             continue;
         }
-        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name")
+            .to_owned();
         let page = read(&docs.join(format!("{name}.md")));
         assert!(page.contains(&format!("../examples/{name}")), "{name}");
         assert!(index.contains(&format!("]({name}.md)")), "{name}");

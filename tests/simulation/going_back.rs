@@ -466,6 +466,13 @@ async fn a_newer_revision_overtakes_the_way_back() {
     world.stays(&Stands::Ready).await;
 }
 
+/// The same content under a spec that was not turned down itself.
+fn bad_again() -> serde_json::Value {
+    let mut again = web("bad");
+    again["spec"]["revisionHistoryLimit"] = json!(5);
+    again
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_rejected_stays_out_under_another_generation() {
     let world = ready(Breaker::Rollback).await;
@@ -474,7 +481,7 @@ async fn what_was_rejected_stays_out_under_another_generation() {
     world.put(&web("v3")).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     world.sandbox.reset_calls();
-    world.put(&web("bad")).await;
+    world.put(&bad_again()).await;
     assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert_eq!(world.aws_writes(), [] as [&str; 0]);
     assert_eq!(world.image_of("web"), pinned(&world, "v3"));
@@ -493,7 +500,7 @@ async fn in_the_middle_of_another_rollout_what_was_rejected_goes_back_too() {
     world.put(&web("v3")).await;
     world.sandbox.reset_calls();
     world.runs_until(async || !world.moves().is_empty()).await;
-    world.put(&web("bad")).await;
+    world.put(&bad_again()).await;
     assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert_eq!(world.moves(), ["web -> web:4", "web -> web:2"]);
     world.stays(&stalled("RolledBack")).await;

@@ -389,7 +389,9 @@ async fn a_release_waits_until_another_is_ready() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.moves()[1..], ["worker -> worker:3", "web -> web:3"]);
     // What has been brought does not depend on it any more.
-    world.put(&required("bad")).await;
+    let mut again = required("bad");
+    again["spec"]["revisionHistoryLimit"] = json!(5);
+    world.put(&again).await;
     assert_eq!(world.settle(&api()).await, stalled("RolledBack"));
     assert_eq!(world.settle(&key()).await, Stands::Ready);
 }

@@ -18,6 +18,7 @@ mod doubts;
 mod drift;
 mod environments;
 mod evidence;
+mod examples;
 mod following;
 mod going_back;
 mod holds;
