@@ -2,15 +2,16 @@
 
 mod baking;
 mod books;
+mod drifted;
 
 use std::collections::BTreeSet;
 
 use super::base::{self, Registered};
-use super::diff;
 use super::draft::Draft;
 use super::drift;
 use super::evidence;
 use books::{failed, saw, stop, superseded};
+use drifted::{note_drift, other_writer, still_drifted};
 
 use super::going_back;
 use super::rollout::{Question, Standing, judge, judge_back, short};
@@ -22,7 +23,7 @@ use crate::model::ledger::{
 use crate::model::observed;
 use crate::model::plan::Step;
 use crate::resource::release::OnFailure;
-use crate::resource::status::{Cause, DifferenceAction, Evidence, PartState, ServiceStatus};
+use crate::resource::status::{Cause, Evidence, PartState, ServiceStatus};
 
 /// What goes before the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -554,64 +555,4 @@ fn seen(service: &observed::Service) -> Vec<String> {
     deployments
         .chain(records.map(|record| record.arn.clone()))
         .collect()
-}
-
-/// A difference stands until the service is back, whatever goes on.
-fn still_drifted(draft: &mut Draft<'_>, case: &Case<'_>, standing: &Standing) {
-    match standing {
-        Standing::Underway(_) => drift::being_corrected(draft, &case.resource),
-        Standing::Failed(..) | Standing::Foreign(..) if case.found.task_definition != case.arn => {
-            note_drift(draft, case);
-        }
-        _ => {}
-    }
-}
-
-/// Tells in which fields the service's definition differs from the revision's.
-fn note_drift(draft: &mut Draft<'_>, case: &Case<'_>) {
-    let Case {
-        resource,
-        target,
-        found,
-        arn,
-        ..
-    } = case;
-    let desired = draft.contents.get(&target.definition).cloned();
-    let actual = draft.input.observed.definitions.get(&found.task_definition);
-    let mut fields: Vec<(String, String, String)> = match (desired, actual.and_then(Known::present))
-    {
-        (Some(desired), Some(actual)) => diff::definitions(&desired, &actual.content)
-            .into_iter()
-            .map(|field| {
-                let path = format!("taskDefinition.{}", field.field);
-                (path, field.desired, field.actual)
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
-    if fields.is_empty() {
-        let (desired, actual) = (short(arn), short(&found.task_definition));
-        fields.push((
-            "taskDefinition".to_owned(),
-            desired.to_owned(),
-            actual.to_owned(),
-        ));
-    }
-    for (field, desired, actual) in fields {
-        let action = DifferenceAction::Pending;
-        drift::differs(draft, resource, &field, desired, actual, action);
-    }
-}
-
-/// Who moves a service back each time, and what to do about it.
-fn other_writer(draft: &Draft<'_>, actual: &str) -> String {
-    let definition = draft.input.observed.definitions.get(actual);
-    let by = definition
-        .and_then(Known::present)
-        .and_then(|definition| definition.registered_by.as_deref());
-    format!(
-        "set back to {} (registered by {}): find that writer (Terraform needs `ignore_changes = [task_definition]`)",
-        short(actual),
-        by.unwrap_or("somebody ECS does not name")
-    )
 }
