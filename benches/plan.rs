@@ -230,6 +230,7 @@ fn rollout(service: &str, target: &str, now: Timestamp) -> Rollout {
         cause: None,
         evidence: Evidence::default(),
         steady_since: None,
+        steady_with: None,
         stopped_at: None,
         finished_at: Some(now),
     }
