@@ -25,8 +25,8 @@ pub struct Observed {
     pub tags: BTreeMap<String, Known<Arc<Vec<TaggedImage>>>>,
     /// Alarm name -> its state, of services that bake.
     pub alarms: BTreeMap<String, Known<Alarm>>,
-    /// Service name -> its stopped tasks, of services whose rollout seems to have failed.
-    pub stopped: BTreeMap<String, Known<Vec<Task>>>,
+    /// Service name -> what ECS tells, of services whose rollout seems to have failed.
+    pub failures: BTreeMap<String, Failure>,
     /// Releases that have to be ready first, and those that these require.
     pub required: BTreeMap<ReleaseKey, Known<Required>>,
     /// What certainly stands in the way, as found while looking: a cluster that does not exist, a
@@ -116,8 +116,6 @@ pub struct Service {
     pub strategy: String,
     /// Whether the circuit breaker is on, and whether it rolls back.
     pub circuit_breaker: (bool, bool),
-    /// `events[]`, newest first, some of them.
-    pub events: Vec<ServiceEvent>,
     /// `deployments[]`, PRIMARY first.
     pub deployments: Vec<Deployment>,
     /// ECS's service deployments, newest first; looked at only when `deployments` leave doubt.
@@ -133,7 +131,16 @@ impl Service {
     }
 }
 
-/// One entry of `events[]`.
+/// What ECS tells of a service whose rollout seems to have failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Its tasks that stopped: ECS forgets them after an hour.
+    pub stopped: Known<Vec<Task>>,
+    /// Its `events[]`, newest first, some of them.
+    pub events: Known<Vec<ServiceEvent>>,
+}
+
+/// One entry of a service's `events[]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceEvent {
     /// When.

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use super::taskdef;
-use crate::model::known::Known;
 use crate::model::ledger::{RevisionOutcome, Rollout, RolloutState};
 use crate::model::observed::{self, Service, ServiceEvent, Task};
 use crate::resource::hidden::HIDDEN;
@@ -47,11 +46,15 @@ pub(super) fn of(
     if rollout.state == RolloutState::Failed {
         return rollout.evidence.clone();
     }
-    let stopped = draft.input.observed.stopped.get(&service.name);
-    let tasks = stopped
-        .and_then(Known::present)
-        .map_or(&[][..], Vec::as_slice);
-    gather(rollout, tasks, &service.events, content)
+    let told = draft.input.observed.failures.get(&service.name);
+    let tasks = told.and_then(|told| told.stopped.present());
+    let events = told.and_then(|told| told.events.present());
+    gather(
+        rollout,
+        tasks.map_or(&[], Vec::as_slice),
+        events.map_or(&[], Vec::as_slice),
+        content,
+    )
 }
 
 /// What was told of the newest revision stays for as long as it is the newest and rejected,

@@ -36,13 +36,20 @@ pub fn way(draft: &Draft<'_>, revision: &Revision, service: &str) -> Option<u64>
     if ready.is_some() {
         return ready;
     }
-    let zero = revisions.get(&0)?;
-    let mut parts = services.iter().map(|service| {
-        let resource = format!("service/{}", service.name);
-        zero.parts.get(&resource)
-    });
-    let healthy = parts.all(|part| part.is_some_and(|part| part.healthy == Some(true)));
-    healthy.then_some(0)
+    revisions.get(&0)?;
+    ailing(draft).is_empty().then_some(0)
+}
+
+/// Services that did not run, or not well, before evenkeel's first write.
+fn ailing(draft: &Draft<'_>) -> Vec<String> {
+    let zero = draft.input.observed.ledger.revisions.get(&0);
+    let names = draft.input.desired.services.iter();
+    let resources = names.map(|service| format!("service/{}", service.name));
+    let is_healthy = |resource: &String| {
+        let part = zero.and_then(|zero| zero.parts.get(resource));
+        part.is_some_and(|part| part.healthy == Some(true))
+    };
+    resources.filter(|resource| !is_healthy(resource)).collect()
 }
 
 /// The newest revision before this one that was Ready.
@@ -433,10 +440,24 @@ pub fn stays(draft: &mut Draft<'_>, revision: &Revision) {
         reason: "RolloutFailed".to_owned(),
         message: format!("revision {} was rejected", revision.number),
     });
-    let message = format!("{}; everything stays as it is", how(revision));
+    let message = format!("{}; {}", how(revision), nowhere(draft, revision));
     draft.status.rollback = Some(status(revision, None, PartState::Pending, message));
     let message = format!("{}; {}", why.message.trim_end_matches('.'), next(draft));
     draft.stall("release", &why.reason, message);
+}
+
+/// Why a revision that was rejected leads nowhere.
+fn nowhere(draft: &Draft<'_>, revision: &Revision) -> String {
+    let revisions = &draft.input.observed.ledger.revisions;
+    let ailing = ailing(draft);
+    if ailing.is_empty() || newest_ready(revisions, revision.number).is_some() {
+        return "everything stays as it is".to_owned();
+    }
+    format!(
+        "there is nothing to go back to: no revision was Ready before, and {} did not run well \
+         before evenkeel's first write (revision 0); everything stays as it is",
+        ailing.join(", ")
+    )
 }
 
 fn status(

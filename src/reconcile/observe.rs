@@ -5,10 +5,10 @@
 
 mod alarms;
 mod definitions;
+mod failures;
 mod images;
 mod required;
 mod rules;
-mod stopped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,7 +101,7 @@ pub(super) async fn observe(
         moved: false,
     };
     look.at_everything(account).await?;
-    look.stopped(clock()).await?;
+    look.failures(clock()).await?;
     Ok((look.observed, look.interest))
 }
 

@@ -110,6 +110,11 @@ impl Server {
         parse(&python::script("replay.py", &self.environment(), &args, ""))
     }
 
+    /// Waits until the services of a cluster run what they should.
+    pub fn steady(&self, cluster: &str) {
+        python::script("steady.py", &self.environment(), &[cluster], "");
+    }
+
     /// Makes one call as boto3 does and answers its result.
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
         let input = input.to_string();

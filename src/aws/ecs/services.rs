@@ -57,6 +57,26 @@ impl Ecs {
         Ok(found)
     }
 
+    /// The newest of what ECS tells in a service's `events[]`, newest first. Absent: the service.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn service_events(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Known<Vec<ServiceEvent>>, AwsError> {
+        let what = format!("service {service} in cluster {cluster}");
+        let call = Call::read(SERVICE, "DescribeServices", what);
+        let asked = self.client.describe_services().cluster(cluster);
+        let sent = asked.services(service).send().await;
+        let answer = sent.map_err(|error| call.failed(error))?;
+        let found = answer.services().first();
+        Ok(found.map_or(Known::Absent, |found| {
+            Known::Present(found.events().iter().take(EVENTS).map(event).collect())
+        }))
+    }
+
     /// Points a service at a task definition and changes nothing else. Harmless when repeated:
     /// without a change there is no new deployment, unless `force` asks for one.
     pub async fn update_service(
@@ -147,7 +167,6 @@ fn observed(service: &types::Service) -> Service {
             .map_or("ROLLING", types::DeploymentStrategy::as_str)
             .to_owned(),
         circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
-        events: service.events().iter().take(EVENTS).map(event).collect(),
         deployments,
         records: None,
     }

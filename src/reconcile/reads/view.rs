@@ -18,7 +18,7 @@ use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::events::rules_named;
 use crate::model::desired::Wanted;
 use crate::model::known::Known;
-use crate::model::observed::{Alarm, Definition, Service, Task};
+use crate::model::observed::{Alarm, Definition, Service, ServiceEvent, Task};
 use crate::resource::image_ref::EcrRepository;
 use crate::store::{Store, StoreError};
 
@@ -91,6 +91,17 @@ impl View {
         let what = format!("stopped tasks of service {service} in cluster {cluster}");
         self.may_ask(&Call::read("ecs", "ListTasks", what))?;
         self.clients().ecs.stopped_tasks_of(cluster, service).await
+    }
+
+    /// What ECS tells in the events of a service.
+    pub(in crate::reconcile) async fn service_events(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Known<Vec<ServiceEvent>>, AwsError> {
+        let what = format!("service {service} in cluster {cluster}");
+        self.may_ask(&Call::read("ecs", "DescribeServices", what))?;
+        self.clients().ecs.service_events(cluster, service).await
     }
 
     /// A rule by its name.

@@ -21,6 +21,8 @@ const CLUSTER: &str = "rails-production";
 fn rails() -> Server {
     let server = Server::ministack();
     server.replay("rails", &["--parameters"]);
+    // Nobody goes back to what did not run well.
+    server.steady(CLUSTER);
     let evenkeel = Evenkeel::new(&server, "production");
     evenkeel.expect(0, &["init"]);
     evenkeel.apply(&[&manifest::file("rails", "environment.yaml")]);

@@ -1,22 +1,24 @@
-//! Tasks that stopped, of services whose rollout failed: ECS forgets them after an hour.
+//! What ECS tells of services whose rollout failed: tasks that stopped, and events.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Look, LookError};
+use crate::aws::AwsError;
 use crate::model::desired::Service;
 use crate::model::known::Known;
+use crate::model::observed::Failure;
 use crate::plan::{self, Question};
 
 /// The plan is made a little later than this look, and may find then that time is up.
 const LEAD: SignedDuration = SignedDuration::from_secs(2);
 
 impl Look<'_> {
-    /// Reads the stopped tasks of services whose rollout shows to have failed and is not written
+    /// Reads stopped tasks and events of services whose rollout shows to have failed and is not written
     /// down as such yet. A rollout is judged without them, so a read that fails is no obstacle.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub(super) async fn stopped(&mut self, now: Timestamp) -> Result<(), LookError> {
+    pub(super) async fn failures(&mut self, now: Timestamp) -> Result<(), LookError> {
         let services = &self.desired.services;
         let failed: Vec<String> = services
             .iter()
@@ -25,17 +27,22 @@ impl Look<'_> {
             .collect();
         for service in failed {
             let cluster = &self.desired.environment.cluster;
-            let known = match self.view.stopped_tasks(cluster, &service).await {
-                Ok(tasks) => Known::Present(tasks),
-                Err(error) => {
-                    self.view.failed(&error);
-                    Known::Unknown(error.lasting())
-                }
-            };
+            let stopped = self.view.stopped_tasks(cluster, &service).await;
+            let stopped = self.known(stopped.map(Known::Present));
+            let events = self.view.service_events(cluster, &service).await;
+            let events = self.known(events);
             self.content_of(&service).await?;
-            self.observed.stopped.insert(service, known);
+            let failure = Failure { stopped, events };
+            self.observed.failures.insert(service, failure);
         }
         Ok(())
+    }
+
+    fn known<T>(&mut self, read: Result<Known<T>, AwsError>) -> Known<T> {
+        read.unwrap_or_else(|error| {
+            self.view.failed(&error);
+            Known::Unknown(error.lasting())
+        })
     }
 
     /// Reads what a service runs as it was recorded: it tells where its tasks log.
