@@ -27,6 +27,13 @@ use crate::store::{Changed, StoreError};
 /// for all of them.
 const EVENTS: Duration = Duration::from_secs(1);
 
+/// How far apart the passes of a sweep begin at most.
+const APART: Duration = Duration::from_millis(20);
+
+/// How long after the start it is looked for namespaces that no Environment names: that takes long,
+/// and whoever takes over from another has more urgent things to do.
+const SEARCH_AFTER: Duration = Duration::from_secs(30);
+
 /// How often it is looked for namespaces that no Environment names. The watch tells of their
 /// Releases when they are written.
 const SEARCH: Duration = Duration::from_secs(60 * 60);
@@ -74,7 +81,7 @@ pub struct Service<'a> {
     listing: Listing,
     /// Accounts and Regions that are being read.
     sweeping: HashSet<(Access, String)>,
-    searched: Option<Instant>,
+    next_search: Instant,
     next_sweep: Instant,
     listed: bool,
 }
@@ -98,7 +105,7 @@ impl<'a> Service<'a> {
             tasks: JoinSet::new(),
             listing: Listing::default(),
             sweeping: HashSet::new(),
-            searched: None,
+            next_search: Instant::now() + SEARCH_AFTER,
             next_sweep: Instant::now(),
             listed: false,
         }
@@ -186,9 +193,11 @@ impl<'a> Service<'a> {
             Message::Strays => self.list(false),
             Message::Swept { place, keys, since } => {
                 self.sweeping.remove(&place);
-                let now = Instant::now();
+                let apart = self.apart(keys.len());
+                let mut due = Instant::now();
                 for key in keys {
-                    self.engine.add(key, now, Look::Since(since));
+                    self.engine.add(key, due, Look::Since(since));
+                    due += apart;
                 }
             }
         }
@@ -247,12 +256,10 @@ impl<'a> Service<'a> {
 
     /// Looks for namespaces without Environment, beside the loop: that reads the whole table.
     fn search(&mut self) {
-        if self.searched.is_some_and(|at| at.elapsed() < SEARCH)
-            || !self.controller.leadership.leads()
-        {
+        if Instant::now() < self.next_search || !self.controller.leadership.leads() {
             return;
         }
-        self.searched = Some(Instant::now());
+        self.next_search = Instant::now() + SEARCH;
         let (list, sender) = (self.controller.list.clone(), self.sender.clone());
         let store = self.controller.worker.reconciler().store().clone();
         self.tasks.spawn(async move {
@@ -471,6 +478,14 @@ impl<'a> Service<'a> {
                 }
             }
         }
+    }
+
+    /// How far apart the passes of a sweep begin, so that what changes meanwhile need not wait
+    /// behind all of them.
+    fn apart(&self, keys: usize) -> Duration {
+        let resync = super::std_duration(self.controller.options.resync);
+        let keys = u32::try_from(keys).unwrap_or(u32::MAX).max(1);
+        APART.min(resync / 2 / keys)
     }
 
     /// Until the next sweep, with jitter, so that replicas and installations do not sweep at the

@@ -20,7 +20,7 @@ use crate::aws::{Aws, AwsError};
 use crate::model::build::{self, Provenance};
 use crate::model::desired::{self, Access, Binding, Desired};
 use crate::model::interest::Interest;
-use crate::model::ledger::Explanation;
+use crate::model::ledger::{Explanation, Ledger};
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan};
 use crate::plan;
@@ -334,7 +334,7 @@ impl Reconciler {
         desired: Desired,
         since: Option<Instant>,
     ) -> Result<(Desired, Observed, Interest), ReconcileError> {
-        let ledger = self.store.ledger(&desired.key, &desired.uid).await?;
+        let ledger = self.ledger(&desired, since).await?;
         let desired = desired.in_effect(&ledger);
         let orphaned = desired.deleting.is_some_and(|deletion| deletion.orphan);
         // A deletion that leaves everything must end also when the account refuses us.
@@ -360,6 +360,18 @@ impl Reconciler {
         );
         let (observed, interest) = looked.await?;
         Ok((desired, observed, interest))
+    }
+
+    async fn ledger(
+        &self,
+        desired: &Desired,
+        since: Option<Instant>,
+    ) -> Result<Ledger, ReconcileError> {
+        let (key, store) = (&desired.key, &self.store);
+        if self.reads.is_asked(store, key, since).await? {
+            return Ok(store.ledger(key, &desired.uid).await?);
+        }
+        Ok(store.ledger_unasked(key, &desired.uid).await?)
     }
 
     /// The account that an Environment's credentials belong to, asked once for each role.

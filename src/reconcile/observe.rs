@@ -7,6 +7,7 @@ mod alarms;
 mod definitions;
 mod failures;
 mod images;
+mod registrations;
 mod required;
 mod rules;
 

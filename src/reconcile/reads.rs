@@ -10,9 +10,9 @@ mod records;
 mod shared;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,7 +25,7 @@ use crate::model::desired::{Access, Wanted};
 use crate::model::interest::Interest;
 use crate::model::plan::Step;
 use crate::resource::image_ref::EcrRepository;
-use crate::resource::meta::Environment;
+use crate::resource::meta::{Environment, ReleaseKey};
 use crate::store::{Store, StoreError};
 
 use kept::Kept;
@@ -38,6 +38,10 @@ pub(super) use view::{Activity, View};
 /// How old tags of a rule may be that a sweep is content with. They say whose a rule is, which
 /// hardly ever changes, and there is no call that reads those of several rules.
 const TAGS_KEPT: Duration = Duration::from_secs(3600);
+
+/// How often a sweep reads everything that was registered for a Release: what is not needed any more
+/// is let go of at the end of a rollout, and only what was still run then is left to be found.
+const STOCK: Duration = Duration::from_secs(3600);
 
 /// After how many looks old readings are dropped.
 const LOOKS: u64 = 256;
@@ -85,6 +89,9 @@ pub(super) struct Reads {
     deployments: Shared<Deployments>,
     revisions: Shared<Revisions>,
     environments: Arc<Mutex<BTreeMap<String, (Instant, Environment)>>>,
+    /// Namespace -> names of its Releases of which something is asked.
+    asked: Arc<Mutex<BTreeMap<String, (Instant, BTreeSet<String>)>>>,
+    stock: Arc<std::sync::Mutex<HashMap<ReleaseKey, Instant>>>,
     kept: Kept,
 }
 
@@ -103,6 +110,8 @@ impl Reads {
             deployments: Shared::new(Deployments(accounts.clone()), &order),
             revisions: Shared::new(Revisions(accounts.clone()), &order),
             environments: Arc::default(),
+            asked: Arc::default(),
+            stock: Arc::default(),
             kept: Kept::new(),
             looks: Arc::default(),
             accounts,
@@ -205,6 +214,43 @@ impl Reads {
         Ok(found)
     }
 
+    /// Whether anything may be asked of a Release: always, where nothing that was read since then
+    /// says otherwise.
+    pub(super) async fn is_asked(
+        &self,
+        store: &Store,
+        key: &ReleaseKey,
+        since: Option<Instant>,
+    ) -> Result<bool, StoreError> {
+        let Some(since) = since else {
+            return Ok(true);
+        };
+        // Whoever comes meanwhile waits for the first one's answer.
+        let mut asked = self.asked.lock().await;
+        if let Some((began, names)) = asked.get(&key.namespace)
+            && *began >= since
+        {
+            return Ok(names.contains(&key.name));
+        }
+        let began = Instant::now();
+        let names = store.requested(&key.namespace).await?;
+        let found = names.contains(&key.name);
+        asked.insert(key.namespace.clone(), (began, names));
+        Ok(found)
+    }
+
+    /// Whether a sweep is to read everything that was registered for a Release, and not only what
+    /// it needs: once in a while.
+    fn takes_stock(&self, key: &ReleaseKey) -> bool {
+        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let recent = (stock.get(key)).is_some_and(|at| now.duration_since(*at) < STOCK);
+        if !recent {
+            stock.insert(key.clone(), now);
+        }
+        !recent
+    }
+
     /// Its binding was recorded.
     pub(super) async fn bound(&self, environment: &str) {
         self.environments.lock().await.remove(environment);
@@ -271,6 +317,11 @@ impl Reads {
         if let Ok(mut environments) = self.environments.try_lock() {
             environments.retain(|_, (began, _)| began.elapsed() <= KEPT);
         }
+        if let Ok(mut asked) = self.asked.try_lock() {
+            asked.retain(|_, (began, _)| began.elapsed() <= KEPT);
+        }
+        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        stock.retain(|_, at| at.elapsed() < STOCK);
     }
 }
 

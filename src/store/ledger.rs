@@ -13,12 +13,22 @@ use crate::resource::meta::ReleaseKey;
 
 impl Store {
     /// Everything written down about a Release: revisions of the object `uid` only, migrations of
-    /// every object that had this name. `registrations` stays empty: they are shared among
-    /// Releases and read by family, with [`Store::registrations`].
+    /// every object that had this name, and what is asked. `registrations` stays empty: they are
+    /// shared among Releases and read by family, with [`Store::registrations`].
     ///
     /// # Errors
     /// When a call fails, or an item cannot be read.
     pub async fn ledger(&self, key: &ReleaseKey, uid: &str) -> Result<Ledger, StoreError> {
+        let mut ledger = self.ledger_unasked(key, uid).await?;
+        ledger.requests = self.requests(key).await?;
+        Ok(ledger)
+    }
+
+    /// The same, of which nobody asks anything.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn ledger_unasked(&self, key: &ReleaseKey, uid: &str) -> Result<Ledger, StoreError> {
         let mut ledger = Ledger::default();
         for item in self.table.query(&keys::ledger(key), "").await? {
             let sk = Key::of(&item).sk;
@@ -37,7 +47,6 @@ impl Store {
                 ledger.claims.insert(claim.arn.clone(), claim);
             }
         }
-        ledger.requests = self.requests(key).await?;
         Ok(ledger)
     }
 
@@ -55,6 +64,24 @@ impl Store {
             .table
             .query(&keys::registrations(account, region, family), "")
             .await?;
+        found.into_iter().map(from_item).collect()
+    }
+
+    /// Those registrations that are there, by family and the hash of what was registered.
+    ///
+    /// # Errors
+    /// When a call fails, or an item cannot be read.
+    pub async fn registrations_of(
+        &self,
+        account: &str,
+        region: &str,
+        names: &[(String, String)],
+    ) -> Result<Vec<Registration>, StoreError> {
+        let keys: Vec<_> = names
+            .iter()
+            .map(|(family, hash)| keys::registration(account, region, family, hash))
+            .collect();
+        let found = self.table.batch_get(&keys).await?;
         found.into_iter().map(from_item).collect()
     }
 

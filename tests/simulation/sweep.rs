@@ -18,7 +18,7 @@ use crate::shop::{
     self, Breaker, CLUSTER, create_service, delivered, environment, minutes, pass, push, register,
     release, schedule, service, web,
 };
-use crate::world::World;
+use crate::world::{REGION, World};
 
 const RELEASES: usize = 25;
 const SERVICES: usize = 4;
@@ -95,9 +95,9 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
     let interests = interests(&reconciler).await;
     assert_eq!(interests.len(), RELEASES);
     // Tags of rules were read with them.
-    for tags in [0, SCHEDULED as u64] {
-        let an_hour = minutes(if tags == 0 { 1 } else { 61 });
-        pass(an_hour).await;
+    let scheduled = SCHEDULED as u64;
+    for (wait, tags, takes_stock) in [(1, 0, true), (1, 0, false), (60, scheduled, true)] {
+        pass(minutes(wait)).await;
         world.sandbox.reset_calls();
         let since = Instant::now();
         reconciler.read_ahead(&interests).await;
@@ -108,7 +108,7 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
             ("ecs.ListTaskDefinitions".to_owned(), 1),
             // 135 rules.
             ("events.ListRules".to_owned(), 2),
-            ("events.ListTargetsByRule".to_owned(), SCHEDULED as u64),
+            ("events.ListTargetsByRule".to_owned(), scheduled),
             ("events.ListTagsForResource".to_owned(), tags),
         ]);
         at_best.retain(|_, count| *count > 0);
@@ -127,17 +127,58 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
             assert!(pass.interest.is_some() && pass.applied_at.is_some());
         }
         assert_eq!(calls(&world, false), at_best, "the passes ask AWS nothing");
-        // Spec and status of each, and its Environment with its binding once for all; the ledger,
-        // the requests, and what was registered in each family.
-        let read = BTreeMap::from([
-            ("dynamodb.GetItem".to_owned(), 2 * RELEASES as u64 + 2),
-            (
-                "dynamodb.Query".to_owned(),
-                ((2 + SERVICES) * RELEASES + SCHEDULED) as u64,
-            ),
+        // Spec and status of each, and its Environment with its binding once for all; the ledger of
+        // each, and what is asked once for all; what was registered in each family, or of what was
+        // registered that which matters, and the family that schedules follow.
+        let families = RELEASES * if takes_stock { SERVICES } else { 0 } + SCHEDULED;
+        let named = RELEASES * usize::from(!takes_stock);
+        let mut read = BTreeMap::from([
+            ("dynamodb.GetItem".to_owned(), 2 * RELEASES + 2),
+            ("dynamodb.Query".to_owned(), RELEASES + 1 + families),
+            ("dynamodb.BatchGetItem".to_owned(), named),
         ]);
+        read.retain(|_, count| *count > 0);
+        let read: BTreeMap<String, u64> = read
+            .into_iter()
+            .map(|(name, count)| (name, count as u64))
+            .collect();
         assert_eq!(calls(&world, true), read, "and write nothing");
     }
+}
+
+/// A rollout lets go of what is not needed any more; what was still run then is found by a sweep.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_registered_is_let_go_of_within_an_hour() {
+    let world = delivered(&web("v2")).await;
+    let key = shop::key();
+    let reconciler = world.reconciler();
+    let leave = async |memory: &str| {
+        register(&world, "web", "v1", &json!({"memory": memory}));
+        let arn = world.definition("web")["taskDefinition"]["taskDefinitionArn"].clone();
+        let registered = world.store.registrations("123456789012", REGION, "web");
+        let mut left = registered.await.expect("reads").remove(0);
+        left.releases = vec![key.clone()];
+        left.definition = memory.repeat(16);
+        left.arn = arn.as_str().map(str::to_owned);
+        (left.version, left.deregistered) = (0, false);
+        let written = world.writer().await.put_registration(&left).await;
+        written.expect("writes").arn.expect("an ARN")
+    };
+    let sweep = async || {
+        let writing = reconciler.writing(world.writer().await);
+        look(&writing.content_with(Instant::now()), &key).await;
+    };
+    let is_active = |arn: &str| world.definition(arn)["taskDefinition"]["status"] == "ACTIVE";
+    let first = leave("1024").await;
+    sweep().await;
+    assert!(!is_active(&first));
+    let second = leave("2048").await;
+    pass(minutes(5)).await;
+    sweep().await;
+    assert!(is_active(&second), "not everything is read each time");
+    pass(minutes(56)).await;
+    sweep().await;
+    assert!(!is_active(&second));
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,6 +117,11 @@ impl World {
 
     /// A reconciler that has just taken the lease, whoever held it until then.
     pub async fn takes_over(&self) -> Reconciler {
+        self.reconciler().writing(self.writer().await)
+    }
+
+    /// What writes to the table for whoever has just taken the lease.
+    pub async fn writer(&self) -> ControllerStore {
         if self.store.leases().await.expect("reads").layout.is_none() {
             self.store.lay_out(1).await.expect("lays out");
         }
@@ -129,8 +134,7 @@ impl World {
             deadline: Duration::from_secs(3600),
         };
         let hold = self.store.take_lease(taking).await.expect("takes it");
-        let writer = ControllerStore::new(self.store.clone(), Arc::new(hold));
-        self.reconciler().writing(writer)
+        ControllerStore::new(self.store.clone(), Arc::new(hold))
     }
 
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {

@@ -41,17 +41,6 @@ impl Look<'_> {
         families
     }
 
-    pub(super) async fn registrations(&mut self, account: &str) -> Result<(), LookError> {
-        let region = &self.desired.environment.region;
-        for family in self.part_families() {
-            for found in self.store.registrations(account, region, &family).await? {
-                let key = (found.family.clone(), found.definition.clone());
-                self.observed.ledger.registrations.insert(key, found);
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn registration(&self, target: &PartTarget) -> Option<&Registration> {
         let key = (target.family.clone(), target.definition.clone());
         self.observed.ledger.registrations.get(&key)

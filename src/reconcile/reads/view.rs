@@ -20,6 +20,7 @@ use crate::model::desired::Wanted;
 use crate::model::known::Known;
 use crate::model::observed::{Alarm, Definition, Service, ServiceEvent, Task};
 use crate::resource::image_ref::EcrRepository;
+use crate::resource::meta::ReleaseKey;
 use crate::store::{Store, StoreError};
 
 /// The reads of one look at one account and Region.
@@ -69,6 +70,11 @@ impl View {
             }
             false => Ok(()),
         }
+    }
+
+    /// See [`Reads::takes_stock`].
+    pub(in crate::reconcile) fn takes_stock(&self, key: &ReleaseKey) -> bool {
+        self.reads.takes_stock(key)
     }
 
     /// Tasks of a cluster that were started by this.
