@@ -110,7 +110,8 @@ fn main() {
         }
     }
     if is_chosen("live") {
-        let fleet = virtually(live::set_up(10_000));
+        let services = numbers.first().copied().unwrap_or(10_000);
+        let fleet = virtually(live::set_up(services));
         print(really(live::measure(fleet)));
     }
     if !kept {

@@ -131,10 +131,22 @@ impl Table {
     /// # Errors
     /// When the table is missing or a call fails.
     pub async fn query(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, TableError> {
+        self.pages(pk, prefix, Part::Whole).await
+    }
+
+    /// The same, of each item only its key and its version.
+    ///
+    /// # Errors
+    /// When the table is missing or a call fails.
+    pub async fn versions(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, TableError> {
+        self.pages(pk, prefix, Part::Version).await
+    }
+
+    async fn pages(&self, pk: &str, prefix: &str, part: Part) -> Result<Vec<Item>, TableError> {
         let mut items = Vec::new();
         let mut start = None;
         loop {
-            let (page, next) = self.page(pk, prefix, start, None).await?;
+            let (page, next) = self.page(pk, prefix, part, start).await?;
             items.extend(page);
             match next {
                 Some(next) => start = Some(next),
@@ -148,7 +160,7 @@ impl Table {
     /// # Errors
     /// When the table is missing or a call fails.
     pub async fn any(&self, pk: &str, prefix: &str) -> Result<bool, TableError> {
-        let (page, _) = self.page(pk, prefix, None, Some(1)).await?;
+        let (page, _) = self.page(pk, prefix, Part::First, None).await?;
         Ok(!page.is_empty())
     }
 
@@ -156,8 +168,8 @@ impl Table {
         &self,
         pk: &str,
         prefix: &str,
+        part: Part,
         start: Option<HashMap<String, AttributeValue>>,
-        limit: Option<i32>,
     ) -> Result<(Vec<Item>, Option<HashMap<String, AttributeValue>>), TableError> {
         let mut call = self
             .client
@@ -165,7 +177,6 @@ impl Table {
             .table_name(&self.name)
             .consistent_read(true)
             .set_exclusive_start_key(start)
-            .set_limit(limit)
             .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
         // DynamoDB refuses an empty string as an operand of a key condition.
         call = if prefix.is_empty() {
@@ -173,6 +184,13 @@ impl Table {
         } else {
             call.key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
                 .expression_attribute_values(":sk", AttributeValue::S(prefix.to_owned()))
+        };
+        call = match part {
+            Part::Whole => call,
+            Part::First => call.limit(1),
+            Part::Version => call
+                .projection_expression("pk, sk, #version")
+                .expression_attribute_names("#version", "version"),
         };
         let key = Key::new(pk, prefix);
         let answer = call
@@ -267,6 +285,17 @@ impl Table {
             .unwrap_or_default();
         Ok((found.into_iter().map(item::from_attributes).collect(), left))
     }
+}
+
+/// What is read of a partition.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// Every item.
+    Whole,
+    /// The first item.
+    First,
+    /// The key and the version of every item.
+    Version,
 }
 
 /// Growing pauses between tries of something that others are in the way of.

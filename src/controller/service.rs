@@ -30,6 +30,10 @@ const EVENTS: Duration = Duration::from_secs(1);
 /// How far apart the passes of a sweep begin at most.
 const APART: Duration = Duration::from_millis(20);
 
+/// How long after the start one that has no lease lists the table: whoever has got one did it then,
+/// and need not do it twice.
+const STANDING_BY: Duration = Duration::from_secs(1);
+
 /// How long after the start it is looked for namespaces that no Environment names: that takes long,
 /// and whoever takes over from another has more urgent things to do.
 const SEARCH_AFTER: Duration = Duration::from_secs(30);
@@ -83,6 +87,8 @@ pub struct Service<'a> {
     sweeping: HashSet<(Access, String)>,
     next_search: Instant,
     next_sweep: Instant,
+    /// When the table is listed, unless that was done.
+    first_list: Option<Instant>,
     listed: bool,
 }
 
@@ -107,6 +113,7 @@ impl<'a> Service<'a> {
             sweeping: HashSet::new(),
             next_search: Instant::now() + SEARCH_AFTER,
             next_sweep: Instant::now(),
+            first_list: None,
             listed: false,
         }
     }
@@ -122,8 +129,7 @@ impl<'a> Service<'a> {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.next_sweep = Instant::now() + self.pause();
         self.watch_or_not();
-        // One that stands by knows from it, too, that the table lets it in.
-        self.list(false);
+        self.first_list = Some(Instant::now() + STANDING_BY);
         loop {
             for key in self.engine.start() {
                 self.give_up(&key);
@@ -169,6 +175,15 @@ impl<'a> Service<'a> {
             reader.take_if(|reader| reader.is_finished());
         }
         self.watch_or_not();
+        // One that stands by knows from it, too, that the table lets it in.
+        if self
+            .first_list
+            .take_if(|at| *at <= Instant::now())
+            .is_some()
+            && !self.listed
+        {
+            self.listing.ask(false);
+        }
         self.list_if_asked();
         self.search();
     }

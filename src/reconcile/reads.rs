@@ -72,6 +72,9 @@ impl Accounts {
     }
 }
 
+/// What was read of the table by name, and when that began.
+type Dated<T> = Arc<Mutex<BTreeMap<String, (Instant, T)>>>;
+
 /// Reads of all Releases. Clones share what was read.
 #[derive(Clone)]
 pub(super) struct Reads {
@@ -88,9 +91,9 @@ pub(super) struct Reads {
     families: Shared<Families>,
     deployments: Shared<Deployments>,
     revisions: Shared<Revisions>,
-    environments: Arc<Mutex<BTreeMap<String, (Instant, Environment)>>>,
+    environments: Dated<Environment>,
     /// Namespace -> names of its Releases of which something is asked.
-    asked: Arc<Mutex<BTreeMap<String, (Instant, BTreeSet<String>)>>>,
+    asked: Dated<BTreeSet<String>>,
     stock: Arc<std::sync::Mutex<HashMap<ReleaseKey, Instant>>>,
     kept: Kept,
 }

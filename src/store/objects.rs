@@ -198,7 +198,7 @@ impl Store {
     ) -> Result<BTreeMap<ReleaseKey, String>, StoreError> {
         let found = self
             .table
-            .query(&keys::specs(namespace), keys::RELEASE_PREFIX)
+            .versions(&keys::specs(namespace), keys::RELEASE_PREFIX)
             .await?;
         let named = |item: &Item| {
             let key = ReleaseKey::new(namespace, name_of(item, keys::RELEASE_PREFIX));
