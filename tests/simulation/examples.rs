@@ -238,18 +238,19 @@ async fn requires() {
 
 #[tokio::test(start_paused = true)]
 async fn suspend() {
-    let world = applied("suspend").await;
-    assert_eq!(world.settle(&key("shop")).await, Stands::Suspended);
+    let (world, shop) = (applied("suspend").await, key("shop"));
+    assert_eq!(world.settle(&shop).await, Stands::Suspended);
     // `evenkeel suspend shop --until 2h`
     let now = world.sandbox.now();
     let until = now + SignedDuration::from_hours(2);
-    let suspended = world.store.suspend_until(&key("shop"), until, "ann", now);
-    suspended.await.expect("suspends");
-    world.run_for(minutes(115)).await;
+    let suspended = world.store.suspend_until(&shop, until, "ann", now).await;
+    suspended.expect("suspends");
+    tokio::time::sleep(minutes(115)).await;
+    assert_eq!(world.settle(&shop).await, Stands::Suspended);
     assert_eq!(world.aws_writes(), Vec::<String>::new());
     world.run_for(minutes(10)).await;
     assert_eq!(world.moves(), ["web -> web:2"]);
-    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    assert_eq!(world.settle(&shop).await, Stands::Ready);
 }
 
 #[tokio::test(start_paused = true)]
