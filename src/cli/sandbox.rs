@@ -20,15 +20,16 @@ const DEFAULT_REGION: &str = "us-east-1";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Plays DynamoDB, ECS, ECR, EventBridge, SQS and STS for account 123456789012; any credentials do.
-Works with evenkeel, the AWS CLI and every SDK. Everything is forgotten when it ends.
+Plays DynamoDB, ECS, ECR, EventBridge, CloudWatch's alarms and logs, SQS and STS for account
+123456789012; any credentials do. Works with evenkeel, the AWS CLI and every SDK. Everything is
+forgotten when it ends.
 
 An account file is a JSON list of {\"service\", \"operation\", \"input\"}: calls made at the start.
 A rules file is a JSON list that says what tasks do; the first match wins:
   [{\"when\": {\"image\": \"rails/app:bad*\"}, \"then\": {\"crash\": {\"after\": \"5s\"}}},
    {\"when\": {\"command\": \"*db:migrate*\"}, \"then\": {\"exit\": {\"after\": \"8s\", \"exitCode\": 0}}}]
 `when` takes image, command, family, container and group; `then` is one of healthy, crash, exit,
-cannotPull, neverStarts, unhealthy and cannotPlace.
+cannotPull, neverStarts, unhealthy and cannotPlace; `log` beside them is what the container writes.
 
 While it runs: GET /_sandbox/calls counts calls, /_sandbox/log shows them, PUT /_sandbox/rules and
 /_sandbox/settings change it, POST /_sandbox/advance {\"by\": \"10m\"} lets time pass.

@@ -34,7 +34,7 @@ pub struct Desired {
     pub deleting: Option<Deletion>,
     /// Where it goes.
     pub environment: Environment,
-    /// Hash of what people declare, which [`Desired::at`] a revision leaves as it is.
+    /// Hash of what people declare, which [`Desired::at_revision`] leaves as it is.
     pub declared: String,
     /// The spec as written.
     pub spec: ReleaseSpec,

@@ -7,6 +7,7 @@ use evenkeel::model::ledger::RequestKind;
 use evenkeel::resource::conditions::ConditionType;
 use evenkeel::resource::meta::ReleaseKey;
 use evenkeel::sandbox::parse_account;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::shop::{Stands, minutes, stalled};
@@ -105,6 +106,59 @@ async fn going_back() {
         why.contains("generation 2") && why.contains("evenkeel retry shop"),
         "{why}"
     );
+    // `evenkeel logs shop/worker --failed` reads what the newest of its tasks wrote.
+    let services = world.status(&key("shop")).await.services;
+    let worker = services.iter().find(|service| service.name == "worker");
+    let task = &worker.expect("it is told").evidence.tasks[0];
+    assert_eq!(task.containers[0].exit_code, Some(1));
+    let place = task.containers[0].log_stream.as_deref().expect("a log");
+    assert!(place.starts_with("/shop/worker/ecs/worker/"), "{place}");
+    // The cause lay elsewhere.
+    world.rules(json!([]));
+    world.retry(&key("shop")).await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let now = (image(&world, "web"), image(&world, "worker"));
+    assert!(now.0 != before.0 && now.1 != before.1, "{now:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back_when_time_is_up() {
+    let world = applied("going-back").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let before = (image(&world, "web"), image(&world, "worker"));
+    push(&world, "web", "v1.5.0", 0x51);
+    push(&world, "worker", "v1.5.0", 0x52);
+    world.rules(json!([{
+        "when": {"image": "shop/worker:v1.5.0"}, "then": {"healthy": {"after": "1h"}},
+    }]));
+    release(&world, "going-back", "v1.4.0", "v1.5.0").await;
+    assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
+    assert_eq!(world.sent("StopServiceDeployment").len(), 1);
+    assert_eq!((image(&world, "web"), image(&world, "worker")), before);
+    let why = world.why(&key("shop")).await;
+    assert!(why.contains("within 10m"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back_by_hand() {
+    let world = applied("going-back").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let before = (image(&world, "web"), image(&world, "worker"));
+    push(&world, "web", "v1.5.0", 0x51);
+    push(&world, "worker", "v1.5.0", 0x52);
+    release(&world, "going-back", "v1.4.0", "v1.5.0").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let after = (image(&world, "web"), image(&world, "worker"));
+    assert!(after.0 != before.0 && after.1 != before.1, "{after:?}");
+    // The tags may point elsewhere by now.
+    push(&world, "web", "v1.4.0", 0x53);
+    let back = RequestKind::Rollback {
+        to: 1,
+        force: false,
+    };
+    world.request(&key("shop"), back).await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    assert_eq!((image(&world, "web"), image(&world, "worker")), before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,6 +234,23 @@ async fn requires() {
     assert_eq!(ready.expect("a condition").reason, "RequirementNotMet");
     assert_eq!(world.settle(&key("worker")).await, Stands::Ready);
     assert_eq!(world.settle(&key("web")).await, Stands::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspend() {
+    let (world, shop) = (applied("suspend").await, key("shop"));
+    assert_eq!(world.settle(&shop).await, Stands::Suspended);
+    // `evenkeel suspend shop --until 2h`
+    let now = world.sandbox.now();
+    let until = now + SignedDuration::from_hours(2);
+    let suspended = world.store.suspend_until(&shop, until, "ann", now).await;
+    suspended.expect("suspends");
+    tokio::time::sleep(minutes(115)).await;
+    assert_eq!(world.settle(&shop).await, Stands::Suspended);
+    assert_eq!(world.aws_writes(), Vec::<String>::new());
+    world.run_for(minutes(10)).await;
+    assert_eq!(world.moves(), ["web -> web:2"]);
+    assert_eq!(world.settle(&shop).await, Stands::Ready);
 }
 
 #[tokio::test(start_paused = true)]
