@@ -216,7 +216,7 @@ impl Decisions {
             What::NotDone(message) | What::Failed(message) => {
                 self.line(&format!("{release}  failed: {message}"))
             }
-            What::Gone => {}
+            What::Same | What::Gone => {}
         }
     }
 

@@ -41,6 +41,8 @@ pub enum What {
         /// When that generation's spec was written; none where it could not be read.
         applied_at: Option<Timestamp>,
     },
+    /// Everything was looked at, and stands as it did when the last pass found nothing to do.
+    Same,
     /// A pass could not be made.
     Failed(String),
     /// The Release is no more, or another replica looks after it now.

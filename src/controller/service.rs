@@ -18,7 +18,7 @@ use super::watch::{Notice, Watch};
 use super::{Controller, due};
 use crate::model::desired::Access;
 use crate::model::interest::Interest;
-use crate::reconcile::{Pass, ReconcileError};
+use crate::reconcile::{Pass, ReconcileError, Settled};
 use crate::resource::conditions::{ConditionType, is_true};
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Changed, StoreError};
@@ -69,6 +69,8 @@ pub struct Service<'a> {
     /// Every Release that was listed, with what changes whenever it does.
     known: BTreeMap<ReleaseKey, String>,
     index: Index,
+    /// Those whose last pass found nothing to do.
+    settled: HashMap<ReleaseKey, Settled>,
     /// What the other replicas were told of just now.
     hinted: HashMap<Concern, Instant>,
     messages: mpsc::UnboundedReceiver<Message>,
@@ -101,6 +103,7 @@ impl<'a> Service<'a> {
             controller,
             known: BTreeMap::new(),
             index: Index::default(),
+            settled: HashMap::new(),
             hinted: HashMap::new(),
             messages,
             sender,
@@ -208,6 +211,11 @@ impl<'a> Service<'a> {
             Message::Strays => self.list(false),
             Message::Swept { place, keys, since } => {
                 self.sweeping.remove(&place);
+                let (same, keys): (Vec<_>, Vec<_>) =
+                    keys.into_iter().partition(|key| self.is_same(key, since));
+                for key in &same {
+                    self.controller.worker.same(key);
+                }
                 let apart = self.apart(keys.len());
                 let mut due = Instant::now();
                 for key in keys {
@@ -425,6 +433,7 @@ impl<'a> Service<'a> {
     fn give_up(&mut self, key: &ReleaseKey) {
         self.known.remove(key);
         self.index.remove(key);
+        self.settled.remove(key);
         self.engine.queue.remove(key);
         self.controller.worker.forget(key);
     }
@@ -455,6 +464,10 @@ impl<'a> Service<'a> {
 
     fn ended(&mut self, ended: Ended) {
         let Ended { key, pass } = ended;
+        match pass.as_ref().and_then(|it| it.as_ref().ok()?.settled) {
+            Some(settled) => drop(self.settled.insert(key.clone(), settled)),
+            None => drop(self.settled.remove(&key)),
+        }
         match pass {
             None => self.engine.retry(key),
             // Whoever has the lease now works on it: perhaps this replica again.
@@ -493,6 +506,13 @@ impl<'a> Service<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the last pass over a Release found nothing to do, and everything stands as it did.
+    fn is_same(&self, key: &ReleaseKey, since: Instant) -> bool {
+        let settled = self.settled.get(key).zip(self.index.interest(key));
+        let reconciler = self.controller.worker.reconciler();
+        settled.is_some_and(|(settled, interest)| reconciler.is_same(interest, since, *settled))
     }
 
     /// How far apart the passes of a sweep begin, so that what changes meanwhile need not wait

@@ -104,6 +104,11 @@ impl Worker {
         Ok(pass)
     }
 
+    /// Everything that the last pass looked at stands as it did.
+    pub fn same(&self, key: &ReleaseKey) {
+        self.tell(key, What::Same);
+    }
+
     /// One line whenever a Release stands otherwise than after the pass before.
     fn log_standing(&self, key: &ReleaseKey, status: &ReleaseStatus) {
         let stalled = find(&status.conditions, ConditionType::Stalled)

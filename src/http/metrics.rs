@@ -135,6 +135,7 @@ impl Metrics {
                 releases.acted(key, action);
                 seen.entry(key.clone()).or_default().note(action);
             }
+            What::Same => releases.observed.of(key, &[]).set(seconds(happening.at)),
             What::NotDone(_) | What::Failed(_) => {}
             What::Passed {
                 plan,

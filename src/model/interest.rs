@@ -30,4 +30,6 @@ pub struct Interest {
     pub tasks: BTreeSet<String>,
     /// Releases that it waits for.
     pub releases: BTreeSet<ReleaseKey>,
+    /// Whether it looked at anything else in AWS.
+    pub more: bool,
 }

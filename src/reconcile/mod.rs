@@ -22,7 +22,7 @@ use crate::model::desired::{self, Access, Binding, Desired};
 use crate::model::interest::Interest;
 use crate::model::ledger::{Explanation, Ledger};
 use crate::model::observed::Observed;
-use crate::model::plan::{Action, Plan};
+use crate::model::plan::{Action, Plan, Requeue};
 use crate::plan;
 use crate::resource::meta::{Environment, ReleaseKey};
 use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
@@ -33,6 +33,7 @@ use told::Told;
 pub use error::ReconcileError;
 pub use execute::{Executor, StepError};
 pub use observe::LookError;
+pub use reads::Settled;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -59,6 +60,8 @@ pub struct Pass {
     pub interest: Option<Interest>,
     /// When the spec was written that it followed.
     pub applied_at: Option<Timestamp>,
+    /// Nothing is to be done or waited for while what it looked at stands as it does.
+    pub settled: Option<Settled>,
 }
 
 /// Everything that a decision needs.
@@ -91,6 +94,7 @@ impl Pass {
             gone: true,
             interest: None,
             applied_at: None,
+            settled: None,
         }
     }
 
@@ -162,6 +166,12 @@ impl Reconciler {
             since: Some(since),
             ..self.clone()
         }
+    }
+
+    /// Whether everything that a pass looked at, which found nothing to do, stands as it did, by what
+    /// was read since then.
+    pub fn is_same(&self, interest: &Interest, since: Instant, settled: Settled) -> bool {
+        self.reads.is_same(interest, since, settled)
     }
 
     /// Reads for all of these at once what their next passes look at, so that those that are
@@ -238,6 +248,7 @@ impl Reconciler {
     /// is to be done or written. None where anything differs or could not be read; that is looked at
     /// afresh.
     async fn settled(&self, key: &ReleaseKey, since: Instant) -> Option<Pass> {
+        let settling = self.reads.settling();
         let Ok(looked) = self.prepare(key, Some(since)).await else {
             return None;
         };
@@ -259,7 +270,11 @@ impl Reconciler {
             }
         };
         let quiet = plan.actions.is_empty() && plan.status == told.status;
+        let rests = plan.requeue == Requeue::Resync && whole && !unread;
+        let shared = |it: &Interest| !it.more && it.tasks.is_empty() && it.releases.is_empty();
+        let is_settled = rests && interest.as_ref().is_some_and(shared);
         quiet.then_some(Pass {
+            settled: is_settled.then_some(settling),
             plan,
             failed: None,
             over_budget: None,

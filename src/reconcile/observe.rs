@@ -103,6 +103,7 @@ pub(super) async fn observe(
     };
     look.at_everything(account).await?;
     look.failures(clock()).await?;
+    look.interest.more = look.view.read_more();
     Ok((look.observed, look.interest))
 }
 

@@ -7,11 +7,12 @@
 mod kept;
 mod kinds;
 mod records;
+mod settled;
 mod shared;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use kinds::{Families, Images, Rules, Services, TagLists, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
 use shared::{Asked, Fresh, KEPT, Order, Shared};
 
+pub use settled::Settled;
 pub(super) use view::{Activity, View};
 
 /// How old tags of a rule may be that a sweep is content with. They say whose a rule is, which
@@ -135,6 +137,7 @@ impl Reads {
                 None => Fresh::After(self.order.now()),
             },
             since,
+            more: AtomicBool::new(false),
             silent: BTreeSet::new(),
             waited: Instant::now(),
             reads: self.clone(),

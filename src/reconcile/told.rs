@@ -91,6 +91,7 @@ impl Reconciler {
             gone: false,
             interest: None,
             applied_at: told.applied_at,
+            settled: None,
         })
     }
 
@@ -144,6 +145,7 @@ impl Reconciler {
             gone: false,
             interest: None,
             applied_at: told.applied_at,
+            settled: None,
         })
     }
 

@@ -152,7 +152,7 @@ impl Stage {
                 let reason = brief(without_name(&action.reason, resource));
                 self.line(happening.at, &format!("→ {step} {resource:<24} {reason}"));
             }
-            What::Acted(_) | What::Gone => {}
+            What::Acted(_) | What::Same | What::Gone => {}
             What::Passed { plan, .. } => self.planned(happening.at, plan),
             What::NotDone(message) | What::Failed(message) => {
                 let text = self.out.paint.tone(Tone::Bad, &printable(message));

@@ -211,7 +211,7 @@ pub(super) struct Families(pub(super) Accounts);
 const NEWEST: usize = 20;
 
 /// The newest ACTIVE revisions of a family.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Newest {
     /// Newest first.
     pub(super) arns: Arc<[String]>,

@@ -37,7 +37,7 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// What one call takes several of.
     type Name: Clone + Ord + Send + Sync + Debug;
     /// What is found out about a name.
-    type Answer: Clone + Send + Sync;
+    type Answer: Clone + PartialEq + Send + Sync;
 
     /// Most names that one call takes.
     const BATCH: usize;
@@ -158,12 +158,38 @@ impl<K: Kind> Shared<K> {
         found
     }
 
+    /// Whether AWS answers of all these names what it answered before that moment, as far as was read
+    /// freshly enough.
+    pub(super) fn are_same<'a>(
+        &self,
+        group: &K::Group,
+        names: impl IntoIterator<Item = &'a K::Name>,
+        fresh: Fresh,
+        before: Moment,
+    ) -> bool {
+        let groups = self.groups();
+        let state = groups.get(group);
+        let mut names = names.into_iter();
+        names.all(|name| state.is_some_and(|state| state.is_same(name, fresh, before)))
+    }
+
     /// The same for several who will ask afterwards.
     pub(super) async fn ahead(&self, group: &K::Group, asked: Asked<K::Name>, fresh: Fresh) {
         for (_, answered) in self.join(group, asked, fresh).1 {
             // Kept, or left to those who ask.
             let _told = answered.await;
         }
+    }
+
+    /// What is known of a name, if that was read freshly enough.
+    pub(super) fn known(
+        &self,
+        group: &K::Group,
+        name: &K::Name,
+        fresh: Fresh,
+    ) -> Option<Result<K::Answer, AwsError>> {
+        let asked = [name.clone()].into();
+        self.groups().get(group)?.known(name, &asked, fresh)
     }
 
     /// What is known already, and the answers that will come.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -30,6 +31,8 @@ pub(in crate::reconcile) struct View {
     pub(super) fresh: Fresh,
     /// What was read since then will do.
     pub(super) since: Option<Instant>,
+    /// Whether anything was read that is not shared.
+    pub(super) more: AtomicBool,
     /// Services that did not answer this look.
     pub(super) silent: BTreeSet<&'static str>,
     /// When the look began, or a read of it failed last.
@@ -43,6 +46,7 @@ const SLOW: Duration = Duration::from_secs(10);
 impl View {
     /// The account's services, for what is not shared.
     pub(super) fn clients(&self) -> Clients {
+        self.more.store(true, Ordering::Relaxed);
         self.reads.accounts.of(&self.place)
     }
 
@@ -138,6 +142,11 @@ impl View {
         let call = Call::read("cloudwatch", "DescribeAlarms", alarms_named(names));
         self.may_ask(&call)?;
         self.clients().cloudwatch.alarms(names).await
+    }
+
+    /// Whether anything was read that is not shared.
+    pub(in crate::reconcile) fn read_more(&self) -> bool {
+        self.more.load(Ordering::Relaxed)
     }
 
     /// Whether what was read before will do.

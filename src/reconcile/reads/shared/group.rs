@@ -40,7 +40,25 @@ impl<K: Kind> Default for Group<K> {
 
 pub(super) struct Reading<K: Kind> {
     pub(super) began: Moment,
+    /// Since which reading AWS answers the same, by the order in which readings begin.
+    same_since: u64,
     pub(super) told: Told<K>,
+}
+
+impl<K: Kind> Reading<K> {
+    /// The reading that takes the place of this one.
+    fn after(before: Option<&Self>, began: Moment, told: Told<K>) -> Self {
+        let same = before.filter(|before| match (&before.told.answer, &told.answer) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        });
+        let same_since = same.map_or(began.order, |before| before.same_since);
+        Self {
+            began,
+            same_since,
+            told,
+        }
+    }
 }
 
 /// What AWS said of a name.
@@ -155,6 +173,16 @@ impl<K: Kind> Group<K> {
         (is_fresh && reading.told.is_for(asked)).then(|| answer.clone())
     }
 
+    /// Whether AWS answers of a name what it answered before that moment, as far as was read freshly
+    /// enough.
+    pub(super) fn is_same(&self, name: &K::Name, fresh: Fresh, before: Moment) -> bool {
+        self.readings.get(name).is_some_and(|reading| {
+            reading.told.answer.is_ok()
+                && fresh.admits_answer(reading.began)
+                && reading.same_since < before.order
+        })
+    }
+
     /// Waits for a call under way that is fresh enough, or for the next.
     pub(super) fn join(&mut self, name: K::Name, waiter: Waiter<K>) {
         let mut flights = self.flights.values_mut().rev();
@@ -224,7 +252,8 @@ impl<K: Kind> Group<K> {
             let newest = self.readings.get(&name);
             let newer = newest.is_some_and(|known| known.began.order > began.order);
             if !newer && is_lasting(&told.answer) {
-                self.readings.insert(name, Reading { began, told });
+                let reading = Reading::after(newest, began, told);
+                self.readings.insert(name, reading);
             }
         }
         if landed.refused {
