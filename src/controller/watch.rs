@@ -47,6 +47,8 @@ pub enum Notice {
 pub struct WatchOptions {
     /// How often each shard is read.
     pub read: Duration,
+    /// How often it is read once nothing has been heard of for a while that matters.
+    pub idle: Duration,
     /// How seldom at most, where AWS throttles.
     pub slowest: Duration,
     /// How often the loop lists while the stream cannot be read.
@@ -61,6 +63,7 @@ impl Default for WatchOptions {
     fn default() -> Self {
         Self {
             read: Duration::from_millis(200),
+            idle: Duration::from_millis(400),
             slowest: Duration::from_secs(2),
             poll: Duration::from_secs(5),
             rescan: Duration::from_secs(60),

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use evenkeel::controller::ControllerOptions;
+use evenkeel::controller::watch::WatchOptions;
 use evenkeel::model::interest::Interest;
 use evenkeel::model::ledger::RolloutState;
 use evenkeel::reconcile::{Pass, Reconciler};
@@ -14,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::running::beside;
 use crate::shop::{
     self, Breaker, CLUSTER, create_service, delivered, environment, minutes, pass, push, register,
     release, schedule, service, web,
@@ -22,6 +26,7 @@ use crate::world::{REGION, World};
 
 const RELEASES: usize = 25;
 const SERVICES: usize = 4;
+const RULE: &str = "shop-web-nightly";
 /// Of these Releases each has a schedule.
 const SCHEDULED: usize = 5;
 
@@ -146,6 +151,43 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
     }
 }
 
+/// A plan follows from what it is made of: what stands as it did needs none.
+#[tokio::test(start_paused = true)]
+async fn what_stands_as_it_did_is_not_planned_anew_and_what_does_not_is() {
+    let world = fleet().await;
+    let watch = WatchOptions {
+        read: Duration::from_secs(5),
+        ..WatchOptions::default()
+    };
+    let controller = world.controller_with(ControllerOptions {
+        watch,
+        ..ControllerOptions::default()
+    });
+    let read = |name: &str| world.called(&format!("dynamodb.{name}"));
+    beside(&controller, async {
+        // The first sweep finds out that nothing is to be done.
+        pass(minutes(8)).await;
+        world.sandbox.reset_calls();
+        pass(minutes(6)).await;
+        assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
+        assert!(read("Query") < 10, "{:?}", world.sandbox.calls());
+        assert!((10..=20).contains(&world.called("ecs.DescribeServices")));
+        assert_eq!(world.writes(), [] as [String; 0]);
+
+        expression(&world, "shop-app02-nightly", "cron(0 4 * * ? *)");
+        world.sandbox.reset_calls();
+        pass(minutes(6)).await;
+        assert_eq!(world.aws_writes(), ["events.PutRule"]);
+
+        // Once an hour it is looked at all the same.
+        world.sandbox.reset_calls();
+        pass(minutes(60)).await;
+        assert!(read("GetItem") >= 2 * RELEASES as u64);
+        assert_eq!(world.writes(), [] as [String; 0]);
+    })
+    .await;
+}
+
 /// A rollout lets go of what is not needed any more; what was still run then is found by a sweep.
 #[tokio::test(start_paused = true)]
 async fn what_was_left_registered_is_let_go_of_within_an_hour() {
@@ -208,8 +250,7 @@ async fn scheduled() -> (World, Reconciler, ReleaseKey, Vec<Interest>) {
     (world, reconciler, key, interest.into_iter().collect())
 }
 
-fn expression(world: &World, expression: &str) {
-    let name = "shop-web-nightly";
+fn expression(world: &World, name: &str, expression: &str) {
     let mut rule = world.aws("events", "DescribeRule", json!({"Name": name}));
     rule["ScheduleExpression"] = json!(expression);
     if let Some(members) = rule.as_object_mut() {
@@ -224,9 +265,9 @@ async fn drift_that_a_shared_reading_shows_and_that_is_gone_leads_to_nothing() {
     let told = world.status(&key).await;
     pass(minutes(1)).await;
     let since = Instant::now();
-    expression(&world, "cron(0 4 * * ? *)");
+    expression(&world, RULE, "cron(0 4 * * ? *)");
     reconciler.read_ahead(&interests).await;
-    expression(&world, "cron(0 3 * * ? *)");
+    expression(&world, RULE, "cron(0 3 * * ? *)");
     world.sandbox.reset_calls();
     let pass = look(&reconciler.content_with(since), &key).await;
     assert!(pass.plan.actions.is_empty());
@@ -240,7 +281,7 @@ async fn drift_that_a_shared_reading_shows_is_looked_at_afresh_and_put_right() {
     let (world, reconciler, key, interests) = scheduled().await;
     pass(minutes(1)).await;
     let since = Instant::now();
-    expression(&world, "cron(0 4 * * ? *)");
+    expression(&world, RULE, "cron(0 4 * * ? *)");
     reconciler.read_ahead(&interests).await;
     world.sandbox.reset_calls();
     let content = reconciler.content_with(since);
@@ -308,7 +349,7 @@ async fn is_noted(world: &World, key: &ReleaseKey) -> bool {
 async fn a_pass_of_an_event_looks_afresh_whatever_a_sweep_has_read() {
     let (world, reconciler, key, interests) = scheduled().await;
     reconciler.read_ahead(&interests).await;
-    expression(&world, "cron(0 4 * * ? *)");
+    expression(&world, RULE, "cron(0 4 * * ? *)");
     world.sandbox.reset_calls();
     look(&reconciler, &key).await;
     assert_eq!(world.aws_writes(), ["events.PutRule"]);

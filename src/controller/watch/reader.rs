@@ -17,6 +17,10 @@ use crate::store::Changed;
 /// So long without throttling, and it is read twice as often again.
 const CALM: Duration = Duration::from_secs(10);
 
+/// So long without anything that matters, and it is read less often: changes come together, and most
+/// of the time there is none.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// One shard.
 pub(super) struct Reader {
     stream: Stream,
@@ -85,14 +89,14 @@ impl Reader {
             let pause = match self.step(&mut place).await {
                 Ok(Step::Over(outcome)) => break outcome,
                 Ok(Step::Located) => Duration::ZERO,
-                Ok(Step::Lost) => self.pace.period,
+                Ok(Step::Lost) => self.pace.pause(),
                 Ok(Step::Read { full }) => {
                     self.succeeded();
                     // What waits already is fetched at once.
                     if full {
                         Duration::ZERO
                     } else {
-                        self.pace.period
+                        self.pace.pause()
                     }
                 }
                 Err(error) if error.is_not_found() => break Outcome::Gone,
@@ -148,10 +152,13 @@ impl Reader {
     }
 
     /// Tells each change of a page once.
-    async fn tell(&self, page: Page, place: &mut Place) -> Step {
+    async fn tell(&mut self, page: Page, place: &mut Place) -> Step {
         let mut told = HashSet::from([Changed::Other]);
         for record in &page.records {
             let changed = Changed::of(record);
+            if !matches!(changed, Changed::Lease | Changed::Other) {
+                self.pace.heard();
+            }
             if told.insert(changed.clone())
                 && self.notices.send(Notice::Changed(changed)).await.is_err()
             {
@@ -185,7 +192,7 @@ impl Reader {
         }
         if error.class == ErrorClass::Throttled {
             self.pace.throttled();
-            self.pace.period
+            self.pace.pause()
         } else {
             self.pauses.next()
         }
@@ -199,6 +206,9 @@ struct Pace {
     fastest: Duration,
     slowest: Duration,
     since: Instant,
+    idle: Duration,
+    /// When something was heard of that matters.
+    heard: Instant,
 }
 
 impl Pace {
@@ -208,6 +218,19 @@ impl Pace {
             fastest: options.read,
             slowest: options.slowest,
             since: Instant::now(),
+            idle: options.idle,
+            heard: Instant::now(),
+        }
+    }
+
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    fn pause(&self) -> Duration {
+        match self.heard.elapsed() < QUIET {
+            true => self.period,
+            false => self.period.max(self.idle),
         }
     }
 
@@ -221,5 +244,26 @@ impl Pace {
             self.period = (self.period / 2).max(self.fastest);
             self.since = Instant::now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_tells_nothing_is_read_less_often_until_it_tells_something() {
+        let options = WatchOptions::default();
+        let mut pace = Pace::new(&options);
+        assert_eq!(pace.pause(), options.read);
+        tokio::time::sleep(QUIET).await;
+        assert_eq!(pace.pause(), options.idle);
+        pace.heard();
+        assert_eq!(pace.pause(), options.read);
+        for _ in 0..9 {
+            pace.throttled();
+        }
+        tokio::time::sleep(QUIET).await;
+        assert_eq!(pace.pause(), options.slowest);
     }
 }

@@ -490,8 +490,14 @@ async fn throttling_slows_it_down_and_it_recovers() {
     let slow = scene.calls(READ, seconds(9)).await;
     assert!((4..=6).contains(&slow), "{slow}");
     scene.during(seconds(60)).await;
+    scene.put(&spec("api"));
+    scene.during(seconds(10)).await;
     let calm = scene.calls(READ, seconds(20)).await;
     assert!((99..=101).contains(&calm), "{calm}");
+    // Where nothing has changed for a while it is read less often.
+    scene.during(seconds(60)).await;
+    let idle = scene.calls(READ, seconds(20)).await;
+    assert!((49..=51).contains(&idle), "{idle}");
 }
 
 #[tokio::test(start_paused = true)]
