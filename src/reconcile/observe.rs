@@ -20,7 +20,7 @@ use crate::model::desired::{Access, Desired, Part, Source};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, Ledger, PartTarget, Revision, Rollout, RolloutState, RunState,
+    Explanation, Ledger, MigrationRun, PartTarget, Revision, Rollout, RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service};
 use crate::plan;
@@ -358,8 +358,24 @@ impl Look<'_> {
                 Ok(known) => known,
                 Err(error) => Known::Unknown(self.failed(error)?),
             };
-            self.observed.tasks.insert(run.run_key, known);
+            let ended = known.present().is_some_and(|tasks| {
+                let has_ended =
+                    |task: &Task| matches!(task.last_status.as_str(), "STOPPED" | "DELETED");
+                tasks.iter().any(has_ended)
+            });
+            self.observed.tasks.insert(run.run_key.clone(), known);
+            if ended {
+                self.given(&run).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// The definition of a task that ended: values of its environment are not told.
+    async fn given(&mut self, run: &MigrationRun) -> Result<(), LookError> {
+        let hash = self.observed.ledger.definition_of(run).cloned();
+        let found = self.view.contents(self.store, hash).await?;
+        self.observed.contents.extend(found);
         Ok(())
     }
 

@@ -326,7 +326,8 @@ impl Look<'_> {
     pub(super) async fn contents(&mut self) -> Result<(), LookError> {
         let Some(revision) = self.current() else {
             let needed = self.lost_bases();
-            self.observed.contents = self.view.contents(self.store, needed).await?;
+            let found = self.view.contents(self.store, needed).await?;
+            self.observed.contents.extend(found);
             return Ok(());
         };
         let parts = revision
@@ -352,7 +353,8 @@ impl Look<'_> {
             })
             .map(|(_, target)| target.definition.clone())
             .collect();
-        self.observed.contents = self.view.contents(self.store, needed).await?;
+        let found = self.view.contents(self.store, needed).await?;
+        self.observed.contents.extend(found);
         Ok(())
     }
 
