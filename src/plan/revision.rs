@@ -2,6 +2,8 @@
 
 mod before;
 
+pub use before::{at_first_move, is_unrecorded};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -54,6 +56,7 @@ pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
 }
 
 /// What a person went back to stands as it was recorded: no tag is looked up and no base compared.
+        before::renew(draft, current);
 fn kept_to(draft: &mut Draft<'_>, pin: &Revision) -> Option<Revision> {
     super::images::resolve(draft, Some(pin))?;
     targets_of(draft, pin)?;
