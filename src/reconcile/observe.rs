@@ -22,7 +22,7 @@ use crate::model::known::Known;
 use crate::model::ledger::{
     Explanation, Ledger, MigrationRun, PartTarget, Revision, Rollout, RolloutState, RunState,
 };
-use crate::model::observed::{DeploymentRecord, Observed, Service};
+use crate::model::observed::{DeploymentRecord, Observed, Service, Task};
 use crate::plan;
 use crate::reconcile::Clock;
 use crate::reconcile::reads::View;
@@ -134,13 +134,13 @@ impl Look<'_> {
         self.claims().await
     }
 
-    /// The newest revision, if it is of this generation and still what is to be run.
+    /// The newest revision, if it makes definite what is declared and is still what is to be run.
     fn current(&self) -> Option<&Revision> {
-        self.of_generation().filter(|_| !self.moved)
+        self.standing().filter(|_| !self.moved)
     }
 
-    fn of_generation(&self) -> Option<&Revision> {
-        self.observed.ledger.current(self.desired.generation)
+    fn standing(&self) -> Option<&Revision> {
+        self.observed.ledger.standing(self.desired)
     }
 
     fn recorded(&self, part: &Part<'_>) -> Option<&PartTarget> {
@@ -270,7 +270,7 @@ impl Look<'_> {
     async fn records_before_moving(&mut self) -> Result<(), LookError> {
         // Nothing moves before every image is there, nor while a migration runs; what was there once
         // is recorded.
-        let open = self.of_generation().is_none();
+        let open = self.standing().is_none();
         let mut images = self.observed.images.values().filter(|_| open);
         let tasks = self.observed.tasks.values().filter_map(Known::present);
         let mut running = tasks.flatten().filter(|task| task.last_status != "STOPPED");
