@@ -19,7 +19,7 @@ const RULE: &str = "shop-web-nightly";
 
 impl World {
     /// Applies one Release as `apply -f` does, or says why not.
-    async fn tries(&self, object: &Value, force: bool) -> Result<Applied, StoreError> {
+    pub async fn tries(&self, object: &Value, force: bool) -> Result<Applied, StoreError> {
         let (manifests, problems) = manifest::parse("test.yaml", &object.to_string());
         assert!(problems.is_empty(), "{problems:?}");
         let options = ApplyOptions {
@@ -44,7 +44,7 @@ impl World {
         error.to_string()
     }
 
-    async fn forced(&self, object: &Value) -> ApplyOutcome {
+    pub async fn forced(&self, object: &Value) -> ApplyOutcome {
         self.tries(object, true).await.expect("applies").outcome
     }
 
@@ -52,7 +52,7 @@ impl World {
         self.store.requests(&key()).await.expect("reads")
     }
 
-    async fn rolls_back(&self, to: u64) {
+    pub async fn rolls_back(&self, to: u64) {
         let force = false;
         self.request(&key(), RequestKind::Rollback { to, force })
             .await;

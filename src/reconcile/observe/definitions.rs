@@ -207,7 +207,7 @@ impl Look<'_> {
         plan::is_unrecorded(&self.observed.ledger, resource, arn)
     }
 
-    /// Definitions that rules run which are declared for the first time.
+    /// Definitions that declared rules run and that revision 0 has yet to hold.
     pub(super) fn definitions_of_rules(&self) -> Vec<String> {
         let mut wanted = Vec::new();
         for schedule in &self.desired.schedules {
