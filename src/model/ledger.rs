@@ -523,3 +523,14 @@ pub struct DefinitionContent {
     /// RegisterTaskDefinition's input.
     pub content: Arc<Value>,
 }
+
+impl Ledger {
+    /// Hash of the definition that a run's task was started from. `None`: its revision is not kept,
+    /// or was another Release's of that name.
+    pub fn definition_of(&self, run: &MigrationRun) -> Option<&String> {
+        let revision = self.revisions.get(&run.revision)?;
+        let since = run.intended_at >= revision.created_at;
+        let part = revision.parts.get(&format!("migration/{}", run.migration));
+        part.filter(|_| since).map(|part| &part.definition)
+    }
+}

@@ -1,6 +1,7 @@
 //! Which revision is kept to: the newest of the generation, and one that a person went back to.
 
 use super::desired::Desired;
+use super::hash;
 use super::ledger::{Ledger, Revision};
 
 impl Ledger {
@@ -16,6 +17,19 @@ impl Ledger {
     pub fn current(&self, generation: u64) -> Option<&Revision> {
         self.newest()
             .filter(|found| found.generation == generation && !found.is_released())
+    }
+
+    /// The newest revision, if it makes definite what is declared: it is of this generation, or of one
+    /// that declared the same. Suspending and resuming make generations of their own, and nothing is
+    /// looked up anew for that.
+    pub fn standing(&self, desired: &Desired) -> Option<&Revision> {
+        let declared_so = |found: &Revision| {
+            let spec = found.spec.as_ref().filter(|_| found.pinned.is_none());
+            spec.is_some_and(|spec| hash::of_spec(spec) == desired.declared)
+        };
+        self.newest().filter(|found| {
+            !found.is_released() && (found.generation == desired.generation || declared_so(found))
+        })
     }
 
     /// The copy of an earlier revision that is kept to, because a person went back to that and

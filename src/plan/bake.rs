@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::evidence::{SHORT, shortened};
 use super::rollout::short;
 use crate::model::desired;
 use crate::model::known::Known;
@@ -56,7 +57,10 @@ pub fn alarms<'a>(
 pub fn sentence(name: &str, alarm: &Alarm) -> String {
     match alarm.reason.as_deref().map(str::trim) {
         None | Some("") => format!("alarm {name} is in ALARM"),
-        Some(reason) => format!("alarm {name} is in ALARM: {}", reason.trim_end_matches('.')),
+        Some(reason) => {
+            let reason = shortened(reason.trim_end_matches('.'), SHORT);
+            format!("alarm {name} is in ALARM: {reason}")
+        }
     }
 }
 

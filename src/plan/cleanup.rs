@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::draft::Draft;
+use super::images;
 use crate::model::known::Known;
 use crate::model::ledger::{Registration, Revision, RevisionOutcome};
 use crate::model::plan::Step;
 
 /// Decides to forget what is beyond the history limit. Only for a Release that is Ready.
 pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
-    let kept = kept(draft, current);
-    // Where a look failed, nobody knows what is run.
-    let Some(used) = used(draft) else {
+    // Where a look failed, nobody knows what is run, or would be taken.
+    let (Some(kept), Some(used)) = (kept(draft, current), used(draft)) else {
         return;
     };
     deregister(draft, current, &kept, &used);
@@ -93,8 +93,9 @@ fn let_go(draft: &mut Draft<'_>, registration: &Registration, arn: &str) {
     }
 }
 
-/// Numbers of revisions that stay: revision 0, the newest ones, and the newest Ready one.
-fn kept(draft: &Draft<'_>, current: &Revision) -> BTreeSet<u64> {
+/// Numbers of revisions that stay: revision 0, the newest ones, the newest Ready one, and those on
+/// whose account an image is passed over. `None`: not known.
+fn kept(draft: &Draft<'_>, current: &Revision) -> Option<BTreeSet<u64>> {
     let revisions = &draft.input.observed.ledger.revisions;
     let limit = draft.input.desired.history_limit;
     let mut kept: BTreeSet<u64> = revisions
@@ -110,7 +111,11 @@ fn kept(draft: &Draft<'_>, current: &Revision) -> BTreeSet<u64> {
         .rev()
         .find(|found| found.outcome == RevisionOutcome::Ready && found.number > 0);
     kept.extend(ready.map(|found| found.number));
-    kept
+    kept.extend(images::witnesses(
+        draft.input.desired,
+        draft.input.observed,
+    )?);
+    Some(kept)
 }
 
 /// A service that is not declared any more still runs it: it is that service's from now on.

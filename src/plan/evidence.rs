@@ -21,9 +21,9 @@ mod tests;
 /// Most tasks, and most events, that are kept.
 const MOST: usize = 5;
 /// Longest text of ECS that is kept: the status is one item of the table.
-const LONGEST: usize = 500;
+pub(super) const LONGEST: usize = 500;
 /// Longest text that is part of a message.
-const SHORT: usize = 200;
+pub(super) const SHORT: usize = 200;
 /// Shortest value of an environment variable that is looked for in ECS's texts: shorter ones are
 /// words and numbers that stand there by chance.
 const VALUE: usize = 8;
@@ -144,7 +144,7 @@ fn telling(events: &[ServiceEvent], since: Timestamp) -> Vec<&ServiceEvent> {
 }
 
 /// How ECS's texts are told.
-struct Text {
+pub(super) struct Text {
     /// Values of environment variables, the longest first.
     values: Vec<String>,
     /// Container -> `group/prefix/container` of its logs.
@@ -152,8 +152,16 @@ struct Text {
 }
 
 impl Text {
+    /// Of tasks that run a definition.
     fn of(content: Option<&Value>) -> Self {
+        Self::with(content, None)
+    }
+
+    /// The same, where `overrides` were given to RunTask.
+    pub(super) fn with(content: Option<&Value>, overrides: Option<&Value>) -> Self {
+        let overridden = overrides.and_then(|it| it.get("containerOverrides")?.as_array());
         let containers = content.into_iter().flat_map(taskdef::containers);
+        let containers = containers.chain(overridden.into_iter().flatten());
         let mut values: Vec<String> = containers
             .filter_map(|container| container.get("environment")?.as_array())
             .flatten()
@@ -189,7 +197,7 @@ impl Text {
     }
 
     /// A text of ECS's without values of environment variables, and no longer than `most`.
-    fn clean(&self, text: &str, most: usize) -> String {
+    pub(super) fn clean(&self, text: &str, most: usize) -> String {
         let mut text = text.to_owned();
         for value in &self.values {
             text = without(&text, value);
@@ -216,7 +224,8 @@ fn without(text: &str, value: &str) -> String {
     left
 }
 
-fn shortened(text: &str, most: usize) -> String {
+/// The text, no longer than that.
+pub(super) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}...", text[..end].trim_end()),

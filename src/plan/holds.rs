@@ -1,7 +1,8 @@
 //! What holds a new revision back: an approval, a window that is closed, other releases.
 //!
 //! Only a revision of which nothing has begun is held; what was begun is brought to its end. Nor is
-//! one held that a person asked to go back to, or that brings nothing that is not there already.
+//! one held that a person asked to go back to and that was Ready once, or that brings nothing that is
+//! not there already.
 //! What was Ready before is compared meanwhile and not put right: the next revision decides what is
 //! right.
 
@@ -89,9 +90,20 @@ fn may_be_held(draft: &Draft<'_>, revision: &Revision) -> bool {
     let holds = desired.approval || !desired.windows.is_empty() || !desired.requires.is_empty();
     holds
         && revision.outcome == RevisionOutcome::Pending
-        && revision.pinned.is_none()
+        && !was_ready(draft, revision)
         && !has_begun(draft, revision)
         && !brings_nothing(draft, revision)
+}
+
+/// Whether a person asked to go back to what was Ready once, or ran before evenkeel. What never was
+/// is as new as any other.
+fn was_ready(draft: &Draft<'_>, revision: &Revision) -> bool {
+    let mut revisions = draft.input.observed.ledger.revisions.values();
+    let ready =
+        |it: &Revision| it.outcome == RevisionOutcome::Ready && it.content == revision.content;
+    revision
+        .pinned
+        .is_some_and(|to| to == 0 || revisions.any(ready))
 }
 
 /// Whether anything of a revision was begun, also where nothing could have held it back then.

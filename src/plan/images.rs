@@ -16,7 +16,7 @@ use crate::model::observed::TaggedImage;
 use crate::resource::release::{Pin, TagOrder};
 use crate::resource::status::{DifferenceAction, ImageStatus, PartState};
 
-pub use follow::{moved, what_moved};
+pub use follow::{in_the_way, moved, what_moved, witnesses};
 
 /// Digests of every image; `None` while one is missing or unknown, which is told in the draft.
 /// Those of the newest revision of this generation are kept, but for what is followed and moved.
@@ -148,27 +148,42 @@ fn resolve_newest(
         }
     };
     let rejected = newest::rejected(&observed.ledger.revisions);
-    let choice = newest::choose(pattern, follow::tags(image, all, &rejected));
-    if let Some((tag, digest)) = choice.taken {
+    let (tags, taken) = (
+        follow::tags(image, all, &rejected),
+        follow::taken(draft.input.desired, observed, name),
+    );
+    let stood = newest::stood(pattern, tags, &taken);
+    let choice = match stood {
+        Some(_) => newest::choose_newer(pattern, tags, &taken),
+        None => newest::choose(pattern, tags),
+    };
+    // Where nothing is newer what stood stays, also once its tag is gone.
+    let stood = stood.and_then(|it| it.image.tag.as_deref().zip(it.image.digest.as_deref()));
+    if let Some((tag, digest)) = choice.taken.or(stood) {
         let message = choice.passed_over.map(out);
         return Some((reference_of(image, tag, digest), message));
     }
-    let looked = match (all.len(), choice.matching) {
-        (looked, 0) => format!("{looked} tags were looked at"),
-        (looked, _) => format!(
-            "{looked} tags were looked at, and revisions with those that match were rejected: `evenkeel retry` tries them again"
-        ),
-    };
     let none = format!(
-        "no tag of {} matches `{}` in the order {} ({looked})",
+        "no tag of {} matches `{}` in the order {} ({} tags were looked at{})",
         image.repository,
         pattern.text,
         order(pattern),
+        all.len(),
+        match choice.matching {
+            0 => "",
+            _ => ", and revisions with those that match were rejected",
+        }
     );
+    let way_out = match choice.matching {
+        0 => "push one (the release goes on by itself then) or set another tagPattern",
+        _ => {
+            "push another one (the release goes on by itself then), or have those tried again with `evenkeel apply --force`"
+        }
+    };
     let sentences = Sentences {
         waits: format!("image {name}: waiting for a tag to be pushed: {none}"),
         gone: format!("image {name}: {none}"),
-        way_out: "push one (the release goes on by itself then) or set another tagPattern",
+        way_out,
     };
     missing(draft, name, image, sentences);
     None
@@ -183,27 +198,38 @@ fn order(pattern: &TagPattern) -> &'static str {
 }
 
 fn out(tag: &str) -> String {
-    format!("{tag} is passed over: a revision with it was rejected or gone back from")
+    format!(
+        "{tag} is passed over: a revision with it was rejected or gone back from; `evenkeel apply --force` has it tried again"
+    )
 }
 
-/// Says that there is a newer tag than that of a revision, which is not taken.
+/// Says that there is a newer image than that of a revision, which is not taken.
 fn passed_over(
     draft: &Draft<'_>,
     revision: &Revision,
     name: &str,
     recorded: &ResolvedImage,
 ) -> Option<String> {
-    let Draft { input, .. } = draft;
-    let image = input.desired.images.get(name)?;
-    let Pick::Newest(pattern) = &image.pick else {
+    let (desired, observed) = (draft.input.desired, draft.input.observed);
+    let image = desired.images.get(name).filter(|it| it.is_followed())?;
+    if revision.pinned.is_some() {
         return None;
-    };
-    let rejected = newest::rejected(&input.observed.ledger.revisions);
-    let (desired, observed) = (input.desired, input.observed);
-    let choice = follow::newer(desired, observed, &rejected, name, image, pattern)?;
-    let tag = choice.passed_over?;
-    let is_told = revision.pinned.is_some() || recorded.tag.as_deref() == Some(tag);
-    (!is_told).then(|| out(tag))
+    }
+    let rejected = newest::rejected(&observed.ledger.revisions);
+    if let Pick::Newest(pattern) = &image.pick {
+        let choice = follow::newer(desired, observed, &rejected, name, image, pattern)?;
+        let tag = choice.passed_over?;
+        return (recorded.tag.as_deref() != Some(tag)).then(|| out(tag));
+    }
+    let now = follow::now(desired, observed, &rejected, name, image)?;
+    let is_told = now.digest == recorded.digest || !newest::is_out(&rejected, &now);
+    (!is_told).then(|| {
+        let tag = now.reference.rsplit(':').next().unwrap_or_default();
+        out(&format!(
+            "{tag} at {}",
+            now.digest.as_deref().unwrap_or_default()
+        ))
+    })
 }
 
 /// What goes into a container definition.

@@ -40,6 +40,7 @@ pub use evidence::summary;
 pub use going_back::parts as parts_back;
 pub use images::moved as moved_images;
 pub use pins::refusal as rollback_refusal;
+pub use revision::is_unrecorded;
 pub use revision::newest as newest_revision;
 pub use rollout::{Question, goes_on, has_failed};
 
@@ -153,6 +154,7 @@ fn deliver(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
         }
         Err(failure) => return reject(draft, revision, &failure),
     };
+    revision::at_first_move(draft);
 
     // 5. Schedules, then those that are no longer declared.
     let open = migrated && (delivered || rolled && draft.stalled.is_empty());

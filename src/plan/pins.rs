@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
+use super::images;
 use crate::model::desired::Desired;
 use crate::model::hash;
 use crate::model::ledger::{Explanation, Ledger, Left, Revision, RevisionOutcome};
@@ -222,10 +223,13 @@ pub fn try_again(draft: &mut Draft<'_>, spec: &str, by: &str) -> Result<(), Stri
         .filter(|found| of_spec(found))
         .map(|found| &found.content)
         .collect();
-    let lifted =
-        ledger.revisions.values().filter(stands).filter(|found| {
-            found.number > 0 && (contents.contains(&found.content) || is_pin(found))
-        });
+    // And what is followed is passed over on account of others.
+    let in_the_way = images::in_the_way(ledger, &desired.images);
+    let counts = |found: &&Revision| {
+        let content = contents.contains(&found.content);
+        found.number > 0 && (content || is_pin(found) || in_the_way.contains(&found.number))
+    };
+    let lifted = ledger.revisions.values().filter(stands).filter(counts);
     for revision in lifted.collect::<Vec<_>>() {
         lift(draft, revision, by);
     }
@@ -262,7 +266,8 @@ fn lift(draft: &mut Draft<'_>, revision: &Revision, by: &str) {
 }
 
 /// Specs that are not applied again by themselves: of each, the newest revision was rejected or gone
-/// back from; and the one that is declared while an earlier revision is kept to. Newest last.
+/// back from; and the one that is declared while an earlier revision is kept to. Newest last. Where
+/// only images are passed over, the spec itself stands: it may be applied, and forced to try them.
 pub fn rejections(ledger: &Ledger, desired: &Desired) -> Vec<Rejection> {
     let pin = ledger.pin(desired);
     let stands = |found: &Revision| {
@@ -281,9 +286,13 @@ pub fn rejections(ledger: &Ledger, desired: &Desired) -> Vec<Rejection> {
     let mut found: Vec<Rejection> = newest
         .into_iter()
         .filter(|(_, revision)| stands(revision))
-        .map(|(spec, revision)| rejection(spec, revision, why(revision)))
+        .map(|(spec, revision)| Rejection {
+            only_images: revision.left.is_none() && was_ready(ledger, &spec, revision),
+            ..rejection(spec, revision, why(revision))
+        })
         .collect();
-    if let Some(pin) = pin.filter(|_| found.iter().all(|known| known.spec != desired.declared)) {
+    let is_told = found.iter().any(|known| known.spec == desired.declared);
+    if let Some(pin) = pin.filter(|_| !is_told) {
         let by = pin.applier.as_deref().unwrap_or("somebody");
         let why = Explanation {
             reason: ROLLED_BACK.to_owned(),
@@ -293,13 +302,38 @@ pub fn rejections(ledger: &Ledger, desired: &Desired) -> Vec<Rejection> {
             ),
         };
         let told = rejection(desired.declared.clone(), pin, why);
+        let own = pin.spec.as_ref().map(hash::of_spec);
         found.push(Rejection {
             at: pin.created_at,
+            only_images: own.as_ref() == Some(&desired.declared),
             ..told
+        });
+    } else if !is_told
+        && let Some(number) = images::in_the_way(ledger, &desired.images).last()
+        && let Some(revision) = ledger.revisions.get(number)
+    {
+        found.push(Rejection {
+            only_images: true,
+            ..rejection(desired.declared.clone(), revision, why(revision))
         });
     }
     found.sort_by_key(|rejection| rejection.revision);
     found
+}
+
+/// Whether a spec was Ready before with other images than those of a revision, and nothing else was
+/// declared between the two.
+fn was_ready(ledger: &Ledger, spec: &str, revision: &Revision) -> bool {
+    let before = ledger.revisions.range(1..revision.number).rev();
+    let same = |it: &Revision| {
+        it.spec
+            .as_ref()
+            .is_some_and(|own| hash::of_spec(own) == spec)
+    };
+    before
+        .map(|(_, it)| it)
+        .take_while(|it| it.pinned.is_none() && it.left.is_none() && same(it))
+        .any(|it| it.outcome == RevisionOutcome::Ready)
 }
 
 fn why(revision: &Revision) -> Explanation {
@@ -329,5 +363,6 @@ fn rejection(spec: String, revision: &Revision, why: Explanation) -> Rejection {
         at: at.unwrap_or(revision.created_at),
         reason: why.reason,
         message: why.message,
+        only_images: false,
     }
 }

@@ -2,6 +2,8 @@
 
 mod before;
 
+pub use before::{at_first_move, is_unrecorded};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +34,12 @@ pub fn current<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
     ledger.current(draft.input.desired.generation)
 }
 
+/// The newest revision, if it makes definite what is declared, be it under an earlier generation.
+fn standing<'a>(draft: &Draft<'a>) -> Option<&'a Revision> {
+    let ledger = &draft.input.observed.ledger;
+    ledger.standing(draft.input.desired)
+}
+
 /// Finds the revision to work toward, recording it first where it is new. `None`: something
 /// stands in the way, which is told in the draft.
 pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
@@ -40,13 +48,15 @@ pub fn settle(draft: &mut Draft<'_>) -> Option<Revision> {
     if let Some(pin) = current.filter(|found| found.pinned.is_some()) {
         return kept_to(draft, pin);
     }
-    let images = super::images::resolve(draft, current);
+    let standing = standing(draft);
+    let images = super::images::resolve(draft, standing);
     // With other images it is another revision, which starts from what its bases are now.
-    let as_before = current.filter(|found| images.as_ref() == Some(&found.images));
+    let as_before = standing.filter(|found| images.as_ref() == Some(&found.images));
     let parts = targets(draft, as_before, images.as_ref());
     let (images, parts) = (images?, parts?);
     let content = content_hash(draft, &images, &parts);
     if let Some(current) = current.filter(|found| found.content == content) {
+        before::renew(draft, current);
         draft.status.revision = Some(current.number);
         return Some(current.clone());
     }
@@ -146,7 +156,7 @@ fn target(
     if let Some(recorded) = by_hand {
         let is_ours = arn.as_ref().is_some_and(|arn| base::is_ours(draft, arn));
         let moved = recorded.structure != built.structure;
-        let is_base = match current(draft).map(|it| it.outcome) {
+        let is_base = match standing(draft).map(|it| it.outcome) {
             // Neither who repairs by hand what a rejected revision left, nor what that one had
             // moved already, asks for another try of it.
             Some(RevisionOutcome::Rejected) => as_it_is && !is_ours,
@@ -283,6 +293,9 @@ fn record(
     let revisions = &input.observed.ledger.revisions;
     before::record(draft, latest)?;
     let number = latest.map_or(1, |found| found.number + 1);
+    // What was begun goes on under another number: a pause does not hold it back.
+    let begun = standing(draft).filter(|found| found.content == content);
+    let begun_at = begun.and_then(|found| found.begun_at);
     let mut revision = Revision {
         version: 0,
         number,
@@ -305,7 +318,7 @@ fn record(
         left: None,
         lifted: false,
         approved: None,
-        begun_at: None,
+        begun_at,
     };
     // A target that was rejected is not tried again because it comes under a new number.
     let before = revisions

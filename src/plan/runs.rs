@@ -1,8 +1,10 @@
 //! Open migration runs: what became of their tasks. At most once, and never guessed.
 
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 use super::draft::{Draft, SETTLING};
+use super::evidence::{LONGEST, Text};
 use super::taskdef;
 use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, RunState, Stop};
@@ -194,10 +196,8 @@ fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun
     };
     let log_stream =
         told.and_then(|container| taskdef::log_stream(&run.logs, &container.name, &task.arn));
-    let reason = told
-        .and_then(|container| container.reason.clone())
-        .filter(|text| !text.is_empty());
-    let stopped_reason = task.stopped_reason.clone().filter(|text| !text.is_empty());
+    let reason = told.and_then(|container| container.reason.as_deref());
+    let stopped_reason = words(draft, run, task.stopped_reason.as_deref(), reason);
     let run = MigrationRun {
         state: if succeeded {
             RunState::Succeeded
@@ -207,17 +207,42 @@ fn ended(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> MigrationRun
         finished_at: Some(task.stopped_at.unwrap_or(draft.input.now)),
         exit_code: told.and_then(|container| container.exit_code),
         stop_code: task.stop_code.clone().filter(|text| !text.is_empty()),
-        stopped_reason: match (stopped_reason, reason) {
-            (Some(task), Some(container)) if task != container => {
-                Some(format!("{task}: {container}"))
-            }
-            (task, container) => task.or(container),
-        },
+        stopped_reason,
         log_stream,
         message: Some(message.clone()),
         ..run.clone()
     };
     record(draft, run, &format!("its task stopped: {message}"))
+}
+
+/// What ECS says of a task and of its container that mattered, without values of environment
+/// variables. Nothing where it is not known any more which those are.
+fn words(
+    draft: &Draft<'_>,
+    run: &MigrationRun,
+    task: Option<&str>,
+    container: Option<&str>,
+) -> Option<String> {
+    let is_text = |text: &&str| !text.is_empty();
+    let (task, container) = (task.filter(is_text), container.filter(is_text));
+    let told = match (task, container) {
+        (Some(task), Some(container)) if task != container => format!("{task}: {container}"),
+        (task, container) => task.or(container)?.to_owned(),
+    };
+    let (content, overrides) = given(draft, run)?;
+    let text = Text::with(Some(content), overrides.as_ref());
+    Some(text.clean(&told, LONGEST))
+}
+
+/// What a run's task was given: its definition, and what overrides that.
+fn given<'a>(draft: &'a Draft<'_>, run: &MigrationRun) -> Option<(&'a Value, Option<Value>)> {
+    let ledger = &draft.input.observed.ledger;
+    let content: &Value = draft.contents.get(ledger.definition_of(run)?)?;
+    let spec = ledger.revisions.get(&run.revision)?.spec.as_ref()?;
+    let mut migrations = spec.migrations.iter();
+    let declared = migrations.find(|it| it.name == run.migration)?;
+    let overrides = declared.overrides.as_ref();
+    Some((content, overrides.map(|it| json!(it))))
 }
 
 /// Decides to write a run down, and gives it back as it will stand in the table then.

@@ -20,9 +20,9 @@ use crate::model::desired::{Access, Desired, Part, Source};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, Ledger, PartTarget, Revision, Rollout, RolloutState, RunState,
+    Explanation, Ledger, MigrationRun, PartTarget, Revision, Rollout, RolloutState, RunState,
 };
-use crate::model::observed::{DeploymentRecord, Observed, Service};
+use crate::model::observed::{DeploymentRecord, Observed, Service, Task};
 use crate::plan;
 use crate::reconcile::Clock;
 use crate::reconcile::reads::View;
@@ -135,13 +135,13 @@ impl Look<'_> {
         self.claims().await
     }
 
-    /// The newest revision, if it is of this generation and still what is to be run.
+    /// The newest revision, if it makes definite what is declared and is still what is to be run.
     fn current(&self) -> Option<&Revision> {
-        self.of_generation().filter(|_| !self.moved)
+        self.standing().filter(|_| !self.moved)
     }
 
-    fn of_generation(&self) -> Option<&Revision> {
-        self.observed.ledger.current(self.desired.generation)
+    fn standing(&self) -> Option<&Revision> {
+        self.observed.ledger.standing(self.desired)
     }
 
     fn recorded(&self, part: &Part<'_>) -> Option<&PartTarget> {
@@ -271,7 +271,7 @@ impl Look<'_> {
     async fn records_before_moving(&mut self) -> Result<(), LookError> {
         // Nothing moves before every image is there, nor while a migration runs; what was there once
         // is recorded.
-        let open = self.of_generation().is_none();
+        let open = self.standing().is_none();
         let mut images = self.observed.images.values().filter(|_| open);
         let tasks = self.observed.tasks.values().filter_map(Known::present);
         let mut running = tasks.flatten().filter(|task| task.last_status != "STOPPED");
@@ -359,8 +359,24 @@ impl Look<'_> {
                 Ok(known) => known,
                 Err(error) => Known::Unknown(self.failed(error)?),
             };
-            self.observed.tasks.insert(run.run_key, known);
+            let ended = known.present().is_some_and(|tasks| {
+                let has_ended =
+                    |task: &Task| matches!(task.last_status.as_str(), "STOPPED" | "DELETED");
+                tasks.iter().any(has_ended)
+            });
+            self.observed.tasks.insert(run.run_key.clone(), known);
+            if ended {
+                self.given(&run).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// The definition of a task that ended: values of its environment are not told.
+    async fn given(&mut self, run: &MigrationRun) -> Result<(), LookError> {
+        let hash = self.observed.ledger.definition_of(run).cloned();
+        let found = self.view.contents(self.store, hash).await?;
+        self.observed.contents.extend(found);
         Ok(())
     }
 

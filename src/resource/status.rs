@@ -102,6 +102,10 @@ pub struct Rejection {
     pub reason: String,
     /// A sentence for people.
     pub message: String,
+    /// Whether only images are passed over that it follows: the spec itself may be applied without
+    /// `--force`, which has them tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_images: bool,
 }
 
 /// Whether a revision was agreed to.

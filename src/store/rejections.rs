@@ -75,6 +75,9 @@ impl Rejections {
             return Ok(None);
         };
         if !writer.force {
+            if rejection.only_images {
+                return Ok(None);
+            }
             return Err(StoreError::Refused(sentence(object, rejection)));
         }
         let generation = record.generation;

@@ -1,11 +1,13 @@
 //! What is told of a rollout that failed: why its tasks stopped, and where their logs are, also
 //! when ECS has forgotten them.
 
+use evenkeel::model::ledger::RunState;
 use evenkeel::resource::status::{Evidence, FailedTask};
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, Stands, crash, definition, key, minutes, pass, rules, shop, stalled, web,
+    Breaker, CLUSTER, Stands, crash, definition, key, minutes, pass, release, rules, service, shop,
+    stalled, web,
 };
 use crate::world::{REGION, World};
 
@@ -169,4 +171,74 @@ async fn another_try_that_succeeds_takes_it_away_too() {
     world.retry(&key()).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.evidence().await, Evidence::default());
+}
+
+/// What keeps a controller from judging a migration as it usually does.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    Nothing,
+    Suspended,
+    Superseded,
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ecs_says_of_a_migration_tells_no_value_of_its_environment() {
+    const OVERRIDE: &str = "t0ken-of-the-manifest";
+    let migrating = |tag: &str| {
+        let environment = json!([{"name": "TOKEN", "value": OVERRIDE}]);
+        let spec = json!({"services": [service("web")], "migrations": [{
+            "name": "db", "taskDefinition": {"family": "job"}, "images": {"job": "web"},
+            "overrides": {"containerOverrides": [{"name": "job", "environment": environment}]},
+        }]});
+        release("web", tag, &spec)
+    };
+    for meanwhile in [
+        Meanwhile::Nothing,
+        Meanwhile::Suspended,
+        Meanwhile::Superseded,
+    ] {
+        let world = shop(Breaker::Rollback).await;
+        let endless = json!([{"when": {"family": "job"}, "then": {"exit": {"after": "3h"}}}]);
+        rules(&world, &endless);
+        world.put(&migrating("v2")).await;
+        world.run_for(minutes(1)).await;
+        let run = world.ledger(&key()).await.migrations[0].clone();
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::Suspended => {
+                let now = world.sandbox.now();
+                let set = world.store.set_suspend(&key(), true, "ops", now).await;
+                set.expect("suspends");
+            }
+            Meanwhile::Superseded => {
+                world.put(&web("v3")).await;
+                world.run_for(minutes(1)).await;
+            }
+        }
+        let told = "and more ".repeat(80);
+        let reason = format!("cannot start: SECRET={SECRET} TOKEN={OVERRIDE} {told}");
+        let input = json!({"cluster": CLUSTER, "task": run.task_arn, "reason": reason});
+        world.aws("ecs", "StopTask", input);
+        pass(minutes(1)).await;
+        world.run(&key()).await;
+
+        let ledger = world.ledger(&key()).await;
+        let ended = &ledger.migrations[0];
+        assert_eq!(ended.state, RunState::Failed, "{meanwhile:?}");
+        let said = ended.stopped_reason.as_deref().expect("ECS's words");
+        assert!(
+            said.starts_with("cannot start: SECRET=(hidden) TOKEN=(hidden) and more"),
+            "{said}"
+        );
+        assert!(said.chars().count() < 510, "{said}");
+        let written = format!(
+            "{} {:?}",
+            json!(world.status(&key()).await),
+            ledger.migrations
+        );
+        assert!(
+            !written.contains(SECRET) && !written.contains(OVERRIDE),
+            "{meanwhile:?}"
+        );
+    }
 }

@@ -168,6 +168,39 @@ async fn an_approval_is_of_the_content_and_not_of_the_number() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn going_back_to_what_nobody_agreed_to_waits_as_well() {
+    let world = ready(Breaker::Rollback).await;
+    for tag in ["v3", "v4"] {
+        world.put(&approved(tag)).await;
+        assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
+    }
+    let (to, force) = (2, true);
+    world
+        .request(&key(), RequestKind::Rollback { to, force })
+        .await;
+    assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
+    assert_eq!(
+        world.message(&key()).await,
+        "revision 4 waits for approval: `evenkeel approve web --revision 4`"
+    );
+    assert_eq!(world.moves(), [] as [&str; 0]);
+    world.rests_for_an_hour().await;
+    world.approve(&key(), 4).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.image_of("web"), pinned(&world, "v3"));
+
+    // What was Ready once waits for nobody.
+    for (to, image) in [(1, pinned(&world, "v2")), (2, pinned(&world, "v3"))] {
+        let force = to == 2;
+        world
+            .request(&key(), RequestKind::Rollback { to, force })
+            .await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{to}");
+        assert_eq!(world.image_of("web"), image);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_release_that_asks_for_approvals_from_now_on_stays_ready() {
     let world = ready(Breaker::Rollback).await;
     let asks = environment(&json!({"approval": "required"}));

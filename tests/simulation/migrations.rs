@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::rails::key;
 use crate::scene::{CLUSTER, MIGRATION, ready, release, release_of, standing, with};
+use crate::shop;
 use crate::world::{World, example};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -664,4 +665,59 @@ async fn every_essential_container_counts_where_nothing_says_which_one_does_the_
         failed
     );
     assert_eq!(with_sidecar(true, (2, 0), "{}", "").await, failed);
+}
+
+/// A release of two services, the second of which goes after the first, with a migration of an image
+/// of its own.
+fn two_services(tag: &str, migrated: &str) -> serde_json::Value {
+    let mut worker = shop::service("worker");
+    worker["dependsOn"] = json!(["web"]);
+    let migration =
+        json!({"name": "db", "taskDefinition": {"family": "job"}, "images": {"job": "db"}});
+    let mut object = shop::release(
+        "web",
+        tag,
+        &json!({"services": [shop::service("web"), worker], "migrations": [migration]}),
+    );
+    object["spec"]["images"]["db"] = json!({"repository": shop::repository(), "tag": migrated});
+    object
+}
+
+/// The release whose second service failed with `bad`, after the migration of v3, and that went
+/// back with both.
+async fn failed_after_its_migration() -> World {
+    let world = shop::delivered(&two_services("v2", "v1")).await;
+    let second = json!({"when": {"family": "worker", "image": "web:bad"},
+        "then": {"crash": {"after": "2s", "exitCode": 1}}});
+    shop::rules(&world, &json!([second]));
+    world.put(&two_services("bad", "v3")).await;
+    let stands = world.settle(&shop::key()).await;
+    assert_eq!(stands, shop::stalled("RolledBack"));
+    for name in ["web", "worker"] {
+        assert_eq!(world.image_of(name), shop::pinned(&world, "v2"));
+    }
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fix_of_what_went_back_does_not_run_its_migration_again() {
+    let world = failed_after_its_migration().await;
+    world.put(&two_services("v4", "v3")).await;
+    assert_eq!(world.settle(&shop::key()).await, shop::Stands::Ready);
+    for name in ["web", "worker"] {
+        assert_eq!(world.image_of(name), shop::pinned(&world, "v4"));
+    }
+    assert_eq!(world.done("ecs.RunTask").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fix_of_what_went_back_runs_a_migration_that_is_another_by_now() {
+    let world = failed_after_its_migration().await;
+    world.put(&two_services("v4", "v4")).await;
+    assert_eq!(world.settle(&shop::key()).await, shop::Stands::Ready);
+    for name in ["web", "worker"] {
+        assert_eq!(world.image_of(name), shop::pinned(&world, "v4"));
+    }
+    assert_eq!(world.done("ecs.RunTask").len(), 2);
 }

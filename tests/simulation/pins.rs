@@ -10,8 +10,8 @@ use evenkeel::store::{Applied, ApplyOptions, ApplyOutcome, StoreError};
 use serde_json::{Value, json};
 
 use crate::shop::{
-    Breaker, CLUSTER, ROLE, Stands, crash, definition, delivered, key, minutes, pass, pinned, push,
-    ready, register, release, rules, schedule, seconds, service, shop, web,
+    Breaker, CLUSTER, ROLE, Stands, arn, crash, definition, delivered, held, key, minutes, pass,
+    pinned, push, ready, register, release, rules, schedule, seconds, service, shop, stalled, web,
 };
 use crate::world::{REGION, World};
 
@@ -19,7 +19,7 @@ const RULE: &str = "shop-web-nightly";
 
 impl World {
     /// Applies one Release as `apply -f` does, or says why not.
-    async fn tries(&self, object: &Value, force: bool) -> Result<Applied, StoreError> {
+    pub async fn tries(&self, object: &Value, force: bool) -> Result<Applied, StoreError> {
         let (manifests, problems) = manifest::parse("test.yaml", &object.to_string());
         assert!(problems.is_empty(), "{problems:?}");
         let options = ApplyOptions {
@@ -44,7 +44,7 @@ impl World {
         error.to_string()
     }
 
-    async fn forced(&self, object: &Value) -> ApplyOutcome {
+    pub async fn forced(&self, object: &Value) -> ApplyOutcome {
         self.tries(object, true).await.expect("applies").outcome
     }
 
@@ -52,7 +52,7 @@ impl World {
         self.store.requests(&key()).await.expect("reads")
     }
 
-    async fn rolls_back(&self, to: u64) {
+    pub async fn rolls_back(&self, to: u64) {
         let force = false;
         self.request(&key(), RequestKind::Rollback { to, force })
             .await;
@@ -320,6 +320,140 @@ async fn revision_0_is_what_ran_before() {
     assert_eq!(world.forced(&object).await, ApplyOutcome::TriedAgain);
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.image_of("web"), pinned(&world, "v2"));
+}
+
+/// The release of `web`, which somebody has to agree to.
+fn approved(tag: &str) -> Value {
+    let mut object = web(tag);
+    object["spec"]["approval"] = json!("required");
+    object
+}
+
+/// Another pipeline deploys a service, and well; the name of the definition.
+async fn deployed_by_others(world: &World, service: &str, tag: &str) -> String {
+    let theirs = register(world, service, tag, &json!({}));
+    world.by_hand(service, &theirs);
+    pass(minutes(5)).await;
+    theirs.rsplit('/').next().expect("a name").to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deployed_while_the_first_revision_waits_is_what_ran_before_it() {
+    let world = shop(Breaker::Stop).await;
+    world.put(&approved("bad")).await;
+    assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
+    let theirs = deployed_by_others(&world, "web", "v3").await;
+    assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
+    world.keeps_still().await;
+    let zero = world.ledger(&key()).await.revisions[&0].clone();
+    let web = &zero.parts["service/web"];
+    assert_eq!(web.arn, Some(arn(&theirs)));
+
+    world
+        .request(&key(), RequestKind::Approve { revision: 1 })
+        .await;
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+    assert_eq!(world.moves(), ["web -> web:3", "web -> web:2"]);
+    world.keeps_still().await;
+    // What runs since then is no more what ran before.
+    world.put(&approved("v4")).await;
+    assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
+    assert_eq!(world.ledger(&key()).await.revisions[&0], zero);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deployed_while_the_first_migration_fails_is_what_ran_before_it() {
+    let world = shop(Breaker::Stop).await;
+    let fails =
+        json!([{"when": {"family": "job"}, "then": {"exit": {"after": "5s", "exitCode": 1}}}]);
+    rules(&world, &fails);
+    world.put(&whole("bad", "rate(1 day)")).await;
+    assert_eq!(world.settle(&key()).await, stalled("MigrationFailed"));
+    let theirs = deployed_by_others(&world, "web", "v3").await;
+    assert_eq!(world.settle(&key()).await, stalled("MigrationFailed"));
+    world.keeps_still().await;
+    let succeeds = json!([
+        {"when": {"family": "job"}, "then": {"exit": {"after": "5s"}}},
+        {"when": {"image": "web:bad"}, "then": {"crash": {"after": "2s", "exitCode": 1}}},
+    ]);
+    rules(&world, &succeeds);
+    world.retry(&key()).await;
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+    // What it was to run was registered before theirs.
+    assert_eq!(theirs, "web:3");
+    assert_eq!(world.moves(), ["web -> web:2", "web -> web:3"]);
+    world.keeps_still().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_a_service_ran_before_is_told_by_the_moment_it_is_moved() {
+    let world = shop(Breaker::Stop).await;
+    let slow = json!([
+        {"when": {"image": "web:v3"}, "then": {"healthy": {"after": "3m"}}},
+        {"when": {"image": "web:bad"}, "then": {"crash": {"after": "2s", "exitCode": 1}}},
+    ]);
+    rules(&world, &slow);
+    let theirs = register(&world, "web", "v3", &json!({}));
+    world.by_hand("web", &theirs);
+    pass(seconds(1)).await;
+    world.put(&approved("bad")).await;
+    assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
+    let recorded = async || {
+        let revisions = world.ledger(&key()).await.revisions;
+        let web = revisions[&0].parts["service/web"].clone();
+        (web.arn, web.healthy)
+    };
+    assert_eq!(recorded().await, (Some(theirs.clone()), Some(false)));
+    pass(minutes(10)).await;
+    world.keeps_still().await;
+    world
+        .request(&key(), RequestKind::Approve { revision: 1 })
+        .await;
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+    assert_eq!(recorded().await, (Some(theirs), Some(true)));
+    assert_eq!(world.moves(), ["web -> web:3", "web -> web:2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_comes_back_goes_back_to_what_it_ran_meanwhile() {
+    let both = |tag: &str| {
+        let services = json!({"services": [service("web"), service("worker")]});
+        release("web", tag, &services)
+    };
+    let world = shop(Breaker::Stop).await;
+    world.put(&both("v2")).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    world.put(&web("v2")).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let theirs = deployed_by_others(&world, "worker", "v3").await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+
+    world.put(&both("bad")).await;
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+    assert_eq!(world.runs(CLUSTER, "worker"), theirs);
+    assert_eq!(world.image_of("web"), pinned(&world, "v2"));
+    world.keeps_still().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_revision_that_is_gone_back_to_declares_may_be_applied() {
+    let world = ready(Breaker::Rollback).await;
+    world.rolls_back(0).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    world.refuses(&web("v2")).await;
+    world.rolls_back(1).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.image_of("web"), pinned(&world, "v2"));
+    let same = world.tries(&web("v2"), false).await.expect("applies");
+    assert_eq!(same.outcome, ApplyOutcome::Unchanged);
+    world.keeps_still().await;
+    // Forced it is what is declared again, and runs already.
+    let moves = world.moves();
+    assert_eq!(world.forced(&web("v2")).await, ApplyOutcome::TriedAgain);
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.newest().await.pinned, None);
+    assert_eq!(world.moves(), moves);
+    assert_eq!(world.rejections().await, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -186,3 +186,15 @@ fn of_several_alarms_what_is_certain_is_told_first() {
     assert_eq!(told(Known::Absent, Some(unknown())), "Absent(\"errors\")");
     assert_eq!(told(alarm("OK"), None), "Unread");
 }
+
+#[test]
+fn what_cloudwatch_says_of_an_alarm_is_bounded() {
+    let alarm = Alarm {
+        state: "ALARM".to_owned(),
+        reason: Some(format!("Threshold Crossed: {}.", "datapoint ".repeat(90))),
+        since: None,
+    };
+    let told = sentence("errors", &alarm);
+    assert!(told.starts_with("alarm errors is in ALARM: Threshold Crossed: datapoint"));
+    assert!(told.ends_with("...") && told.len() < 250, "{told}");
+}

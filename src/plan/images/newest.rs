@@ -80,41 +80,111 @@ fn names_prereleases(pattern: &str) -> bool {
     false
 }
 
-/// Images by reference and digest.
-pub type Images = BTreeSet<(String, String)>;
+/// An image by reference and digest.
+pub type ImageId = (String, String);
 
-/// Images that are not taken by themselves: revisions that brought them were rejected, or a person
-/// went back from them. What another revision had that was Ready is not to blame; neither is what a
-/// person has tried again since.
+/// Images by reference and digest.
+pub type Images = BTreeSet<ImageId>;
+
+/// Images that are not taken by themselves.
 pub fn rejected(revisions: &BTreeMap<u64, Revision>) -> Images {
-    let (mut good, mut out) = (Images::new(), Images::new());
-    let mut left: Option<&Revision> = None;
+    blamed(revisions).into_keys().collect()
+}
+
+/// Images that are not taken by themselves, each with the revisions that it is out for, oldest
+/// first: those were rejected, or a person went back from them. What another revision had that was
+/// Ready is not to blame; neither is what a person has tried again since.
+pub fn blamed(revisions: &BTreeMap<u64, Revision>) -> BTreeMap<ImageId, Vec<u64>> {
+    let mut good = Images::new();
+    let mut out: BTreeMap<ImageId, Vec<u64>> = BTreeMap::new();
     for revision in revisions.values().filter(|it| it.number > 0) {
         let own = images(revision);
-        if revision.pinned.is_some()
-            && let Some(left) = left
-        {
-            out.extend(images(left).difference(&own).cloned());
+        if let Some(left) = gone_back_from(revisions, revision) {
+            blame(&mut out, left.number, images(left).difference(&own));
         }
         match revision.outcome {
-            RevisionOutcome::Rejected => out.extend(own.difference(&good).cloned()),
+            RevisionOutcome::Rejected if !revision.lifted => {
+                blame(&mut out, revision.number, own.difference(&good));
+            }
             RevisionOutcome::Ready => {
-                out.retain(|it| !own.contains(it));
+                out.retain(|it, _| !own.contains(it));
                 good.extend(own);
             }
-            RevisionOutcome::Pending => out.retain(|it| !own.contains(it)),
-            RevisionOutcome::Superseded => {}
+            RevisionOutcome::Pending => out.retain(|it, _| !own.contains(it)),
+            RevisionOutcome::Rejected | RevisionOutcome::Superseded => {}
         }
-        left = Some(revision);
     }
     out
 }
 
-fn images(revision: &Revision) -> Images {
-    let named = revision.images.values();
-    named
-        .filter_map(|it| Some((it.reference.clone(), it.digest.clone()?)))
+/// The revision that a person went back from to a pinned one, and did not have tried again.
+fn gone_back_from<'a>(
+    revisions: &'a BTreeMap<u64, Revision>,
+    pinned: &Revision,
+) -> Option<&'a Revision> {
+    pinned.pinned?;
+    let left = revisions.get(&pinned.number.checked_sub(1)?)?;
+    Some(left).filter(|left| !left.lifted)
+}
+
+fn blame<'a>(
+    out: &mut BTreeMap<ImageId, Vec<u64>>,
+    number: u64,
+    images: impl Iterator<Item = &'a ImageId>,
+) {
+    for image in images {
+        out.entry(image.clone()).or_default().push(number);
+    }
+}
+
+/// The revisions that tell that images are out: of each the newest, and what tells of its other
+/// images that they are not to blame.
+pub fn witnesses(revisions: &BTreeMap<u64, Revision>, out: &Images) -> BTreeSet<u64> {
+    let blamed = blamed(revisions);
+    let newest = out.iter().filter_map(|image| blamed.get(image)?.last());
+    newest
+        .flat_map(|number| {
+            let mut before = revisions.range(1..*number).rev();
+            let ready = before.find(|(_, it)| it.outcome == RevisionOutcome::Ready);
+            let after = revisions.get(&(number + 1));
+            let pinned = after.filter(|it| it.pinned.is_some());
+            let beside = ready.map(|(number, _)| *number);
+            [*number]
+                .into_iter()
+                .chain(beside)
+                .chain(pinned.map(|it| it.number))
+        })
         .collect()
+}
+
+/// Whether an image is among those that are out.
+pub fn is_out(rejected: &Images, image: &ResolvedImage) -> bool {
+    id(image).is_some_and(|id| rejected.contains(&id))
+}
+
+fn images(revision: &Revision) -> Images {
+    revision.images.values().filter_map(id).collect()
+}
+
+fn id(image: &ResolvedImage) -> Option<ImageId> {
+    Some((image.reference.clone(), image.digest.clone()?))
+}
+
+/// The image of the newest revision that was Ready with this tag, and is not out: what a tag that
+/// is followed stays at while what it points at is out.
+pub fn ran<'a>(
+    revisions: &'a BTreeMap<u64, Revision>,
+    rejected: &Images,
+    name: &str,
+    reference: &str,
+) -> Option<&'a ResolvedImage> {
+    let ready = revisions
+        .values()
+        .rev()
+        .filter(|it| it.number > 0 && it.outcome == RevisionOutcome::Ready);
+    ready
+        .filter_map(|it| it.images.get(name))
+        .find(|it| it.reference == reference && !is_out(rejected, it))
 }
 
 /// What is chosen of a repository's tags.
@@ -124,6 +194,8 @@ pub struct Choice<'a> {
     pub taken: Option<(&'a str, &'a str)>,
     /// A newer tag that is passed over.
     pub passed_over: Option<&'a str>,
+    /// Tag and digest of every newer one that is.
+    pub out: Vec<(&'a str, &'a str)>,
     /// How many tags count.
     pub matching: usize,
 }
@@ -139,12 +211,12 @@ pub struct Tags<'a> {
     pub rejected: &'a Images,
 }
 
-/// Chooses the newest, for a generation that has none recorded yet.
+/// Chooses the newest, where nothing was taken yet.
 pub fn choose<'a>(pattern: &TagPattern, tags: Tags<'a>) -> Choice<'a> {
     pick(pattern, tags, |_| true)
 }
 
-/// What was taken in this generation.
+/// What was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken<'a> {
     /// The revision.
@@ -153,40 +225,38 @@ pub struct Taken<'a> {
     pub image: &'a ResolvedImage,
 }
 
-/// The image of each revision of this generation, oldest first.
+/// The image of each revision since its pattern was declared, oldest first.
 pub fn taken<'a>(
     revisions: &'a BTreeMap<u64, Revision>,
-    generation: u64,
     image: &str,
+    declares_it: impl Fn(&Revision) -> bool,
 ) -> Vec<Taken<'a>> {
-    let ours = revisions
-        .values()
-        .filter(|it| it.number > 0 && it.generation == generation);
-    ours.filter_map(|revision| {
-        let image = revision.images.get(image).filter(|it| it.tag.is_some())?;
-        Some(Taken { revision, image })
-    })
-    .collect()
+    let since = revisions.values().rev();
+    let since = since.take_while(|it| it.number > 0 && declares_it(it));
+    let mut taken: Vec<Taken<'a>> = since
+        .filter_map(|revision| {
+            let image = revision.images.get(image).filter(|it| it.tag.is_some())?;
+            Some(Taken { revision, image })
+        })
+        .collect();
+    taken.reverse();
+    taken
 }
 
-/// The newest that was not rejected: what stands while a newer one is out.
-pub fn stood<'a>(
-    pattern: &TagPattern,
-    tags: &[TaggedImage],
-    taken: &[Taken<'a>],
-) -> Option<Taken<'a>> {
-    let kept = taken
-        .iter()
-        .filter(|it| it.revision.outcome != RevisionOutcome::Rejected);
-    let ranked = kept.filter_map(|it| Some((floor(pattern, tags, it)?, it)));
+/// The newest that is not out: what stands while a newer one is.
+pub fn stood<'a>(pattern: &TagPattern, tags: Tags<'_>, taken: &[Taken<'a>]) -> Option<Taken<'a>> {
+    let kept = taken.iter().filter(|it| {
+        it.revision.outcome != RevisionOutcome::Rejected && !is_out(tags.rejected, it.image)
+    });
+    let ranked = kept.filter_map(|it| Some((floor(pattern, tags.all, it)?, it)));
     let newest = ranked.max_by(|(one, _), (other, _)| one.cmp(other))?;
     Some(*newest.1)
 }
 
-/// Chooses a newer one than was taken in this generation; or the same tag, where that has moved.
+/// Chooses a newer one than was taken; or the same tag, where that has moved.
 pub fn choose_newer<'a>(pattern: &TagPattern, tags: Tags<'a>, taken: &[Taken<'_>]) -> Choice<'a> {
     // Older than what was rejected may still be newer than what runs: a fix of that is taken.
-    let Some(before) = stood(pattern, tags.all, taken).or(taken.last().copied()) else {
+    let Some(before) = stood(pattern, tags, taken).or(taken.last().copied()) else {
         return Choice::default();
     };
     let Some(floor) = floor(pattern, tags.all, &before) else {
@@ -237,11 +307,13 @@ fn pick<'a>(
     let counting = found.into_iter().filter(|it| counts(it));
     let (out, open): (Vec<_>, Vec<_>) = counting.partition(is_out);
     let taken = open.into_iter().max();
-    let newest_out = out.into_iter().max();
-    let passed_over = newest_out.filter(|out| taken.as_ref().is_none_or(|it| it < out));
+    let is_newer = |out: &Candidate<'_>| taken.as_ref().is_none_or(|it| it < out);
+    let mut out: Vec<Candidate<'a>> = out.into_iter().filter(is_newer).collect();
+    out.sort();
     Choice {
+        passed_over: out.last().map(|it| it.tag),
+        out: out.iter().map(|it| (it.tag, it.digest)).collect(),
         taken: taken.map(|it| (it.tag, it.digest)),
-        passed_over: passed_over.map(|it| it.tag),
         matching,
     }
 }

@@ -140,7 +140,7 @@ impl Look<'_> {
             let target = recorded.and_then(|target| self.target_arn(target));
             if let Some(name) = part.resource().strip_prefix("service/")
                 && let Some(service) = self.observed.services.get(name).and_then(Known::present)
-                && (self.is_new(&part.resource())
+                && (self.is_unrecorded(&part.resource(), &service.task_definition)
                     || target
                         .as_ref()
                         .is_some_and(|arn| *arn != service.task_definition))
@@ -202,28 +202,26 @@ impl Look<'_> {
         (!same).then_some(arn)
     }
 
-    /// Whether no revision names a part yet: what it runs was not recorded.
-    fn is_new(&self, resource: &str) -> bool {
-        let mut revisions = self.observed.ledger.revisions.values();
-        !revisions.any(|it| it.parts.contains_key(resource))
+    /// Whether revision 0 has yet to hold what a part runs.
+    fn is_unrecorded(&self, resource: &str, arn: &str) -> bool {
+        plan::is_unrecorded(&self.observed.ledger, resource, arn)
     }
 
-    /// Definitions that rules run which are declared for the first time.
+    /// Definitions that declared rules run and that revision 0 has yet to hold.
     pub(super) fn definitions_of_rules(&self) -> Vec<String> {
-        let declared = self.desired.schedules.iter();
-        let rules = declared
-            .filter(|schedule| self.is_new(&format!("schedule/{}", schedule.name)))
-            .filter_map(|schedule| self.observed.rules.get(&schedule.rule)?.present());
-        rules
-            .flat_map(|rule| &rule.targets)
-            .filter_map(|target| {
-                target
-                    .get("EcsParameters")?
-                    .get("TaskDefinitionArn")?
-                    .as_str()
-            })
-            .map(str::to_owned)
-            .collect()
+        let mut wanted = Vec::new();
+        for schedule in &self.desired.schedules {
+            let resource = format!("schedule/{}", schedule.name);
+            let rule = self.observed.rules.get(&schedule.rule);
+            let targets = rule.and_then(Known::present).map(|rule| &rule.targets);
+            let arns = targets.into_iter().flatten().filter_map(|target| {
+                let arn = target.get("EcsParameters")?.get("TaskDefinitionArn")?;
+                arn.as_str()
+            });
+            let unrecorded = arns.filter(|arn| self.is_unrecorded(&resource, arn));
+            wanted.extend(unrecorded.map(str::to_owned));
+        }
+        wanted
     }
 
     /// Describes the newest revisions of a family that are not known to be ours: the base of parts
@@ -326,7 +324,8 @@ impl Look<'_> {
     pub(super) async fn contents(&mut self) -> Result<(), LookError> {
         let Some(revision) = self.current() else {
             let needed = self.lost_bases();
-            self.observed.contents = self.view.contents(self.store, needed).await?;
+            let found = self.view.contents(self.store, needed).await?;
+            self.observed.contents.extend(found);
             return Ok(());
         };
         let parts = revision
@@ -352,7 +351,8 @@ impl Look<'_> {
             })
             .map(|(_, target)| target.definition.clone())
             .collect();
-        self.observed.contents = self.view.contents(self.store, needed).await?;
+        let found = self.view.contents(self.store, needed).await?;
+        self.observed.contents.extend(found);
         Ok(())
     }
 

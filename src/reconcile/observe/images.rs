@@ -20,7 +20,7 @@ struct Asked {
 
 impl Look<'_> {
     pub(super) async fn images(&mut self) -> Result<(), LookError> {
-        let current = self.of_generation().cloned();
+        let current = self.standing().cloned();
         let recorded = current.as_ref().map(|it| &it.images);
         let nothing = BTreeMap::new();
         for (ecr, asked) in self.asked(current.as_ref()) {

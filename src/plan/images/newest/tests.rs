@@ -115,7 +115,7 @@ fn newer_of(
         all,
         rejected: &rejected,
     };
-    let taken = taken(revisions, 1, "app");
+    let taken = taken(revisions, "app", |_| true);
     let choice = choose_newer(&pattern(".*", order), tags, &taken);
     let owned = |tag: &str| tag.to_owned();
     let taken = choice.taken.map(|(_, digest)| owned(digest));
