@@ -29,6 +29,7 @@ mod pins;
 mod rails;
 mod refusals;
 mod rejections;
+mod requests;
 mod running;
 mod scene;
 mod schedules;
