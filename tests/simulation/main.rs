@@ -30,6 +30,7 @@ mod rails;
 mod refusals;
 mod rejections;
 mod requests;
+mod requires;
 mod running;
 mod scene;
 mod schedules;
