@@ -52,6 +52,20 @@ fn the_files_are_what_the_types_say() {
 }
 
 #[test]
+fn each_field_is_told_of_in_its_own_words() {
+    let yaml = crd::crd_yaml(Kind::Release).expect("YAML");
+    for words in [
+        "each new revision waits for `evenkeel approve`",
+        "Rollback when absent",
+        "semver when absent",
+        "default for ECR",
+        "ENABLED when absent",
+    ] {
+        assert!(yaml.contains(words), "{words}");
+    }
+}
+
+#[test]
 fn the_yaml_reads_back_as_the_definition() {
     for kind in KINDS {
         let yaml = crd::crd_yaml(kind).expect("YAML");

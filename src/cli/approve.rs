@@ -19,7 +19,7 @@ Nothing of a new revision begins before it is approved, where the release or its
 `approval: required`. `get NAME` names the revision that waits, and `plan NAME` what else it waits
 for. An approval is of what the revision runs: the same again, under another number, is approved.
 
-Exit code: 0 approved, 2 when another revision waits, or none.
+Exit code: 0 asked for, 2 when another revision waits, or none.
 
 Examples:
   evenkeel approve rails --revision 4

@@ -119,14 +119,23 @@ fn timed_out(key: &ReleaseKey, release: &Release, goal: Goal, timeout: Duration)
         "release {key} is not {what} after {length}: {} ({})",
         standing.message, standing.reason
     ))
-    .help("a controller must be running (`evenkeel run`); `evenkeel plan` says what is waited for")
+    .help(match standing.reason.as_str() {
+        "ApprovalPending" | "WindowClosed" | "RequirementNotMet" => {
+            format!("`evenkeel plan {key}` names everything that it waits for")
+        }
+        _ => format!(
+            "a controller must be running (`evenkeel run`); `evenkeel plan {key}` says what is \
+             waited for"
+        ),
+    })
 }
 
 /// How waiting ends.
 enum End {
     Ready,
     Stalled(Standing),
-    Suspended,
+    /// Until then, or until somebody resumes it.
+    Suspended(Option<Timestamp>),
     Deleting,
     Superseded(u64),
 }
@@ -144,8 +153,14 @@ impl End {
             ))
             .help(format!("`evenkeel get {key}` shows every part; after the cause is gone: `evenkeel retry {key}`"))
             .exit(Exit::Found)),
-            End::Suspended => Err(CliError::new(format!("release {key} is suspended"))
+            End::Suspended(None) => Err(CliError::new(format!("release {key} is suspended"))
                 .help(format!("`evenkeel resume {key}` lets it go on"))),
+            End::Suspended(Some(until)) => Err(CliError::new(format!(
+                "release {key} is suspended until {until}"
+            ))
+            .help(format!(
+                "it goes on by itself then; `evenkeel resume {key}` lets it go on now"
+            ))),
             End::Deleting => Err(CliError::new(format!("release {key} is being deleted"))
                 .help(format!("`evenkeel wait {key} --for Deleted` waits until it is gone"))),
             End::Superseded(generation) => Err(CliError::new(format!(
@@ -190,18 +205,19 @@ fn end(release: &Release, wanted: Option<u64>, now: Timestamp) -> Option<End> {
     if generation > wanted {
         return generation.map(End::Superseded);
     }
+    let suspended = End::Suspended(release.spec.suspend_until);
     let Some(status) = release
         .status
         .as_ref()
         .filter(|s| s.observed_generation >= wanted)
     else {
-        return release.spec.is_suspended(now).then_some(End::Suspended);
+        return release.spec.is_suspended(now).then_some(suspended);
     };
     if is_true(&status.conditions, ConditionType::Ready) {
         return Some(End::Ready);
     }
     if release.spec.is_suspended(now) {
-        return Some(End::Suspended);
+        return Some(suspended);
     }
     is_true(&status.conditions, ConditionType::Stalled)
         .then(|| End::Stalled(release::standing(release)))

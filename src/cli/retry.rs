@@ -17,6 +17,9 @@ use crate::resource::meta::Release;
 A revision whose rollout failed, and a migration that failed, are not tried again by themselves.
 This asks the controller to try them once more.
 
+Exit code: 0 asked for, 2 when there is nothing to try again, when a migration of it still runs, or
+an error.
+
 Examples:
   evenkeel retry rails && evenkeel wait rails")]
 pub struct RetryArgs {
@@ -62,7 +65,8 @@ fn sensible(release: &Release, ledger: Option<&Ledger>) -> Result<(), CliError> 
     let current = status.observed_generation == release.metadata.generation;
     if !current {
         return Err(CliError::new(format!(
-            "the controller has not looked at the newest generation of release {key} yet; it is tried anyway"
+            "the controller has not looked at the newest generation of release {key} yet: it will be \
+             tried without a retry"
         )));
     }
     if is_true(&status.conditions, ConditionType::Stalled) {
@@ -72,7 +76,8 @@ fn sensible(release: &Release, ledger: Option<&Ledger>) -> Result<(), CliError> 
     Err(CliError::new(format!(
         "release {key} is not Stalled ({}), so there is nothing to retry",
         standing.reason
-    )))
+    ))
+    .help(format!("`evenkeel get {key}` tells how it stands")))
 }
 
 /// The runs that the newest status speaks of, and whatever else may be going on.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::connect::Connection;
@@ -50,7 +51,7 @@ pub async fn run(args: &RollbackArgs, settings: &Settings) -> Result<Exit, CliEr
     let name = ReleaseName::parse(&args.name, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
     let release = connection.find(&name).await?;
-    standing(&release)?;
+    standing(&release, connection.now())?;
     match connection.ledger_if_allowed(&release).await? {
         Some(ledger) => sensible(&release, &ledger, args)?,
         None => unchecked(&release, settings)?,
@@ -67,13 +68,13 @@ pub async fn run(args: &RollbackArgs, settings: &Settings) -> Result<Exit, CliEr
 }
 
 /// Refuses where nothing moves at all.
-fn standing(release: &Release) -> Result<(), CliError> {
+fn standing(release: &Release, now: Timestamp) -> Result<(), CliError> {
     let key = release.release_key();
     if let Some(since) = release.metadata.deletion_timestamp {
         let message = format!("release {key} is being deleted since {since}");
         return Err(CliError::new(message));
     }
-    if release.spec.suspend == Some(true) {
+    if release.spec.is_suspended(now) {
         return Err(
             CliError::new(format!("release {key} is suspended: nothing is moved"))
                 .help(format!("`evenkeel resume {key}` first")),

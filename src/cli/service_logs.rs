@@ -21,9 +21,10 @@ use crate::resource::status::{FailedContainer, FailedTask};
 Shows the log of the service's newest running task, or with --failed of the newest task that stopped
 when a rollout failed: its place is kept in the status, also when ECS has forgotten the task.
 
-Logs are read from CloudWatch Logs in the Environment's Region, with your own credentials: a role
-of the Environment is not assumed. They need logs:GetLogEvents on the group, and without --failed
-ecs:ListTasks, ecs:DescribeTasks and ecs:DescribeTaskDefinition. Nothing is stored.
+Logs are read from CloudWatch Logs in the Region that the container's log driver names, with your
+own credentials: a role of the Environment is not assumed. They need logs:GetLogEvents on the group,
+and without --failed ecs:ListTasks, ecs:DescribeTasks and ecs:DescribeTaskDefinition. Nothing is
+stored.
 
 Exit code: 0, or 2 when there is no log, or it may not be read.
 
@@ -54,7 +55,8 @@ pub async fn run(args: &LogsArgs, settings: &Settings) -> Result<Exit, CliError>
     if args.failed {
         let source = of_failed(&release, &service, wanted)?;
         let region = connection.environment_of(&release).await?.spec.region;
-        let logs = connection.aws.region(&region).logs;
+        let region = source.region.as_ref().unwrap_or(&region);
+        let logs = connection.aws.region(region).logs;
         return tail(&logs, &source, &args.tail, settings, async || Ok(true)).await;
     }
     let environment = connection.environment_of(&release).await?.spec;
@@ -135,7 +137,8 @@ fn of_failed(release: &Release, service: &str, wanted: Option<&str>) -> Result<S
         ))
         .help("look where its log driver sends it, or name another with --container")
     })?;
-    Ok(Source::new(&container.name, &task.task_arn, place))
+    let source = Source::new(&container.name, &task.task_arn, place);
+    Ok(source.within(container.log_region.as_ref()))
 }
 
 fn failed_container<'a>(

@@ -49,6 +49,8 @@ pub struct Source {
     pub whose: String,
     /// The streams that it may be, the likeliest first.
     pub streams: Vec<LogStream>,
+    /// The Region that it is in, where that is not the Environment's.
+    pub region: Option<String>,
 }
 
 impl Source {
@@ -58,6 +60,16 @@ impl Source {
         Self {
             whose: format!("container {container} of task {task}"),
             streams: LogStream::meant(place),
+            region: None,
+        }
+    }
+
+    /// The same log in a Region of its own.
+    #[must_use]
+    pub fn within(self, region: Option<&String>) -> Self {
+        Self {
+            region: region.cloned(),
+            ..self
         }
     }
 }

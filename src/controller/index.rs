@@ -41,11 +41,17 @@ struct Watchers {
 }
 
 impl Index {
-    /// Remembers what a Release looks at, in place of what it looked at before.
-    pub fn set(&mut self, key: ReleaseKey, interest: Interest) {
-        if self.interests.get(&key) == Some(&interest) {
-            return;
+    /// Remembers what a Release looks at, in place of what it looked at before. Says whether it
+    /// waits for others that it did not wait for.
+    pub fn set(&mut self, key: ReleaseKey, interest: Interest) -> bool {
+        let before = self.interests.get(&key);
+        if before == Some(&interest) {
+            return false;
         }
+        let waits = match before {
+            Some(before) => !interest.releases.is_subset(&before.releases),
+            None => !interest.releases.is_empty(),
+        };
         self.remove(&key);
         let cluster = cluster_name(&interest.cluster);
         for service in &interest.services {
@@ -75,6 +81,7 @@ impl Index {
             watchers.any.insert(key.clone());
         }
         self.interests.insert(key, interest);
+        waits
     }
 
     /// Takes what the Environments say of which repository is for whom.

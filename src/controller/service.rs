@@ -54,6 +54,8 @@ enum Message {
     },
     /// There are other namespaces without Environment than before.
     Strays,
+    /// Another replica has made a Release ready.
+    Ready(ReleaseKey),
     /// What these keys look at in one account has been read since then.
     Swept {
         place: (Access, String),
@@ -209,6 +211,7 @@ impl<'a> Service<'a> {
                 }
             }
             Message::Strays => self.list(false),
+            Message::Ready(key) => self.wake_waiting(&key),
             Message::Swept { place, keys, since } => {
                 self.sweeping.remove(&place);
                 let (same, keys): (Vec<_>, Vec<_>) =
@@ -343,14 +346,17 @@ impl<'a> Service<'a> {
                 metrics.event("poll");
                 self.list(false);
             }
-            Notice::Changed(Changed::Release(key) | Changed::Request(key)) => {
+            Notice::Changed(Changed::Release(key)) => {
                 metrics.event("table");
-                if self.is_ours(&key) {
-                    // Not yet listed as it is now; whatever the next list says is news.
-                    self.known.entry(key.clone()).or_default();
-                    self.engine.add(key, now, Look::Afresh);
-                }
+                // There is another one, or it waits for others itself.
+                self.wake_waiting(&key);
+                self.look_at_ours(key);
             }
+            Notice::Changed(Changed::Request(key)) => {
+                metrics.event("table");
+                self.look_at_ours(key);
+            }
+            Notice::Changed(Changed::Status(key)) => self.stands_otherwise(key),
             Notice::Changed(Changed::Hint(what)) => {
                 metrics.event("hint");
                 // Another version may say it in other words; the sweep finds what it meant.
@@ -368,6 +374,44 @@ impl<'a> Service<'a> {
                 self.list(false);
             }
             Notice::Changed(Changed::Lease | Changed::Other) => {}
+        }
+    }
+
+    /// Something is wanted of a Release that may be another replica's.
+    fn look_at_ours(&mut self, key: ReleaseKey) {
+        if self.is_ours(&key) {
+            // Not yet listed as it is now; whatever the next list says is news.
+            self.known.entry(key.clone()).or_default();
+            self.engine.add(key, Instant::now(), Look::Afresh);
+        }
+    }
+
+    /// Finds out, beside the loop, whether a Release is ready that some of ours wait for. Of those
+    /// that this replica looks after it knows without asking.
+    fn stands_otherwise(&mut self, key: ReleaseKey) {
+        if self.is_ours(&key) || self.index.waiting_for(&key).is_empty() {
+            return;
+        }
+        let sender = self.sender.clone();
+        let store = self.controller.worker.reconciler().store().clone();
+        self.tasks.spawn(async move {
+            let status = match store.release(&key).await {
+                Ok(stored) => stored.and_then(|stored| stored.release.status),
+                // Whoever waits for it finds out, or tells what is wrong.
+                Err(_) => return drop(sender.send(Message::Ready(key))),
+            };
+            let conditions = status.map(|status| status.conditions).unwrap_or_default();
+            if is_true(&conditions, ConditionType::Ready) {
+                let _ = sender.send(Message::Ready(key));
+            }
+        });
+    }
+
+    /// Those that wait for a Release look at it.
+    fn wake_waiting(&mut self, key: &ReleaseKey) {
+        let now = Instant::now();
+        for waiting in self.index.waiting_for(key) {
+            self.engine.add(waiting, now, Look::Afresh);
         }
     }
 
@@ -486,18 +530,18 @@ impl<'a> Service<'a> {
                 self.index.remove(&key);
             }
             Some(Ok(mut pass)) => {
-                if let Some(interest) = pass.interest.take() {
-                    self.index.set(key.clone(), interest);
+                if let Some(interest) = pass.interest.take()
+                    && self.index.set(key.clone(), interest)
+                {
+                    // What became ready before it was known who waits for it woke nobody.
+                    self.engine.add(key.clone(), Instant::now(), Look::Afresh);
                 }
                 if pass.is_retryable() || (pass.unread && pass.plan.actions.is_empty()) {
                     self.engine.retry(key);
                     return;
                 }
-                if is_ready(&pass) {
-                    let now = Instant::now();
-                    for waiting in self.index.waiting_for(&key) {
-                        self.engine.add(waiting, now, Look::Afresh);
-                    }
+                if pass.told_anew && is_ready(&pass) {
+                    self.wake_waiting(&key);
                 }
                 self.engine.queue.settle(&key);
                 // What is settled waits for the next sweep.

@@ -28,7 +28,7 @@ pub struct Interest {
     pub families: BTreeSet<String>,
     /// `startedBy` of the tasks of migrations that may be going on.
     pub tasks: BTreeSet<String>,
-    /// Releases that it waits for.
+    /// Releases that it waits for, and those that these wait for.
     pub releases: BTreeSet<ReleaseKey>,
     /// Whether it looked at anything else in AWS.
     pub more: bool,

@@ -275,6 +275,9 @@ pub struct MigrationRun {
     /// Container -> CloudWatch Logs `group/prefix/container`; the stream adds the task's id.
     #[serde(default)]
     pub logs: BTreeMap<String, String>,
+    /// Container -> Region of its logs, where that is not the Environment's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub log_regions: BTreeMap<String, String>,
     /// When this attempt was intended.
     pub intended_at: Timestamp,
     /// Seconds it may run.
@@ -309,6 +312,15 @@ pub struct MigrationRun {
     /// How often RunTask answered that it started nothing, in this attempt.
     #[serde(default)]
     pub refusals: u32,
+}
+
+impl MigrationRun {
+    /// The Region of the log of the container that mattered, where it is not the Environment's.
+    pub fn log_region(&self) -> Option<&String> {
+        // `group/prefix/container/task`
+        let container = self.log_stream.as_ref()?.rsplit('/').nth(1)?;
+        self.log_regions.get(container)
+    }
 }
 
 /// Why and when a migration's task was told to stop.

@@ -54,8 +54,8 @@ fn remove_rules(draft: &mut Draft<'_>, deletion: Deletion) -> bool {
     let problems = observed.problems.clone();
     for problem in &problems {
         let message = format!(
-            "{}; `evenkeel delete --orphan` leaves the rules and ends",
-            problem.message
+            "{}; `evenkeel delete {} --orphan` leaves the rules and ends",
+            problem.message, draft.input.desired.key
         );
         draft.stall("release", &problem.reason, message);
     }

@@ -72,8 +72,9 @@ pub fn may_correct(
         }
         Verdict::Fight(times) => {
             let message = format!(
-                "{resource} was put right {times} times and each time {}, then `evenkeel retry`",
-                fight(draft)
+                "{resource} was put right {times} times and each time {}, then `evenkeel retry {}`",
+                fight(draft),
+                draft.input.desired.key
             );
             draft.stall(resource, "DriftFight", message.clone());
             (PartState::Failed, Some(message))

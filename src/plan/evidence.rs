@@ -49,12 +49,21 @@ pub(super) fn of(
     let told = draft.input.observed.failures.get(&service.name);
     let tasks = told.and_then(|told| told.stopped.present());
     let events = told.and_then(|told| told.events.present());
-    gather(
+    let mut evidence = gather(
         rollout,
         tasks.map_or(&[], Vec::as_slice),
         events.map_or(&[], Vec::as_slice),
         content,
-    )
+    );
+    let here = &draft.input.desired.environment.region;
+    let elsewhere = content.map(|content| taskdef::log_regions(content, here));
+    let containers = evidence.tasks.iter_mut().flat_map(|it| &mut it.containers);
+    for container in containers.filter(|it| it.log_stream.is_some()) {
+        container.log_region = elsewhere
+            .as_ref()
+            .and_then(|regions| regions.get(&container.name).cloned());
+    }
+    evidence
 }
 
 /// What was told of the newest revision stays for as long as it is the newest and rejected,
@@ -186,6 +195,7 @@ impl Text {
             exit_code: container.exit_code,
             reason: told(&container.reason),
             log_stream: taskdef::log_stream(&self.logs, &container.name, &task.arn),
+            log_region: None,
         };
         FailedTask {
             task_arn: task.arn.clone(),

@@ -478,8 +478,8 @@ fn status(
 
 /// What a person may do about a rollout that failed.
 pub fn next(draft: &Draft<'_>) -> String {
-    let name = &draft.input.desired.key.name;
-    format!("it is not tried again: release a fix, or `evenkeel retry {name}`")
+    let key = &draft.input.desired.key;
+    format!("it is not tried again: release a fix, or `evenkeel retry {key}`")
 }
 
 /// Which revision failed, and how.

@@ -6,8 +6,6 @@
 //! What was Ready before is compared meanwhile and not put right: the next revision decides what is
 //! right.
 
-use jiff::SignedDuration;
-
 use super::base::{self, Registered};
 use super::draft::Draft;
 use super::drift;
@@ -22,17 +20,12 @@ use crate::resource::circle;
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::{ApprovalStatus, DifferenceAction};
 
-/// How soon it is looked again whether other Releases are ready. One that this replica makes ready
-/// is told of at once.
-const OTHERS: SignedDuration = SignedDuration::from_secs(15);
-
 /// Until when a release is suspended.
 pub fn suspension(desired: &Desired) -> String {
+    let resumed = format!("`evenkeel resume {}`", desired.key);
     match desired.suspend_until {
-        Some(until) => {
-            format!("suspended: nothing is changed until {until}, or `evenkeel resume`")
-        }
-        None => "suspended: nothing is changed until `evenkeel resume`".to_owned(),
+        Some(until) => format!("suspended: nothing is changed until {until}, or {resumed}"),
+        None => format!("suspended: nothing is changed until {resumed}"),
     }
 }
 
@@ -44,7 +37,8 @@ pub fn wake_after_suspension(draft: &mut Draft<'_>) {
 }
 
 /// Tells of Releases that wait for each other, before anything else is begun: only a person can
-/// undo that.
+/// undo that. A change of any of them wakes this one, as it does where one waits for another: there
+/// is no moment to look again.
 pub fn check(draft: &mut Draft<'_>, revision: &Revision) {
     if !may_be_held(draft, revision) {
         return;
@@ -57,7 +51,6 @@ pub fn check(draft: &mut Draft<'_>, revision: &Revision) {
         circle::told(&circle)
     );
     draft.stall("release", "RequirementCycle", message);
-    draft.wake_after(OTHERS);
 }
 
 /// Whether a revision may begin, or has begun. If not, why is told in the draft; or that it begins
@@ -140,7 +133,7 @@ fn resource(revision: &Revision) -> String {
 }
 
 /// Who agreed to what this revision brings, under whatever number.
-fn approved<'a>(draft: &Draft<'a>, revision: &Revision) -> Option<&'a Approved> {
+pub fn approved<'a>(draft: &Draft<'a>, revision: &Revision) -> Option<&'a Approved> {
     let revisions = draft.input.observed.ledger.revisions.values().rev();
     revisions
         .filter(|found| found.content == revision.content)
@@ -163,14 +156,14 @@ fn approval(draft: &mut Draft<'_>, revision: &Revision) {
     if !desired.approval || draft.status.approval.is_some() {
         return;
     }
-    let (number, name) = (revision.number, &desired.key.name);
+    let (number, key) = (revision.number, &desired.key);
     draft.status.approval = Some(ApprovalStatus {
         revision: number,
         by: None,
         at: None,
     });
     let message = format!(
-        "revision {number} waits for approval: `evenkeel approve {name} --revision {number}`"
+        "revision {number} waits for approval: `evenkeel approve {key} --revision {number}`"
     );
     draft.hold(&resource(revision), "ApprovalPending", message);
 }
@@ -205,7 +198,6 @@ fn requirements(draft: &mut Draft<'_>, revision: &Revision) -> bool {
         if let Some(message) = unmet(requirement, found) {
             let message = format!("revision {} waits: {message}", revision.number);
             draft.hold(&resource(revision), "RequirementNotMet", message);
-            draft.wake_after(OTHERS);
         }
     }
     known

@@ -113,7 +113,7 @@ fn advance(
     entry: Option<&MigrationRun>,
 ) -> PartState {
     let resource = format!("migration/{}", migration.name);
-    let name = format!("{}/{}", draft.input.desired.key.name, migration.name);
+    let name = format!("{}/{}", draft.input.desired.key, migration.name);
     match entry.map(|run| (run, run.state)) {
         Some((_, RunState::Succeeded)) => PartState::Done,
         Some((run, RunState::Started)) => {
@@ -178,7 +178,7 @@ fn not_started(
         .unwrap_or("RunTask started nothing")
         .to_owned();
     if run.refusals >= REFUSALS {
-        let name = format!("{}/{}", draft.input.desired.key.name, migration.name);
+        let name = format!("{}/{}", draft.input.desired.key, migration.name);
         let message = format!(
             "{resource} could not be started in {} tries: {why}; make room, then `evenkeel migration retry {name}`",
             run.refusals
@@ -217,6 +217,7 @@ fn attempt(
 ) -> MigrationRun {
     let target = revision.parts.get(&format!("migration/{}", migration.name));
     let content = target.and_then(|target| draft.contents.get(&target.definition).map(Arc::as_ref));
+    let region = &draft.input.desired.environment.region;
     MigrationRun {
         version: before.map_or(0, |run| run.version),
         migration: migration.name.clone(),
@@ -230,6 +231,9 @@ fn attempt(
         client_token: hash::of(&json!([key, number])),
         containers: deciding(migration, content),
         logs: content.map(taskdef::log_prefixes).unwrap_or_default(),
+        log_regions: content
+            .map(|content| taskdef::log_regions(content, region))
+            .unwrap_or_default(),
         intended_at: draft.input.now,
         timeout_seconds: migration.timeout.as_secs(),
         task_arn: None,
@@ -390,6 +394,7 @@ fn status(
         stop_code: run.and_then(|run| run.stop_code.clone()),
         stopped_reason: run.and_then(|run| run.stopped_reason.clone()),
         log_stream: run.and_then(|run| run.log_stream.clone()),
+        log_region: run.and_then(|run| run.log_region().cloned()),
         started_at: known(|run| run.started_at),
         finished_at: known(|run| run.finished_at),
         message: run.and_then(|run| run.message.clone()),

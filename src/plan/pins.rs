@@ -85,9 +85,9 @@ pub fn roll_back(draft: &mut Draft<'_>, to: u64, force: bool, by: &str) -> Resul
     let input = draft.input;
     let (desired, ledger) = (input.desired, &input.observed.ledger);
     if desired.suspend {
-        let name = &desired.key.name;
+        let key = &desired.key;
         return Err(format!(
-            "the release is suspended: `evenkeel resume {name}` first"
+            "the release is suspended: `evenkeel resume {key}` first"
         ));
     }
     if let Some(why) = refusal(ledger, desired.generation, to, force) {

@@ -1,5 +1,7 @@
 //! What people asked for: each request is carried out once, before anything else is decided.
 
+use jiff::Timestamp;
+
 use super::draft::Draft;
 use super::pins;
 use crate::model::ledger::{
@@ -8,16 +10,20 @@ use crate::model::ledger::{
 };
 use crate::model::plan::Step;
 
-/// Decides the steps of every open request. Each may be repeated without harm.
+/// Decides the steps of open requests, oldest first, up to the first that changes anything: what
+/// comes after it may be about what it changed, and is decided in the next pass, which follows at
+/// once. Each may be repeated without harm.
 pub fn carry_out(draft: &mut Draft<'_>) {
     for request in &draft.input.observed.ledger.requests {
         if is_ahead(draft, request) {
             continue;
         }
+        let decided = draft.actions.len();
         let reason = match carry_out_one(draft, request) {
             Ok(()) => format!("asked for by {}", request.by),
             Err(why) => refused(draft, request, &why),
         };
+        let changes = draft.actions.len() > decided;
         draft.act(
             "request",
             reason,
@@ -25,6 +31,9 @@ pub fn carry_out(draft: &mut Draft<'_>) {
                 id: request.id.clone(),
             },
         );
+        if changes {
+            return;
+        }
     }
 }
 
@@ -47,7 +56,7 @@ fn refused(draft: &mut Draft<'_>, request: &Request, why: &str) -> String {
 fn carry_out_one(draft: &mut Draft<'_>, request: &Request) -> Result<(), String> {
     let by = &request.by;
     match &request.kind {
-        RequestKind::Retry => retry(draft, by),
+        RequestKind::Retry => return retry(draft, by),
         RequestKind::Rollback { to, force } => {
             return pins::roll_back(draft, *to, *force, by);
         }
@@ -92,25 +101,54 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) -> Result<(), String>
 
 /// A rejected revision is tried again, the migrations that failed in it, and drift that another
 /// writer brought back each time.
-fn retry(draft: &mut Draft<'_>, by: &str) {
-    if let Some(newest) = super::revision::newest(draft)
-        && newest.outcome == RevisionOutcome::Rejected
-    {
+///
+/// Where what is declared by now is not recorded yet, the revision of before stays rejected, and
+/// its way back as it is: nobody wants it any more.
+fn retry(draft: &mut Draft<'_>, by: &str) -> Result<(), String> {
+    let Some(current) = super::revision::current(draft) else {
+        let decided = draft.actions.len();
+        run_again(draft, by);
+        if draft.actions.len() == decided {
+            let generation = draft.input.desired.generation;
+            return Err(format!("generation {generation} is not recorded yet"));
+        }
+        return Ok(());
+    };
+    if current.outcome == RevisionOutcome::Rejected {
         let revision = Revision {
             outcome: RevisionOutcome::Pending,
             reason: None,
             finished_at: None,
             cause: None,
             rollback: None,
-            // It was begun before, be it under another number; nor is a person held back.
-            begun_at: newest.begun_at.or(Some(draft.input.now)),
-            ..newest.clone()
+            begun_at: begun_at(draft, current),
+            ..current.clone()
         };
         let reason = format!("{by} asked for another try");
         let resource = format!("revision/{}", revision.number);
         draft.act(resource, reason, Step::UpdateRevision(Box::new(revision)));
     }
     forgive(draft, by);
+    Ok(())
+}
+
+/// Since when a revision counts as begun that is tried again: one that failed itself was begun, and
+/// a person who asks is not held back. One that only says what was rejected under another number
+/// never was; where approvals are asked for by now, somebody has to agree to what it runs.
+fn begun_at(draft: &Draft<'_>, rejected: &Revision) -> Option<Timestamp> {
+    let earlier = draft
+        .input
+        .observed
+        .ledger
+        .revisions
+        .range(..rejected.number);
+    let mut same = earlier.filter(|(_, found)| found.content == rejected.content);
+    let inherited = same.any(|(_, found)| super::revision::is_rejected(found));
+    let agreed = !draft.input.desired.approval || super::holds::approved(draft, rejected).is_some();
+    let begins = agreed || !inherited;
+    rejected
+        .begun_at
+        .or_else(|| begins.then_some(draft.input.now))
 }
 
 /// What failed and was fought over before counts no more.
@@ -127,6 +165,11 @@ pub fn forgive(draft: &mut Draft<'_>, by: &str) {
             draft.act(resource, reason, Step::RecordRollout(Box::new(rollout)));
         }
     }
+    run_again(draft, by);
+}
+
+/// Migrations that failed are run again.
+fn run_again(draft: &mut Draft<'_>, by: &str) {
     let current: Vec<&str> = draft
         .input
         .previous

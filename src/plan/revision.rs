@@ -354,7 +354,8 @@ fn record(
     Some(revision)
 }
 
-fn is_rejected(revision: &Revision) -> bool {
+/// Whether its content is not tried again by itself.
+pub fn is_rejected(revision: &Revision) -> bool {
     revision.outcome == RevisionOutcome::Rejected && !revision.lifted
 }
 

@@ -157,11 +157,38 @@ pub fn log_region<'a>(content: &'a Value, name: &str) -> Option<&'a str> {
     options.get("awslogs-region")?.as_str()
 }
 
+/// Container -> Region of its logs, of those that go elsewhere than to this one.
+pub fn log_regions(content: &Value, but: &str) -> BTreeMap<String, String> {
+    let names = log_prefixes(content).into_keys();
+    names
+        .filter_map(|name| {
+            let region = log_region(content, &name).filter(|region| *region != but)?;
+            Some((name, region.to_owned()))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn logs_elsewhere_are_told_with_their_region() {
+        let log = |region: &str| {
+            json!({"logDriver": "awslogs", "options": {
+                "awslogs-group": "g", "awslogs-stream-prefix": "p", "awslogs-region": region,
+            }})
+        };
+        let content = json!({"containerDefinitions": [
+            {"name": "here", "logConfiguration": log("eu-west-1")},
+            {"name": "there", "logConfiguration": log("eu-north-1")},
+            {"name": "nowhere"},
+        ]});
+        let told = log_regions(&content, "eu-west-1");
+        assert_eq!(told, [("there".to_owned(), "eu-north-1".to_owned())].into());
+    }
 
     fn base() -> Value {
         json!({

@@ -125,9 +125,9 @@ impl Executor<'_> {
                 Ok(())
             }
             Step::StopServiceDeployment { rollout, arn } => {
-                self.writer.put_rollout(self.key, rollout).await?;
+                let asked = self.writer.put_rollout(self.key, rollout).await?;
                 self.may_write().await?;
-                self.stop_deployment(arn).await
+                self.stop_deployment(asked, arn).await
             }
             Step::PutRule { .. }
             | Step::PutTargets { .. }
@@ -305,15 +305,23 @@ impl Executor<'_> {
         }
     }
 
-    /// What comes of it is looked at: where ECS refuses, the deployment goes on and is overtaken.
-    async fn stop_deployment(&self, arn: &str) -> Result<(), StepError> {
-        match self.clients.ecs.stop_deployment(arn).await {
-            Err(error) if is_refusal(&error) => {
-                tracing::warn!(%error, "ECS does not stop a deployment");
-                Ok(())
-            }
-            other => Ok(other?),
+    /// What comes of it is looked at: where ECS refuses, the deployment goes on and is overtaken. A
+    /// right that is missing is told beside why the rollout failed.
+    async fn stop_deployment(&self, asked: Rollout, arn: &str) -> Result<(), StepError> {
+        let error = match self.clients.ecs.stop_deployment(arn).await {
+            Err(error) if is_refusal(&error) => error,
+            other => return Ok(other?),
+        };
+        tracing::warn!(%error, "ECS does not stop a deployment");
+        if error.class == ErrorClass::Denied {
+            let why = asked.message.as_deref().unwrap_or("its time was up");
+            let told = Rollout {
+                message: Some(format!("{why}; {}", error.lasting())),
+                ..asked
+            };
+            self.writer.put_rollout(self.key, &told).await?;
         }
+        Ok(())
     }
 
     /// Every write of a rule may be repeated: each says the whole of what it sets.

@@ -56,6 +56,8 @@ pub struct Pass {
     pub whole: bool,
     /// The Release does not exist any more.
     pub gone: bool,
+    /// It stands otherwise than was told of it before.
+    pub told_anew: bool,
     /// What it looked at; none where it could not get so far.
     pub interest: Option<Interest>,
     /// When the spec was written that it followed.
@@ -92,6 +94,7 @@ impl Pass {
             unread: false,
             whole: false,
             gone: true,
+            told_anew: false,
             interest: None,
             applied_at: None,
             settled: None,
@@ -279,6 +282,7 @@ impl Reconciler {
             failed: None,
             over_budget: None,
             gone: false,
+            told_anew: false,
             interest,
             applied_at: told.applied_at,
             unread,

@@ -80,7 +80,7 @@ impl Reconciler {
         if failed.is_none() && plan.actions.iter().any(is_end) {
             return Ok(Pass::gone(plan));
         }
-        self.say(told, &plan.status).await?;
+        let told_anew = self.say(told, &plan.status).await?;
         let over_budget = over_budget.map(|(_, after)| after);
         Ok(Pass {
             plan,
@@ -89,6 +89,7 @@ impl Reconciler {
             unread: false,
             whole: false,
             gone: false,
+            told_anew,
             interest: None,
             applied_at: told.applied_at,
             settled: None,
@@ -132,7 +133,7 @@ impl Reconciler {
             return Ok(Pass::gone(Plan::default()));
         }
         let status = told.stalled(&why, self.now());
-        self.say(told, &status).await?;
+        let told_anew = self.say(told, &status).await?;
         Ok(Pass {
             plan: Plan {
                 status,
@@ -143,22 +144,23 @@ impl Reconciler {
             unread: false,
             whole: false,
             gone: false,
+            told_anew,
             interest: None,
             applied_at: told.applied_at,
             settled: None,
         })
     }
 
-    /// Writes a status, if it is another than before.
-    async fn say(&self, told: &Told, status: &ReleaseStatus) -> Result<(), ReconcileError> {
+    /// Writes a status, if it is another than before; says whether it is.
+    async fn say(&self, told: &Told, status: &ReleaseStatus) -> Result<bool, ReconcileError> {
         if *status == told.status {
-            return Ok(());
+            return Ok(false);
         }
         let version = told.status_version;
         self.writer()?
             .put_status(&told.key, &told.uid, status, version)
             .await?;
-        Ok(())
+        Ok(true)
     }
 }
 

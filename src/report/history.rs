@@ -46,17 +46,31 @@ struct Entry {
     /// The revision that it is a copy of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pinned: Option<u64>,
-    /// Where it led back to, once it was rejected.
+    /// Where it led back to, once everything was back there.
     #[serde(skip_serializing_if = "Option::is_none")]
     rolled_back_to: Option<u64>,
+    /// The way back from it, once it was rejected, and how far that came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback: Option<WayBack>,
     /// Where a person went back to from it, and who.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_for: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_by: Option<String>,
+    /// Who agreed to it, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved_at: Option<Timestamp>,
     /// What is worth knowing of it in a table.
     #[serde(skip)]
     note: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct WayBack {
+    to: u64,
+    state: RollbackState,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -115,6 +129,9 @@ impl Entry {
             None => (None, None),
         };
         let left = revision.left.as_ref();
+        let approved = revision.approved.as_ref();
+        let back = revision.rollback.as_ref();
+        let done = back.filter(|back| back.state == RollbackState::Done);
         Self {
             number: revision.number,
             generation: revision.generation,
@@ -129,10 +146,16 @@ impl Entry {
             images: revision.images.iter().map(Image::of).collect(),
             parts: revision.parts.keys().cloned().collect(),
             pinned: revision.pinned,
-            rolled_back_to: revision.rollback.as_ref().map(|back| back.to),
+            rolled_back_to: done.map(|back| back.to),
+            rollback: back.map(|back| WayBack {
+                to: back.to,
+                state: back.state,
+            }),
             left_for: left.map(|left| left.to),
             left_by: left.map(|left| left.by.clone()),
-            note: note(revision),
+            approved_by: approved.map(|approved| approved.by.clone()),
+            approved_at: approved.map(|approved| approved.at),
+            note: note(revision, current),
         }
     }
 
@@ -226,7 +249,7 @@ fn brief_source(source: Option<&str>) -> String {
     }
 }
 
-fn note(revision: &Revision) -> String {
+fn note(revision: &Revision, current: bool) -> String {
     let mut notes = Vec::new();
     if revision.number == 0 {
         notes.push(before(&revision.parts));
@@ -234,12 +257,17 @@ fn note(revision: &Revision) -> String {
     if let Some(pinned) = revision.pinned {
         notes.push(format!("revision {pinned} again"));
     }
+    if let Some(approved) = &revision.approved {
+        notes.push(format!("approved by {}", approved.by));
+    }
     if let Some(left) = &revision.left {
         notes.push(format!("{} went back to revision {}", left.by, left.to));
     }
     if let Some(back) = &revision.rollback {
         let how = match back.state {
-            RollbackState::Underway => "going back to",
+            RollbackState::Underway if current => "going back to",
+            // Something newer took its place.
+            RollbackState::Underway => "was going back to",
             RollbackState::Done => "went back to",
             RollbackState::Failed => "could not go back to",
         };

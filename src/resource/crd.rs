@@ -53,7 +53,7 @@ struct EnvironmentSpecOfCrd {
     printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name": "Revision", "type": "integer", "jsonPath": ".status.revision"}"#,
     printcolumn = r#"{"name": "Drifted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Drifted\")].status", "priority": 1}"#,
-    printcolumn = r#"{"name": "Suspended", "type": "boolean", "jsonPath": ".spec.suspend", "priority": 1}"#,
+    printcolumn = r#"{"name": "Suspended", "type": "boolean", "jsonPath": ".spec.suspend", "priority": 1, "description": "What the spec says: with suspendUntil it may be over."}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(transparent)]
@@ -75,16 +75,30 @@ pub fn crd(kind: Kind) -> CustomResourceDefinition {
         Kind::Environment => Environment::crd(),
         Kind::Release => Release::crd(),
     };
+    let told = told(kind);
     for version in &mut crd.spec.versions {
         let schema = version
             .schema
             .as_mut()
             .and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(schema) = schema {
-            mend::schema(schema);
+            mend::schema(schema, &told);
         }
     }
     crd
+}
+
+/// What is said of each field, with everything in its place: kube says of a field that may be
+/// absent what is said of its type.
+fn told(kind: Kind) -> Value {
+    let (spec, status) = match kind {
+        Kind::Environment => (
+            schema_of::<EnvironmentSpec>(),
+            schema_of::<EnvironmentStatus>(),
+        ),
+        Kind::Release => (schema_of::<ReleaseSpec>(), schema_of::<ReleaseStatus>()),
+    };
+    json!({ "properties": { "spec": spec, "status": status } })
 }
 
 /// The CustomResourceDefinitions of every kind.
@@ -183,7 +197,13 @@ mod mend {
         JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
     };
 
-    pub(super) fn schema(schema: &mut JSONSchemaProps) {
+    use serde_json::Value;
+
+    /// Mends a schema; `told` is the same as schemars gives it.
+    pub(super) fn schema(schema: &mut JSONSchemaProps, told: &Value) {
+        if let Some(description) = told.get("description").and_then(Value::as_str) {
+            schema.description = Some(description.to_owned());
+        }
         // Kubernetes knows `int32` and `int64` only, and warns of others at every apply.
         let known = match schema.format.as_deref() {
             Some("uint8" | "uint16") => Some("int32"),
@@ -197,20 +217,30 @@ mod mend {
         if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
             schema.additional_properties = None;
         }
-        for property in schema
-            .properties
-            .iter_mut()
-            .flat_map(|all| all.values_mut())
-        {
-            self::schema(property);
+        let properties = within(told, "properties");
+        for (name, property) in schema.properties.iter_mut().flatten() {
+            self::schema(property, &properties[name]);
         }
+        let of_items = within(told, "items");
         match schema.items.as_mut() {
-            Some(JSONSchemaPropsOrArray::Schema(items)) => self::schema(items),
-            Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(self::schema),
+            Some(JSONSchemaPropsOrArray::Schema(items)) => self::schema(items, of_items),
+            Some(JSONSchemaPropsOrArray::Schemas(all)) => {
+                all.iter_mut()
+                    .for_each(|items| self::schema(items, of_items));
+            }
             None => {}
         }
         if let Some(JSONSchemaPropsOrBool::Schema(others)) = schema.additional_properties.as_mut() {
-            self::schema(others);
+            self::schema(others, within(told, "additionalProperties"));
         }
+    }
+
+    /// A member of a schema, or of the one that it allows beside null.
+    fn within<'a>(told: &'a Value, member: &str) -> &'a Value {
+        let either = told.get("anyOf").and_then(Value::as_array);
+        let all = std::iter::once(told).chain(either.into_iter().flatten());
+        all.filter_map(|one| one.get(member))
+            .next()
+            .unwrap_or(&Value::Null)
     }
 }

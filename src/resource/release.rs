@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::duration::Span;
@@ -36,7 +37,11 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
     /// With `suspend`: until when; for good when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "moment",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(with = "Option<String>")]
     pub suspend_until: Option<Timestamp>,
     /// `required`: each new revision waits for `evenkeel approve`.
@@ -57,6 +62,19 @@ pub struct ReleaseSpec {
     /// What to do about drift; the Environment's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftPolicy>,
+}
+
+/// Reads a moment, and tells in words how one is written.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let read = |text: String| {
+        text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is not a time: write for example `2030-03-02T18:00:00Z`"
+            ))
+        })
+    };
+    text.map(read).transpose()
 }
 
 /// One image: a repository with a tag or a digest.

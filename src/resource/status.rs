@@ -178,6 +178,9 @@ pub struct FailedContainer {
     /// CloudWatch Logs: `group/stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stream: Option<String>,
+    /// The Region of that log, where it is not the Environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_region: Option<String>,
 }
 
 /// Where a part of a release stands.
@@ -245,6 +248,9 @@ pub struct MigrationStatus {
     /// CloudWatch Logs: `group/stream` of the container that mattered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stream: Option<String>,
+    /// The Region of that log, where it is not the Environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_region: Option<String>,
     /// When the task was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

@@ -47,6 +47,8 @@ const SHARD_PREFIX: &str = "shard#";
 pub const HINTS: &str = "hint";
 /// What the partitions of requests begin with; the namespace follows.
 pub const REQUESTS_PREFIX: &str = "request#";
+/// What the partitions of statuses begin with; the namespace follows.
+pub const STATUSES_PREFIX: &str = "status#";
 /// What the partitions of Releases begin with; the namespace follows.
 pub const SPECS_PREFIX: &str = "spec#";
 /// Sort key prefix of Environments within their partition.
@@ -113,7 +115,7 @@ pub fn specs(namespace: &str) -> String {
 
 /// Partition of a namespace's statuses.
 pub fn statuses(namespace: &str) -> String {
-    format!("status#{namespace}")
+    format!("{STATUSES_PREFIX}{namespace}")
 }
 
 /// Partition of a namespace's requests.

@@ -12,13 +12,15 @@ pub enum Changed {
     Release(ReleaseKey),
     /// The Environment of a namespace was.
     Namespace(String),
+    /// How a Release stands was written: of interest to those that wait for it.
+    Status(ReleaseKey),
     /// Something is asked about a Release.
     Request(ReleaseKey),
     /// A replica was told of something that may concern the Releases of others: what, in its words.
     Hint(String),
     /// A lease was taken, renewed or given back.
     Lease,
-    /// Nothing that the controller waits for: above all what it wrote itself, such as statuses.
+    /// Nothing that the controller waits for: above all what it wrote itself.
     Other,
 }
 
@@ -38,6 +40,9 @@ impl Changed {
         } else if let Some(namespace) = pk.strip_prefix(keys::SPECS_PREFIX) {
             let name = sk.strip_prefix(keys::RELEASE_PREFIX);
             name.map(|name| Self::Release(ReleaseKey::new(namespace, name)))
+        } else if let Some(namespace) = pk.strip_prefix(keys::STATUSES_PREFIX) {
+            let name = sk.strip_prefix(keys::RELEASE_PREFIX);
+            name.map(|name| Self::Status(ReleaseKey::new(namespace, name)))
         } else if let Some(namespace) = pk.strip_prefix(keys::REQUESTS_PREFIX)
             && asks
         {
@@ -89,6 +94,9 @@ mod tests {
         assert_eq!(written(hint.clone()), what);
         assert_eq!(removed(hint), Changed::Other);
         assert_eq!(written(Key::new("lease", "shard#0000")), Changed::Lease);
+        let status = Changed::Status(shop.clone());
+        assert_eq!(written(keys::status(&shop)), status);
+        assert_eq!(removed(keys::status(&shop)), status);
     }
 
     #[test]
@@ -96,7 +104,6 @@ mod tests {
         let shop = ReleaseKey::new("production", "shop");
         let object = ObjectRef::release(&shop);
         for key in [
-            keys::status(&shop),
             keys::applied(&object, "ci"),
             keys::applied(&ObjectRef::environment("production"), "admin"),
             keys::revision(&shop, 3),

@@ -30,11 +30,16 @@ spec:
 ";
 
 fn failed(name: &str) -> Sandbox {
+    failed_in("rails", name)
+}
+
+/// In this account.
+fn failed_in(account: &str, name: &str) -> Sandbox {
     let folder = folder(name);
     let (rules, release) = (folder.join("rules.json"), folder.join("release.yaml"));
     std::fs::write(&rules, RULES).expect("the folder can be written");
     std::fs::write(&release, RELEASE).expect("the folder can be written");
-    let sandbox = Sandbox::start("rails", &["--rules", path(&rules)]);
+    let sandbox = Sandbox::start(account, &["--rules", path(&rules)]);
     let environment = fixture("rails/environment.yaml");
     sandbox.expect(0, &["init"]);
     sandbox.expect(
@@ -214,4 +219,32 @@ fn what_stands_in_the_way_of_a_log_is_told_with_what_to_do() {
             "in group /ecs/rails, Region ap-northeast-1",
         ],
     );
+}
+
+#[test]
+fn a_log_in_another_region_is_found_there() {
+    let account = folder("account-with-logs-elsewhere");
+    let here = std::fs::read_to_string(fixture("rails/account.json")).expect("it is there");
+    let elsewhere = here.replace(
+        r#""awslogs-region": "ap-northeast-1""#,
+        r#""awslogs-region": "eu-west-1""#,
+    );
+    assert_ne!(elsewhere, here);
+    std::fs::write(account.join("account.json"), elsewhere).expect("the folder can be written");
+    let sandbox = failed_in(path(&account), "logs-elsewhere");
+    let told = sandbox.expect(0, &["get", "rails", "-o", "json"]).json();
+    let status = &told["status"];
+    let container = &status["services"][0]["evidence"]["tasks"][0]["containers"][0];
+    assert_eq!(container["logRegion"], "eu-west-1", "{status:#}");
+    assert_eq!(
+        status["migrations"][0]["logRegion"], "eu-west-1",
+        "{status:#}"
+    );
+    let cries = ["logs", "rails/shoryuken", "--failed"];
+    holds(&sandbox.expect(0, &cries).stdout, &[CRY]);
+    let migration = ["-n", "production", "migration", "logs", "rails/db-migrate"];
+    let migrated = sandbox.expect(0, &migration).stdout;
+    holds(&migrated, &["== AddIndex: migrated"]);
+    sandbox.page("PUT", "/_sandbox/settings", r#"{"denyKeys": ["ledger#*"]}"#);
+    assert_eq!(sandbox.expect(0, &migration).stdout, migrated);
 }

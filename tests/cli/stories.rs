@@ -294,3 +294,42 @@ fn ci_asks_without_the_right_to_read_the_ledger() {
         (&json!("Succeeded"), &json!(2), &json!(0))
     );
 }
+
+#[test]
+fn who_waits_is_told_in_the_midst_of_a_rollout_that_it_was_overtaken() {
+    let folder = folder("overtaken");
+    let (rules, release) = (folder.join("rules.json"), folder.join("release.yaml"));
+    let slow = r#"[{"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
+                    "then": {"healthy": {"after": "240h"}}}]"#;
+    std::fs::write(&rules, slow).unwrap();
+    let text = "
+apiVersion: evenkeel.dev/v1alpha1
+kind: Release
+metadata: {name: rails, namespace: production}
+spec:
+  images:
+    app: {repository: 123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/rails/app, tag: 9d3c2f1}
+  services:
+    - {name: shoryuken, images: {shoryuken: app}}
+";
+    std::fs::write(&release, text).unwrap();
+    let sandbox = Sandbox::start("rails", &["--rules", path(&rules)]);
+    let environment = fixture("rails/environment.yaml");
+    sandbox.expect(0, &["init"]);
+    sandbox.expect(
+        0,
+        &["apply", "-f", path(&environment), "-f", path(&release)],
+    );
+    let controller = sandbox.start_command(&["run", "--http", "127.0.0.1:0"]);
+    let mut waits = sandbox.start_command(&["wait", "rails", "--timeout", "80s"]);
+    waits.until("(RollingOut)");
+    sandbox.expect(0, &["set", "image", "rails", "app=1f0e8a7"]);
+    let told = waits.ends(3);
+    assert!(
+        told.contains("was changed meanwhile: generation 2 takes its place"),
+        "{told}"
+    );
+    // The newer one goes on, and is waited for.
+    sandbox.expect(0, &["wait", "rails", "--timeout", "80s"]);
+    drop(controller);
+}

@@ -92,6 +92,11 @@ fn a_failed_migration_is_told_and_tried_again_when_asked() {
     std::fs::write(&rules, r#"[{"when": {"command": "*db:migrate*"}, "then": {"exit": {"after": "5s", "exitCode": 3}}}]"#).unwrap();
     let sandbox = Sandbox::start("rails", &["--rules", path(&rules)]);
     sandbox.apply("rails");
+    let early = sandbox.expect(2, &["retry", "rails"]).stderr;
+    assert!(
+        early.contains("yet: it will be tried without a retry"),
+        "{early}"
+    );
     let once = sandbox.expect(1, &["run", "--once"]);
     assert!(
         once.stdout.contains("Stalled MigrationFailed"),
@@ -131,6 +136,11 @@ fn a_failed_migration_is_told_and_tried_again_when_asked() {
     assert_eq!(runs["items"][0]["state"], "Succeeded", "{runs:#}");
     let again = sandbox.expect(2, &["migration", "retry", "rails/db-migrate"]);
     assert!(again.stderr.contains("not run again"), "{}", again.shown());
+    let none = sandbox.expect(2, &["retry", "rails"]).stderr;
+    assert!(
+        none.contains("`evenkeel get production/rails` tells how it stands"),
+        "{none}"
+    );
 }
 
 #[test]
@@ -320,10 +330,18 @@ fn a_suspension_that_ends_by_itself() {
         message
             .as_str()
             .unwrap_or_default()
-            .contains("or `evenkeel resume`"),
+            .contains("or `evenkeel resume production/rails`"),
         "{stands:#}"
     );
     assert!(stands["spec"]["suspendUntil"].is_string());
+    let waited = sandbox.expect(2, &["wait", "rails"]).stderr;
+    assert!(
+        waited.contains("is suspended until 2") && waited.contains("lets it go on now"),
+        "{waited}"
+    );
+    let back = ["rollback", "rails", "--to", "1"];
+    let refused = sandbox.expect(2, &back).stderr;
+    assert!(refused.contains("suspended: nothing is moved"), "{refused}");
     for wrong in ["yesterday", "2020-01-01T00:00:00Z"] {
         let refused = sandbox
             .expect(2, &["suspend", "rails", "--until", wrong])
@@ -336,6 +354,18 @@ fn a_suspension_that_ends_by_itself() {
     sandbox.expect(0, &["resume", "rails"]);
     let stands = sandbox.expect(0, &["get", "rails", "-o", "json"]).json();
     assert!(stands["spec"]["suspendUntil"].is_null(), "{stands:#}");
+
+    // One that is over keeps nobody from anything, though the spec still says so.
+    let file = folder("suspension-over").join("release.yaml");
+    let over = "spec:\n  suspend: true\n  suspendUntil: 2020-01-01T00:00:00Z\n";
+    let release = std::fs::read_to_string(fixture("rails/release.yaml")).unwrap();
+    std::fs::write(&file, release.replacen("spec:\n", over, 1)).unwrap();
+    sandbox.expect(0, &["apply", "-f", path(&file)]);
+    sandbox.expect(0, &["run", "--once"]);
+    let stands = sandbox.expect(0, &["get", "rails", "-o", "json"]).json();
+    assert_eq!(stands["spec"]["suspend"], true, "{stands:#}");
+    let refused = sandbox.expect(2, &back).stderr;
+    assert!(refused.contains("revision 1 is what runs"), "{refused}");
 }
 
 #[test]
@@ -371,11 +401,19 @@ fn a_revision_is_approved_that_was_looked_at() {
 
     let once = sandbox.expect(0, &["run", "--once"]).stdout;
     let waits = "release/production/rails held ApprovalPending: revision 1 waits for approval: \
-                 `evenkeel approve rails --revision 1`\n";
+                 `evenkeel approve production/rails --revision 1`\n";
     assert!(once.contains(waits), "{once}");
     assert!(
         once.ends_with("0 Ready, 0 Stalled, 0 suspended, 1 held\n"),
         "{once}"
+    );
+    let waited = sandbox.expect(2, &["wait", "rails", "--timeout", "1s"]);
+    assert!(
+        waited
+            .stderr
+            .contains("`evenkeel plan production/rails` names everything that it waits for"),
+        "{}",
+        waited.shown()
     );
     let plan = sandbox.expect(0, &["plan", "rails"]).stdout;
     assert!(

@@ -103,7 +103,7 @@ async fn going_back() {
     assert_eq!((image(&world, "web"), image(&world, "worker")), before);
     let why = world.why(&key("shop")).await;
     assert!(
-        why.contains("generation 2") && why.contains("evenkeel retry shop"),
+        why.contains("generation 2") && why.contains("evenkeel retry shop/shop"),
         "{why}"
     );
     // `evenkeel logs shop/worker --failed` reads what the newest of its tasks wrote.
@@ -163,12 +163,24 @@ async fn going_back_by_hand() {
 
 #[tokio::test(start_paused = true)]
 async fn holding_still() {
-    let world = applied("holding-still").await;
-    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
-    push(&world, "web", "v1.5.0", 0x51);
-    crash(&world, "shop/web:v1.5.0");
-    release(&world, "holding-still", "v1.4.0", "v1.5.0").await;
-    assert_eq!(world.settle(&key("shop")).await, stalled("RolloutFailed"));
+    // evenkeel takes nothing back; what ECS's circuit breaker does is meant.
+    for takes_back in [true, false] {
+        let world = applied("holding-still").await;
+        let breaker = json!({"enable": true, "rollback": takes_back});
+        let input = json!({
+            "cluster": "shop", "service": "web",
+            "deploymentConfiguration": {"deploymentCircuitBreaker": breaker},
+        });
+        world.aws("ecs", "UpdateService", input);
+        assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+        let (before, moved) = (image(&world, "web"), world.moves().len());
+        push(&world, "web", "v1.5.0", 0x51);
+        crash(&world, "shop/web:v1.5.0");
+        release(&world, "holding-still", "v1.4.0", "v1.5.0").await;
+        assert_eq!(world.settle(&key("shop")).await, stalled("RolloutFailed"));
+        assert_eq!(world.moves().len(), moved + 1);
+        assert_eq!(image(&world, "web") == before, takes_back);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +293,7 @@ async fn image_rules() {
     assert_ne!(image(&world, "web"), before);
 }
 
-/// Each page names its example, each example has a page, and what both name is there.
+/// Each example has a page, which names it.
 #[test]
 fn every_example_has_a_page() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
@@ -299,5 +311,41 @@ fn every_example_has_a_page() {
         let page = read(&docs.join(format!("{name}.md")));
         assert!(page.contains(&format!("../examples/{name}")), "{name}");
         assert!(index.contains(&format!("]({name}.md)")), "{name}");
+    }
+}
+
+/// What a page links to within the project.
+fn links(page: &str) -> Vec<String> {
+    let targets = page.split("](").skip(1);
+    targets
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.split('#').next().unwrap_or_default().to_owned())
+        .filter(|target| !target.is_empty() && !target.contains("://"))
+        .collect()
+}
+
+#[test]
+fn whatever_a_page_links_to_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).expect("docs");
+    let pages = docs.map(|entry| entry.expect("an entry").path());
+    for page in pages.chain([root.join("README.md")]) {
+        let found = links(&read(&page));
+        assert!(!found.is_empty(), "{}", page.display());
+        for target in found {
+            let there = page.parent().expect("a folder").join(&target);
+            assert!(there.exists(), "{}: {target}", page.display());
+        }
+    }
+}
+
+#[test]
+fn every_page_has_an_example() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for entry in std::fs::read_dir(docs).expect("docs") {
+        let page = entry.expect("an entry").path();
+        let name = page.file_stem().and_then(|name| name.to_str());
+        let name = name.expect("a name");
+        assert!(name == "README" || folder(name).is_dir(), "{name}");
     }
 }

@@ -117,7 +117,7 @@ async fn what_the_breaker_rolls_back_is_not_rolled_back_twice() {
         "circuit breaker",
         "revision 1",
         "release a fix",
-        "evenkeel retry web",
+        "evenkeel retry shop/web",
     ] {
         assert!(why.contains(part), "{part}: {why}");
     }

@@ -1,4 +1,4 @@
-//! What holds a new revision back: approval, windows, other releases, a suspension that ends.
+//! What holds a new revision back: approval, windows, a suspension that ends.
 
 use evenkeel::model::ledger::{RequestKind, RevisionOutcome};
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
@@ -9,18 +9,12 @@ use serde_json::{Value, json};
 
 use crate::shop::{
     Breaker, Stands, crash, environment, held, key, merge, minutes, pass, pinned, ready, release,
-    rules, seconds, service, shop, stalled, web,
+    rules, seconds, service, stalled, web,
 };
 use crate::world::World;
 
-const API: &str = "api";
-
-fn api() -> ReleaseKey {
-    ReleaseKey::new("shop", API)
-}
-
 /// The release of `web` with more in its spec.
-fn with(tag: &str, more: &Value) -> Value {
+pub fn with(tag: &str, more: &Value) -> Value {
     let mut object = web(tag);
     merge(&mut object["spec"], more);
     object
@@ -30,7 +24,7 @@ fn approved(tag: &str) -> Value {
     with(tag, &json!({"approval": "required"}))
 }
 
-fn at(text: &str) -> Timestamp {
+pub fn at(text: &str) -> Timestamp {
     text.parse().expect("a moment")
 }
 
@@ -53,18 +47,18 @@ impl World {
     }
 
     /// A controller that works for an hour writes nothing.
-    async fn rests_for_an_hour(&self) {
+    pub async fn rests_for_an_hour(&self) {
         let before = self.writes().len();
         self.run_for(minutes(60)).await;
         assert_eq!(self.writes()[before..], [] as [String; 0]);
     }
 
-    async fn reason_of(&self, key: &ReleaseKey) -> String {
+    pub async fn reason_of(&self, key: &ReleaseKey) -> String {
         let ready = self.condition(key, ConditionType::Ready).await;
         ready.expect("it is told").reason
     }
 
-    async fn message(&self, key: &ReleaseKey) -> String {
+    pub async fn message(&self, key: &ReleaseKey) -> String {
         let ready = self.condition(key, ConditionType::Ready).await;
         ready.expect("it is told").message
     }
@@ -84,7 +78,7 @@ async fn nothing_of_a_revision_begins_before_it_is_approved() {
     assert_eq!((waiting.revision, waiting.by), (2, None));
     assert_eq!(
         world.message(&key()).await,
-        "revision 2 waits for approval: `evenkeel approve web --revision 2`"
+        "revision 2 waits for approval: `evenkeel approve shop/web --revision 2`"
     );
     for kind in [ConditionType::Reconciling, ConditionType::Stalled] {
         assert_eq!(world.condition(&key(), kind).await, None);
@@ -296,6 +290,28 @@ async fn a_revision_waits_for_its_window_across_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_applied_while_another_waits_for_its_window_goes_in_its_place() {
+    let world = ready(Breaker::Rollback).await;
+    world.until_moment("2026-03-06T16:30:00Z").await;
+    for tag in ["v3", "v4"] {
+        world.put(&with(tag, &json!({"windows": office()}))).await;
+        assert_eq!(world.settle(&key()).await, held("WindowClosed"));
+    }
+    let told = world.message(&key()).await;
+    assert!(told.starts_with("revision 3 waits"), "{told}");
+    world.until_moment("2026-03-09T07:50:00Z").await;
+    let none = world.runs_to("2026-03-09T07:59:59Z").await;
+    assert_eq!(none, [] as [&str; 0]);
+    let moved = world.runs_to("2026-03-09T08:00:02Z").await;
+    assert_eq!(moved, ["web -> web:3"]);
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.image_of("web"), pinned(&world, "v4"));
+    assert_eq!(world.moves().len(), 1);
+    let ledger = world.ledger(&key()).await;
+    assert_eq!(ledger.revisions[&2].outcome, RevisionOutcome::Superseded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_began_in_its_window_is_finished_after_it() {
     let world = ready(Breaker::Rollback).await;
     let slow = json!([{"when": {"image": "web:v3"}, "then": {"healthy": {"after": "4m"}}}]);
@@ -388,117 +404,6 @@ async fn a_deny_window_keeps_a_retry_of_what_began_from_nothing() {
     assert!(told.ends_with("does not open within a year"), "{told}");
 }
 
-/// A release `api` of the service `worker`.
-fn required(tag: &str) -> Value {
-    release(API, tag, &json!({"services": [service("worker")]}))
-}
-
-fn requiring(tag: &str, at_least: &Value) -> Value {
-    with(
-        tag,
-        &json!({"requires": [{"release": API, "atLeast": at_least}]}),
-    )
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_release_waits_until_another_is_ready() {
-    let world = ready(Breaker::Rollback).await;
-    world.put(&requiring("v3", &json!("Ready"))).await;
-    assert_eq!(world.settle(&key()).await, held("RequirementNotMet"));
-    let told = world.message(&key()).await;
-    assert_eq!(told, "revision 2 waits: release shop/api does not exist");
-    world.rests_for_an_hour().await;
-
-    // One that fails is not ready; nor is what it was before, once something newer is declared.
-    world.put(&required("bad")).await;
-    assert_eq!(world.settle(&api()).await, stalled("RolledBack"));
-    assert_eq!(world.settle(&key()).await, held("RequirementNotMet"));
-    let told = world.message(&key()).await;
-    assert_eq!(told, "revision 2 waits: release shop/api is not Ready");
-    assert_eq!(world.moves(), ["worker -> worker:2"]);
-
-    // Both in one run: the one that waits goes last.
-    world.put(&required("v2")).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    assert_eq!(world.moves()[1..], ["worker -> worker:3", "web -> web:3"]);
-    // What has been brought does not depend on it any more.
-    let mut again = required("bad");
-    again["spec"]["revisionHistoryLimit"] = json!(5);
-    world.put(&again).await;
-    assert_eq!(world.settle(&api()).await, stalled("RolledBack"));
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-}
-
-#[tokio::test(start_paused = true)]
-async fn it_goes_on_at_once_when_the_other_becomes_ready() {
-    let world = ready(Breaker::Rollback).await;
-    world.put(&requiring("v3", &json!(1))).await;
-    world.put(&required("v2")).await;
-    let controller = world.controller();
-    let waits = async {
-        let mut since = None;
-        while world.moves().len() < 2 {
-            pass(seconds(1)).await;
-            let ready = world.is(&api(), ConditionType::Ready).await;
-            if ready == Some(ConditionStatus::True) && since.is_none() {
-                since = Some(world.sandbox.now());
-            }
-            let now = world.sandbox.now();
-            assert!(now < at("2026-03-02T10:00:00Z"), "{:?}", world.moves());
-        }
-        world
-            .sandbox
-            .now()
-            .duration_since(since.expect("it is ready"))
-    };
-    let took = tokio::select! {
-        ended = controller.run(std::future::pending()) => panic!("it ended: {ended:?}"),
-        took = waits => took,
-    };
-    assert!(took.as_secs() <= 3, "{took:#}");
-    assert_eq!(world.moves(), ["worker -> worker:2", "web -> web:3"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_generation_that_is_asked_for_has_to_be_ready() {
-    let world = shop(Breaker::Rollback).await;
-    world.put(&required("v2")).await;
-    assert_eq!(world.settle(&api()).await, Stands::Ready);
-    world.put(&requiring("v2", &json!(2))).await;
-    assert_eq!(world.settle(&key()).await, held("RequirementNotMet"));
-    let told = world.message(&key()).await;
-    assert!(
-        told.ends_with("shop/api is not Ready in generation 2 or a later one"),
-        "{told}"
-    );
-    world.put(&required("v3")).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-}
-
-#[tokio::test(start_paused = true)]
-async fn releases_that_wait_for_each_other_are_stalled_until_somebody_undoes_that() {
-    let world = shop(Breaker::Rollback).await;
-    // As two who apply at the same moment bring it about.
-    world.put(&requiring("v2", &json!("Ready"))).await;
-    let mut other = required("v2");
-    other["spec"]["requires"] = json!([{"release": "shop/web"}]);
-    world.put(&other).await;
-    for (key, told) in [
-        (key(), "shop/web -> shop/api -> shop/web"),
-        (api(), "shop/api -> shop/web -> shop/api"),
-    ] {
-        assert_eq!(world.settle(&key).await, stalled("RequirementCycle"));
-        let why = world.why(&key).await;
-        assert!(why.contains(told), "{why}");
-    }
-    assert_eq!(world.aws_writes(), [] as [&str; 0]);
-    world.rests_for_an_hour().await;
-    world.put(&required("v2")).await;
-    world.run_for(minutes(10)).await;
-    assert_eq!(world.reason_of(&key()).await, "Ready");
-    assert_eq!(world.moves(), ["worker -> worker:2", "web -> web:2"]);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_suspension_ends_by_itself_across_a_restart() {
     let world = ready(Breaker::Rollback).await;
@@ -510,7 +415,7 @@ async fn a_suspension_ends_by_itself_across_a_restart() {
     assert_eq!(world.run(&key()).await, Stands::Suspended);
     let told = world.message(&key()).await;
     assert!(
-        told.contains("until 2026-03-02T15:00:00Z, or `evenkeel resume`"),
+        told.contains("until 2026-03-02T15:00:00Z, or `evenkeel resume shop/web`"),
         "{told}"
     );
     world.rests_for_an_hour().await;

@@ -29,6 +29,8 @@ mod pins;
 mod rails;
 mod refusals;
 mod rejections;
+mod requests;
+mod requires;
 mod running;
 mod scene;
 mod schedules;

@@ -46,7 +46,7 @@ async fn exit_code_3_stalls_and_retry_runs_it_exactly_once_more() {
     let message = world.stalls("MigrationFailed").await;
     assert!(message.contains("exited 3"), "{message}");
     assert!(
-        message.contains("migration retry rails/db-migrate"),
+        message.contains("migration retry production/rails/db-migrate"),
         "{message}"
     );
     no_service_moved(&world);
@@ -371,7 +371,7 @@ async fn what_nobody_can_know_any_more_is_not_guessed() {
     let world = lost_for_two_hours(MIGRATION).await;
     let message = world.stalls("MigrationUnknown").await;
     assert!(
-        message.contains("migration resolve rails/db-migrate --succeeded"),
+        message.contains("migration resolve production/rails/db-migrate --succeeded"),
         "{message}"
     );
     assert_eq!(world.called("ecs.RunTask"), 1);

@@ -158,3 +158,15 @@ async fn a_schedule_is_put_right_beside_a_service_that_fails() {
     assert_eq!(world.settle(&key()).await, stalled("RolloutFailed"));
     assert_eq!(world.rule("shop-web-nightly")["State"], "ENABLED");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_to_stop_a_deployment_is_told() {
+    let world = ready(Breaker::Off).await;
+    world.deny(&["ecs:StopServiceDeployment"]);
+    world.put(&web("bad")).await;
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+    let why = world.why(&key()).await;
+    for part in ["within 6m", "ecs:StopServiceDeployment", "was denied"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+}

@@ -69,7 +69,7 @@ async fn a_rollout_that_the_breaker_rolls_back_is_not_tried_again() {
     assert_eq!(outcome(&world, 2).await, RevisionOutcome::Rejected);
     let why = world.why(&key()).await;
     assert!(why.contains("circuit breaker"), "{why}");
-    assert!(why.contains("evenkeel retry web"), "{why}");
+    assert!(why.contains("evenkeel retry shop/web"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,8 +16,9 @@ use crate::resource::meta::Release;
 #[command(after_help = "\
 Shows the log of the newest attempt, while it runs and after.
 
-Logs are read from CloudWatch Logs in the Environment's Region, with your own credentials: a role
-of the Environment is not assumed. They need logs:GetLogEvents on the group. Nothing is stored.
+Logs are read from CloudWatch Logs in the Region that the container's log driver names, with your
+own credentials: a role of the Environment is not assumed. They need logs:GetLogEvents on the group.
+Nothing is stored.
 
 Exit code: 0, or 2 when there is no log, or it may not be read.
 
@@ -45,7 +46,8 @@ pub async fn run(args: &LogsArgs, settings: &Settings) -> Result<Exit, CliError>
         None => of_status(&release, &migration)?,
     };
     let region = connection.environment_of(&release).await?.spec.region;
-    let logs = connection.aws.region(&region).logs;
+    let region = source.region.as_ref().unwrap_or(&region);
+    let logs = connection.aws.region(region).logs;
     let ended = async || {
         let Some(ledger) = connection.ledger_if_allowed(&release).await? else {
             return Ok(true);
@@ -73,7 +75,10 @@ fn of_run(run: &MigrationRun, wanted: Option<&str>) -> Result<Source, CliError> 
     };
     let place = |container| taskdef::log_stream(&run.logs, container, task);
     match container.and_then(|container| Some((container, place(container)?))) {
-        Some((container, place)) => Ok(Source::new(container, task, &place)),
+        Some((container, place)) => {
+            let source = Source::new(container, task, &place);
+            Ok(source.within(run.log_regions.get(container)))
+        }
         None => Err(elsewhere(run, wanted)),
     }
 }
@@ -105,7 +110,7 @@ fn of_status(release: &Release, migration: &str) -> Result<Source, CliError> {
         (Some(task), Some(place)) => {
             // `group/prefix/container/task`
             let container = place.rsplit('/').nth(1).unwrap_or_default();
-            Ok(Source::new(container, task, place))
+            Ok(Source::new(container, task, place).within(found.log_region.as_ref()))
         }
         _ => Err(CliError::new(format!(
             "where migration {migration} logs is told in the status once it has ended; while it runs only the ledger knows, which you may not read"

@@ -47,6 +47,7 @@ fn run(key: &str, state: RunState) -> MigrationRun {
         client_token: "token".to_owned(),
         containers: Vec::new(),
         logs: Default::default(),
+        log_regions: Default::default(),
         intended_at: at("2026-03-01T10:00:00Z"),
         timeout_seconds: 900,
         task_arn: Some("arn:aws:ecs:eu-west-1:123456789012:task/main/0123".to_owned()),

@@ -4,11 +4,16 @@ use std::future::{Future, pending};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cli::error::CliError;
 
 /// What ends after the grace time: leases are given back, logs and traces written.
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long after the first signal another one is the same: `timeout` of GNU sends one to its child
+/// and one to the child's group, and a terminal's Ctrl-C may come with its shell's.
+const ECHO: Duration = Duration::from_millis(200);
 
 /// Counts SIGTERM and Ctrl-C. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,9 +25,12 @@ impl Stop {
         let (asked, stop) = watch::channel(0);
         let mut signals = Signals::listen();
         tokio::spawn(async move {
+            let mut first = None;
             loop {
                 signals.next().await;
-                asked.send_modify(|times| *times += 1);
+                if !is_echo(&mut first, Instant::now()) {
+                    asked.send_modify(|times| *times += 1);
+                }
             }
         });
         Self(stop)
@@ -67,6 +75,17 @@ impl Stop {
     fn test() -> (watch::Sender<u32>, Self) {
         let (asked, stop) = watch::channel(0);
         (asked, Self(stop))
+    }
+}
+
+/// Whether a signal that comes now says only what the first one said; the first is remembered.
+fn is_echo(first: &mut Option<Instant>, now: Instant) -> bool {
+    match *first {
+        Some(first) => now.duration_since(first) < ECHO,
+        None => {
+            *first = Some(now);
+            false
+        }
     }
 }
 
@@ -126,7 +145,7 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     const GRACE: Duration = Duration::from_secs(20);
 
@@ -154,6 +173,16 @@ mod tests {
         assert_eq!(begun.elapsed().as_secs(), 125);
         let told = ended.unwrap_err().render();
         assert!(told.contains("did not end within 25 s"), "{told}");
+    }
+
+    #[test]
+    fn two_signals_at_once_are_one() {
+        let start = Instant::now();
+        let mut first = None;
+        let echoes: Vec<bool> = [0, 3, 199, 200, 201, 5000]
+            .map(|millis| is_echo(&mut first, start + Duration::from_millis(millis)))
+            .into();
+        assert_eq!(echoes, [false, true, true, false, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -236,3 +236,19 @@ fn an_index_that_is_emptied_holds_nothing() {
     );
     assert_eq!(left, (0, 0, 0, 0), "a controller runs for years");
 }
+
+#[test]
+fn it_is_told_when_a_release_begins_to_wait_for_another() {
+    let waits = |names: &[&str]| Interest {
+        releases: names.iter().map(|name| key(name)).collect(),
+        ..interest(&["web"])
+    };
+    let mut index = Index::default();
+    assert!(!index.set(key("web"), waits(&[])));
+    assert!(index.set(key("web"), waits(&["api"])));
+    assert!(!index.set(key("web"), waits(&["api"])));
+    assert!(index.set(key("web"), waits(&["api", "db"])));
+    assert!(!index.set(key("web"), waits(&["db"])));
+    assert_eq!(index.waiting_for(&key("db")), [key("web")].into());
+    assert!(index.waiting_for(&key("api")).is_empty());
+}

@@ -209,9 +209,11 @@ async fn what_is_applied_is_told_at_once_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_controller_writes_wakes_nobody() {
+async fn what_the_controller_writes_wakes_nobody_but_who_waits_for_a_release() {
     let mut scene = Scene::new().await;
     scene.put(&keys::status(&shop("web")));
+    let stands = Notice::Changed(Changed::Status(shop("web")));
+    assert_eq!(scene.during(seconds(60)).await, [stands]);
     scene.put(&keys::revision(&shop("web"), 1));
     scene.put(&keys::epoch(0));
     scene.put(&keys::definition("0123"));

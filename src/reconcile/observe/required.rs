@@ -26,8 +26,7 @@ impl Look<'_> {
         }
         let direct = self.desired.requires.iter();
         let direct: BTreeSet<ReleaseKey> = direct.map(|it| it.release.clone()).collect();
-        let mut open: VecDeque<ReleaseKey> = direct.iter().cloned().collect();
-        self.interest.releases = direct;
+        let mut open: VecDeque<ReleaseKey> = direct.into_iter().collect();
         while let Some(key) = open.pop_front() {
             let known = &self.observed.required;
             if known.contains_key(&key) || key == self.desired.key || known.len() >= LIMIT {
@@ -45,6 +44,8 @@ impl Look<'_> {
                     .into_iter()
                     .flat_map(|it| it.requires.clone()),
             );
+            // Whether it is in a circle is up to all of them.
+            self.interest.releases.insert(key.clone());
             self.observed.required.insert(key, found);
         }
         Ok(())

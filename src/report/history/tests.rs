@@ -74,6 +74,45 @@ fn the_newest_comes_first_and_each_says_how_it_ended() {
 }
 
 #[test]
+fn a_way_back_counts_once_it_has_been_gone() {
+    let told = |state: &str| {
+        let rollback = json!({"to": 1, "state": state});
+        let (number, rejected) = revision(
+            2,
+            json!({"outcome": "Rejected", "rollback": rollback.clone()}),
+        );
+        let ledger = Ledger {
+            revisions: [(number, rejected)].into(),
+            ..Ledger::default()
+        };
+        let told = serde_json::to_value(History::new(&release(2), &ledger)).unwrap();
+        let entry = &told["items"][0];
+        assert_eq!(entry["rollback"], rollback);
+        entry["rolledBackTo"].as_u64()
+    };
+    assert_eq!(told("Done"), Some(1));
+    // Nothing is back where it was overtaken on the way, or failed.
+    assert_eq!(told("Underway"), None);
+    assert_eq!(told("Failed"), None);
+}
+
+#[test]
+fn who_approved_a_revision_is_told() {
+    let approved = json!({"approved": {"by": "ada", "at": AT}});
+    let ledger = Ledger {
+        revisions: [revision(1, approved)].into(),
+        ..Ledger::default()
+    };
+    let history = History::new(&release(1), &ledger);
+    let table = history.table(AT.parse().unwrap(), Paint::default());
+    assert!(table.contains("approved by ada"), "{table}");
+    let told = serde_json::to_value(&history).unwrap();
+    let entry = &told["items"][0];
+    assert_eq!(entry["approvedBy"], "ada");
+    assert_eq!(entry["approvedAt"], AT);
+}
+
+#[test]
 fn a_release_without_revisions_says_so() {
     let history = History::new(&release(0), &Ledger::default());
     let told = history.table(AT.parse().unwrap(), Paint::default());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{FieldError, FieldPath, timeout};
-use crate::resource::release::Rollout;
+use crate::resource::release::{OnFailure, Rollout};
 
 /// The most alarms that a service may have.
 const ALARMS: usize = 10;
@@ -14,6 +14,12 @@ pub(super) fn rollout(rollout: &Rollout, path: &FieldPath, errors: &mut Vec<Fiel
     timeout(rollout.timeout.as_ref(), path.key("timeout"), errors);
     timeout(rollout.bake.as_ref(), path.key("bake"), errors);
     alarms(&rollout.alarms, &path.key("alarms"), errors);
+    // What goes back anyway may be taken back by ECS as well.
+    let holds = rollout.on_failure == Some(OnFailure::Hold);
+    if rollout.breaker_may_roll_back == Some(true) && !holds {
+        let error = FieldError::new(path.key("breakerMayRollBack"), "is for `onFailure: Hold`");
+        errors.push(error.help("write that as well, or leave it out"));
+    }
 }
 
 fn alarms(alarms: &[String], path: &FieldPath, errors: &mut Vec<FieldError>) {
