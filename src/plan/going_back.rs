@@ -229,8 +229,8 @@ pub fn told(draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
             message
         }
         RollbackState::Failed => {
-            let (name, to) = (&draft.input.desired.key.name, rollback.to);
-            let message = format!("{message}; {next}, or `evenkeel rollback {name} --to {to}`");
+            let (key, to) = (&draft.input.desired.key, rollback.to);
+            let message = format!("{message}; {next}, or `evenkeel rollback {key} --to {to}`");
             draft.stall("release", "RollbackFailed", message.clone());
             message
         }

@@ -402,7 +402,7 @@ async fn one_service_that_does_not_get_back_keeps_no_other_from_it() {
         assert_eq!(world.image_of(name), pinned(&world, "v2"), "{name}");
     }
     let why = world.why(&key()).await;
-    assert!(why.contains("evenkeel rollback web --to 1"), "{why}");
+    assert!(why.contains("evenkeel rollback shop/web --to 1"), "{why}");
     world.stays(&stalled("RollbackFailed")).await;
 
     // Somebody finds out why, and deploys it once more.
