@@ -347,13 +347,17 @@ fn share(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) {
 
 /// Whether this plan registers or records a target already.
 fn planned(draft: &Draft<'_>, target: &PartTarget) -> bool {
-    draft.actions.iter().any(|action| match &action.step {
+    let mut registered = draft.actions.iter().filter_map(|it| registers(&it.step));
+    registered.any(|it| it.family == target.family && it.definition == target.definition)
+}
+
+/// What a step registers, or records to be registered.
+pub fn registers(step: &Step) -> Option<&Registration> {
+    match step {
         Step::RegisterTaskDefinition { registration, .. }
-        | Step::RecordRegistration(registration) => {
-            registration.family == target.family && registration.definition == target.definition
-        }
-        _ => false,
-    })
+        | Step::RecordRegistration(registration) => Some(registration),
+        _ => None,
+    }
 }
 
 fn register(draft: &mut Draft<'_>, resource: &str, target: &PartTarget) -> Registered {

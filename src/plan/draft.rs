@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::base::registers;
 use crate::model::desired::Desired;
 use crate::model::known::Known;
-use crate::model::ledger::Explanation;
+use crate::model::ledger::{Explanation, Registration};
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan, Requeue, Step, Waiting};
 use crate::resource::status::{Difference, ReleaseStatus};
@@ -152,7 +153,11 @@ impl<'a> Draft<'a> {
             reason: "ObservationFailed".to_owned(),
             message,
         });
-        self.wake_after(SignedDuration::from_secs(15));
+        // What was refused to us is for a person: it waits for the next sweep.
+        let observed = self.input.observed;
+        if observed.unread || observed.problems.is_empty() {
+            self.wake_after(SignedDuration::from_secs(15));
+        }
     }
 
     /// What a look found: `Some(None)` is certainly absent, `None` not known, which is told.
@@ -186,7 +191,22 @@ impl<'a> Draft<'a> {
 
     /// Takes over what was decided in a plan of its own, but for the status.
     pub fn absorb(&mut self, own: Draft<'_>) {
-        self.actions.extend(own.actions);
+        // Two plans may need the same definition: it is registered once.
+        let registered: Vec<Registration> = self
+            .actions
+            .iter()
+            .filter_map(|it| registers(&it.step).cloned())
+            .collect();
+        let is_new = |action: &Action| {
+            let one = registers(&action.step);
+            let same = |it: &Registration| {
+                one.is_some_and(|one| {
+                    (&one.family, &one.definition) == (&it.family, &it.definition)
+                })
+            };
+            !registered.iter().any(same)
+        };
+        self.actions.extend(own.actions.into_iter().filter(is_new));
         self.waiting.extend(own.waiting);
         self.stalled.extend(own.stalled);
         self.progressing.extend(own.progressing);

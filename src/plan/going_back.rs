@@ -4,24 +4,21 @@
 //! does not know yet what they ran before they were declared. It is brought as a release is, with
 //! the waves in reverse, and without migrations and hooks.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod way;
 
-use jiff::SignedDuration;
+use std::collections::BTreeMap;
 
-use super::claims;
-use super::draft::{Draft, Input};
-use super::safety;
+use super::draft::Draft;
+use super::overtaken;
 use super::schedules;
-use super::services::{self, Failure, Gate};
-use super::taskdef;
-use crate::model::desired::{Desired, Service};
-use crate::model::known::Known;
+use super::services::Failure;
 use crate::model::ledger::{
-    Explanation, PartTarget, Revision, RevisionOutcome, Rollback, RollbackState,
+    Explanation, Ledger, PartTarget, Revision, RevisionOutcome, Rollback, RollbackState,
 };
 use crate::model::plan::Step;
 use crate::resource::release::OnFailure;
-use crate::resource::status::{Cause, PartState, RollbackStatus, ServiceStatus};
+use crate::resource::status::{Cause, PartState, RollbackStatus};
+use way::Way;
 
 /// The revision that a failure of this service in `revision` leads back to. `None`: everything
 /// stays as it is, since that is declared so, or there is nothing to go back to.
@@ -32,12 +29,13 @@ pub fn way(draft: &Draft<'_>, revision: &Revision, service: &str) -> Option<u64>
         return None;
     }
     let revisions = &draft.input.observed.ledger.revisions;
-    let ready = newest_ready(revisions, revision.number);
+    let ready = newest_kept(revisions, revision.number);
     if ready.is_some() {
         return ready;
     }
-    revisions.get(&0)?;
-    ailing(draft).is_empty().then_some(0)
+    let zero = revisions.get(&0).filter(|_| ailing(draft).is_empty());
+    let zero = zero.map(|zero| zero.number);
+    zero.or_else(|| newest_ready(revisions, revision.number))
 }
 
 /// Services that did not run, or not well, before evenkeel's first write.
@@ -52,11 +50,23 @@ fn ailing(draft: &Draft<'_>) -> Vec<String> {
     resources.filter(|resource| !is_healthy(resource)).collect()
 }
 
+/// The revisions before this one that were Ready, newest first.
+fn ready(revisions: &BTreeMap<u64, Revision>, before: u64) -> impl Iterator<Item = &Revision> {
+    let earlier = revisions.range(1..before.max(1)).rev();
+    let earlier = earlier.map(|(_, found)| found);
+    earlier.filter(|found| found.outcome == RevisionOutcome::Ready)
+}
+
 /// The newest revision before this one that was Ready.
 fn newest_ready(revisions: &BTreeMap<u64, Revision>, before: u64) -> Option<u64> {
-    let mut earlier = revisions.range(1..before.max(1)).rev();
-    let ready = earlier.find(|(_, found)| found.outcome == RevisionOutcome::Ready);
-    ready.map(|(number, _)| *number)
+    ready(revisions, before).next().map(|found| found.number)
+}
+
+/// The same, without those that a person went back from.
+fn newest_kept(revisions: &BTreeMap<u64, Revision>, before: u64) -> Option<u64> {
+    let mut ready = ready(revisions, before);
+    let kept = ready.find(|found| found.left.is_none() || found.lifted);
+    kept.map(|found| found.number)
 }
 
 /// What each part goes back to with a revision that was rejected, while that is so; nothing where
@@ -81,6 +91,18 @@ pub fn parts<'a>(
     parts
 }
 
+/// What each part of a revision that is not the newest is brought to, for as long as it goes on.
+pub fn parts_unfinished<'a>(
+    revisions: &'a BTreeMap<u64, Revision>,
+    unfinished: &'a Revision,
+) -> BTreeMap<&'a str, &'a PartTarget> {
+    if unfinished.outcome == RevisionOutcome::Rejected {
+        return parts(revisions, unfinished);
+    }
+    let parts = unfinished.parts.iter();
+    parts.map(|(name, part)| (name.as_str(), part)).collect()
+}
+
 /// A revision as it is recorded once a rollout of it has failed.
 pub fn rejected(draft: &Draft<'_>, revision: &Revision, failure: &Failure) -> Revision {
     let to = way(draft, revision, &failure.service);
@@ -99,339 +121,190 @@ fn rollback(to: u64, state: RollbackState) -> Rollback {
         to,
         state,
         message: None,
+        failed: Vec::new(),
         finished_at: None,
     }
 }
 
 /// The way back of a new revision that says what was rejected before: where nothing moved since,
 /// there is none to go.
-pub fn inherited(
-    revisions: &BTreeMap<u64, Revision>,
-    before: &Revision,
-    latest: &Revision,
-) -> Option<Rollback> {
+pub fn inherited(ledger: &Ledger, before: &Revision, latest: &Revision) -> Option<Rollback> {
+    // One that is under way goes on, whatever was declared of the one that comes instead.
+    let unfinished = overtaken::unfinished(ledger, None);
+    if let Some(rollback) = unfinished.and_then(|found| found.rollback.clone()) {
+        return Some(rollback);
+    }
     let taken = before.rollback.as_ref()?;
+    let revisions = &ledger.revisions;
     match latest.outcome {
         RevisionOutcome::Ready => Some(rollback(latest.number, RollbackState::Done)),
         RevisionOutcome::Rejected => latest.rollback.clone(),
         // What was being rolled out instead is given up.
         RevisionOutcome::Pending | RevisionOutcome::Superseded => {
-            let ready = newest_ready(revisions, latest.number);
+            let kept = newest_kept(revisions, latest.number);
+            let ready = kept.or_else(|| newest_ready(revisions, latest.number));
             let to = ready.unwrap_or(taken.to);
             Some(rollback(to, RollbackState::Underway))
         }
     }
 }
 
+/// Tells where a way back stands.
+pub type Teller = fn(&mut Draft<'_>, &Revision, &Rollback);
+
 /// Goes on with the way back of a rejected revision, or keeps everything where it led.
-pub fn follow(draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
+pub fn follow(draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback, tell: Teller) {
     // It is recorded in this very pass; the next one looks at what it goes back to.
     if revision.version == 0 {
-        return told(draft, revision, rollback);
+        return tell(draft, revision, rollback);
     }
     let Some(way) = Way::of(draft, revision, rollback) else {
         let number = rollback.to;
         let why = format!("revision {number}, which it goes back to, is not recorded any more");
-        return told(draft, revision, &failed(rollback, draft, why));
+        return tell(draft, revision, &failed(rollback, draft, why, Vec::new()));
     };
     match rollback.state {
-        RollbackState::Underway => way.take(draft, revision, rollback),
+        RollbackState::Underway => way.take(draft, revision, rollback, tell),
         RollbackState::Done => way.keep(draft, revision, rollback),
-        RollbackState::Failed => way.leave(draft, revision, rollback),
+        RollbackState::Failed => way.leave(draft, revision, rollback, tell),
     }
 }
 
-fn failed(rollback: &Rollback, draft: &Draft<'_>, why: String) -> Rollback {
+fn failed(rollback: &Rollback, draft: &Draft<'_>, why: String, with: Vec<String>) -> Rollback {
     Rollback {
         state: RollbackState::Failed,
         message: Some(why),
+        failed: with,
         finished_at: Some(draft.input.now),
         ..rollback.clone()
     }
 }
 
-/// Everything that it takes to go back.
-struct Way<'a> {
-    /// The services and schedules that go back, as what is wanted.
-    desired: Desired,
-    /// The revision gone back to, with what it did not know yet.
-    to: Revision,
-    parts: BTreeMap<&'a str, &'a PartTarget>,
+/// Writes down where the way back of a revision stands.
+fn note(draft: &mut Draft<'_>, revision: &Revision, rollback: Rollback, reason: String) {
+    let updated = Revision {
+        rollback: Some(rollback),
+        ..revision.clone()
+    };
+    let resource = format!("revision/{}", revision.number);
+    draft.act(resource, reason, Step::UpdateRevision(Box::new(updated)));
 }
 
-impl<'a> Way<'a> {
-    fn of(draft: &Draft<'a>, rejected: &Revision, rollback: &Rollback) -> Option<Self> {
-        let revisions = &draft.input.observed.ledger.revisions;
-        let to = revisions.get(&rollback.to)?;
-        let parts = parts(revisions, rejected);
-        let named = parts
-            .iter()
-            .map(|(name, part)| ((*name).to_owned(), (*part).clone()));
-        let to = Revision {
-            parts: named.collect(),
-            // What was brought before is put right as drift is; until then it is brought anew.
-            outcome: match rollback.state {
-                RollbackState::Done => RevisionOutcome::Ready,
-                RollbackState::Underway | RollbackState::Failed => RevisionOutcome::Pending,
-            },
-            ..to.clone()
-        };
-        let mut desired = draft.input.desired.clone();
-        desired.services = backwards(draft, &parts);
-        // What is gone back to has proved itself before, and an alarm may be why it is gone back to.
-        for service in &mut desired.services {
-            service.bake = SignedDuration::ZERO;
-            service.alarms.clear();
-        }
-        desired.schedules = draft.input.desired.at_revision(&to).schedules;
-        let held = &draft.input.observed.ledger.claims;
-        desired.schedules.retain(|schedule| {
-            let arn = claims::rule_arn(draft.input.observed, draft.input.desired, &schedule.rule);
-            arn.is_some_and(|arn| held.contains_key(&arn))
-        });
-        desired.migrations.clear();
-        desired.spec.schedules = to
-            .spec
-            .iter()
-            .flat_map(|spec| spec.schedules.clone())
-            .collect();
-        Some(Self { desired, to, parts })
-    }
-
-    /// A plan of its own, of which the Release's is made.
-    fn draft<'b>(&'b self, draft: &Draft<'b>) -> Draft<'b> {
-        let mut own = Draft::new(Input {
-            desired: &self.desired,
-            ..draft.input
-        });
-        // It goes nowhere that the Environment does not allow by now.
-        safety::check(&mut own);
-        for part in self.desired.parts() {
-            if let Some(target) = self.parts.get(part.resource().as_str()) {
-                safety::may_use_family(&mut own, &part, &target.family);
-                safety::may_use_roles(&mut own, &part, &target.roles);
-            }
-        }
-        own
-    }
-
-    /// Brings everything back.
-    fn take(&self, draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
-        let mut own = self.draft(draft);
-        let ended = match own.stalled.is_empty() {
-            true => self.roll(&mut own, rollback),
-            false => None,
-        };
-        let taken = ended.clone().unwrap_or_else(|| rollback.clone());
-        self.over(draft, own);
-        if let Some(ended) = ended {
-            let reason = match ended.state {
-                RollbackState::Failed => format!("the way back to revision {} failed", ended.to),
-                _ => format!(
-                    "every service and schedule is back on revision {}",
-                    ended.to
-                ),
-            };
-            let updated = Revision {
-                rollback: Some(ended),
-                ..revision.clone()
-            };
-            let resource = format!("revision/{}", revision.number);
-            draft.act(resource, reason, Step::UpdateRevision(Box::new(updated)));
-        }
-        told(draft, revision, &taken);
-    }
-
-    /// How the way back ends, if it does in this pass.
-    fn roll(&self, own: &mut Draft<'_>, rollback: &Rollback) -> Option<Rollback> {
-        let rolled = match services::roll(own, &self.to, Gate::Back) {
-            Ok(rolled) => rolled,
-            Err(failure) => return Some(failed(rollback, own, failure.why.message)),
-        };
-        let open = rolled && own.stalled.is_empty();
-        let written = match self.to.spec {
-            Some(_) => schedules::write(own, &self.to, open),
-            None => open && schedules::point_back(own, &self.to),
-        };
-        let ended = rolled && written && !own.is_held();
-        ended.then(|| Rollback {
-            state: RollbackState::Done,
-            finished_at: Some(own.input.now),
-            ..rollback.clone()
-        })
-    }
-
-    /// Keeps what was brought back where it is, as of any release that was delivered.
-    fn keep(mut self, draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
-        told(draft, revision, rollback);
-        draft.compared = true;
-        let (mended, mut kept): (Vec<Service>, Vec<Service>) =
-            std::mem::take(&mut self.desired.services)
-                .into_iter()
-                .partition(|service| self.is_mended(draft, service));
-        for service in &mut kept {
-            let is_mended = |name: &String| mended.iter().any(|it| it.name == *name);
-            service.depends_on.retain(|name| !is_mended(name));
-        }
-        self.desired.services = kept;
-        let mut own = self.draft(draft);
-        if own.stalled.is_empty() {
-            if let Err(failure) = services::roll(&mut own, &self.to, Gate::Open) {
-                own.stall("release", &failure.why.reason, failure.why.message);
-            }
-            if self.to.spec.is_some() {
-                schedules::write(&mut own, &self.to, true);
-            }
-        }
-        own.status.services.extend(by_hand(draft, &mended));
-        self.over(draft, own);
-    }
-
-    /// Whether somebody changed a service by hand whose images are those that were gone back to, or
-    /// nobody knows: it is theirs until the next release.
-    fn is_mended(&self, draft: &Draft<'_>, service: &Service) -> bool {
-        let Some(target) = self.parts.get(format!("service/{}", service.name).as_str()) else {
-            return true;
-        };
-        let observed = draft.input.observed;
-        let Some(Known::Present(found)) = observed.services.get(&service.name) else {
-            return false;
-        };
-        let wanted = target.definition_arn(super::base::registration(draft, target));
-        if wanted.as_ref() == Some(&found.task_definition) {
-            return false;
-        }
-        let actual = observed.definitions.get(&found.task_definition);
-        let (Some(Known::Present(actual)), Some(wanted)) =
-            (actual, draft.contents.get(&target.definition))
-        else {
-            return true;
-        };
-        let same = |container: &String| {
-            taskdef::image(&actual.content, container) == taskdef::image(wanted, container)
-        };
-        service.images.keys().all(same)
-    }
-
-    /// What it came to is followed to its end; nothing is moved any more.
-    fn leave(&self, draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
-        told(draft, revision, rollback);
-        let mut own = self.draft(draft);
-        own.stalled.clear();
-        let _failed_before = services::roll(&mut own, &self.to, Gate::Held);
-        self.over(draft, own);
-    }
-
-    /// What was decided becomes part of the Release's plan. Parts that do not go back keep what was
-    /// said of them.
-    fn over(&self, draft: &mut Draft<'_>, own: Draft<'_>) {
-        let previous = draft.input.previous;
-        for service in &draft.input.desired.services {
-            let named = |part: &&ServiceStatus| part.name == service.name;
-            let now = own.status.services.iter().find(named);
-            let found = now.or(previous.services.iter().find(named));
-            draft.status.services.extend(found.cloned());
-        }
-        for schedule in &draft.input.desired.schedules {
-            let mut now = own.status.schedules.iter();
-            let now = now.find(|part| part.name == schedule.name);
-            let mut before = previous.schedules.iter();
-            let found = now.or(before.find(|part| part.name == schedule.name));
-            draft.status.schedules.extend(found.cloned());
-        }
-        draft.absorb(own);
-    }
-}
-
-/// The services that go back and are this Release's, what depends on others first.
-fn backwards(draft: &Draft<'_>, parts: &BTreeMap<&str, &PartTarget>) -> Vec<Service> {
-    let claims = &draft.input.observed.ledger.claims;
-    let services = &draft.input.desired.services;
-    let back: BTreeSet<&str> = services
+fn failed_with(rollback: &Rollback, draft: &Draft<'_>, with: Vec<Failure>) -> Rollback {
+    let why: Vec<&str> = with
         .iter()
-        .filter(|service| {
-            let resource = format!("service/{}", service.name);
-            let held = claims.values().any(|claim| claim.part == resource);
-            held && parts.contains_key(resource.as_str())
-        })
-        .map(|service| service.name.as_str())
+        .map(|failure| failure.why.message.trim_end_matches('.'))
         .collect();
-    let after = |name: &str| -> Vec<String> {
-        let dependent = services
-            .iter()
-            .filter(|it| it.depends_on.iter().any(|before| before == name))
-            .filter(|it| back.contains(it.name.as_str()));
-        dependent.map(|it| it.name.clone()).collect()
-    };
-    let back = services.iter().filter(|it| back.contains(it.name.as_str()));
-    back.map(|service| Service {
-        depends_on: after(&service.name),
-        ..service.clone()
-    })
-    .collect()
+    let why = why.join("; ");
+    let names = with.into_iter().map(|failure| failure.service).collect();
+    failed(rollback, draft, why, names)
 }
 
-/// How services stand that somebody changed by hand.
-fn by_hand(draft: &Draft<'_>, services: &[Service]) -> Vec<ServiceStatus> {
-    let observed = &draft.input.observed.services;
-    let status = |service: &Service| ServiceStatus {
-        name: service.name.clone(),
-        state: PartState::Done,
-        task_definition: observed
-            .get(&service.name)
-            .and_then(Known::present)
-            .map(|found| found.task_definition.clone()),
-        message: Some("changed by hand since the release went back; left as it is".to_owned()),
-        ..ServiceStatus::default()
-    };
-    services.iter().map(status).collect()
+/// `service/app, service/worker`.
+fn named(services: &[String]) -> String {
+    let names: Vec<String> = services
+        .iter()
+        .map(|name| format!("service/{name}"))
+        .collect();
+    names.join(", ")
 }
 
-/// Tells where the way back of a rejected revision stands.
+/// Tells where the way back of the newest revision stands.
 pub fn told(draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
+    let (state, message) = sentence(draft, revision, rollback);
+    let next = next(draft);
+    let message = match rollback.state {
+        RollbackState::Underway => {
+            // Where a person has to put something right first, nothing is waited for.
+            if draft.stalled.is_empty() {
+                draft.progress("release", "RollingBack", message.clone());
+                // Whatever else goes on, this is what is told.
+                draft.progressing.rotate_right(1);
+            }
+            message
+        }
+        RollbackState::Done => {
+            let message = format!("{message}; {next}");
+            draft.stall("release", "RolledBack", message.clone());
+            message
+        }
+        RollbackState::Failed => {
+            let (key, to) = (&draft.input.desired.key, rollback.to);
+            let message = format!("{message}; {next}, or `evenkeel rollback {key} --to {to}`");
+            draft.stall("release", "RollbackFailed", message.clone());
+            message
+        }
+    };
+    draft.status.rollback = Some(status(revision, Some(rollback.to), state, message));
+}
+
+/// Tells where the way back of an earlier revision stands, beside what keeps the newest from taking
+/// over. Once it is gone there is nothing to tell.
+pub fn told_beside(draft: &mut Draft<'_>, revision: &Revision, rollback: &Rollback) {
+    let (state, message) = sentence(draft, revision, rollback);
+    match rollback.state {
+        RollbackState::Underway if draft.stalled.is_empty() => {
+            draft.progress("release", "RollingBack", message.clone());
+        }
+        RollbackState::Underway | RollbackState::Failed => draft.wait("release", message.clone()),
+        RollbackState::Done => return,
+    }
+    draft.status.rollback = Some(status(revision, Some(rollback.to), state, message));
+}
+
+/// How a way back stands, in a word and a sentence.
+fn sentence(draft: &Draft<'_>, revision: &Revision, rollback: &Rollback) -> (PartState, String) {
     let how = how(revision);
     let to = match rollback.to {
         0 => "what ran before evenkeel's first write (revision 0)".to_owned(),
         number => format!("revision {number}"),
     };
     let what = everything(draft, revision);
-    let next = next(draft);
-    let (state, message) = match rollback.state {
-        RollbackState::Underway => {
-            let message = format!("{how}; {what} goes back to {to}");
-            draft.progress("release", "RollingBack", message.clone());
-            // Whatever else goes on, this is what is told.
-            draft.progressing.rotate_right(1);
-            (PartState::Progressing, message)
-        }
-        RollbackState::Done => {
-            let message = format!("{how}; {what} is back on {to}; {next}");
-            draft.stall("release", "RolledBack", message.clone());
-            (PartState::Done, message)
-        }
+    match rollback.state {
+        RollbackState::Underway => (
+            PartState::Progressing,
+            format!("{how}; {what} goes back to {to}"),
+        ),
+        RollbackState::Done => (PartState::Done, format!("{how}; {what} is back on {to}")),
         RollbackState::Failed => {
             let why = rollback.message.as_deref().unwrap_or("ECS gave no reason");
             let why = why.trim_end_matches('.');
-            let message = format!("{how}; going back to {to} failed, too: {why}; {next}");
-            draft.stall("release", "RollbackFailed", message.clone());
+            let message = format!("{how}; going back to {to} failed, too: {why}");
             (PartState::Failed, message)
         }
-    };
-    draft.status.rollback = Some(status(revision, Some(rollback.to), state, message));
+    }
 }
 
-/// What goes back, where some services never ran well before.
+/// What goes back, where some services never ran well before, or rules that a revision made are left.
 fn everything(draft: &Draft<'_>, rejected: &Revision) -> String {
     let parts = parts(&draft.input.observed.ledger.revisions, rejected);
     let services = draft.input.desired.services.iter();
-    let left: Vec<String> = services
+    let mut left: Vec<String> = services
         .map(|service| format!("service/{}", service.name))
         .filter(|resource| !parts.contains_key(resource.as_str()))
         .collect();
+    left.extend(rules_left(draft, rejected));
     match left.is_empty() {
         true => "everything".to_owned(),
         false => format!("everything but {}", left.join(", ")),
     }
+}
+
+/// Rules that what is gone back to did not have, and that are not taken away.
+fn rules_left(draft: &Draft<'_>, rejected: &Revision) -> Vec<String> {
+    let revisions = &draft.input.observed.ledger.revisions;
+    let to = rejected.rollback.as_ref();
+    let Some(to) = to.and_then(|rollback| revisions.get(&rollback.to)) else {
+        return Vec::new();
+    };
+    let declared = draft.input.desired.at_revision(to).schedules;
+    let known: Vec<String> = declared.into_iter().map(|it| it.rule).collect();
+    let all = schedules::made(draft, &known).into_iter();
+    let present = all.filter_map(|(claim, rule)| Some((claim, rule.present()?)));
+    let left =
+        present.filter(|(claim, _)| to.spec.is_none() || !schedules::may_prune(draft, claim));
+    left.map(|(_, rule)| format!("rule {}", rule.name))
+        .collect()
 }
 
 /// Tells of a revision that was rejected and leads nowhere.

@@ -9,11 +9,12 @@
 use super::base::{self, Registered};
 use super::draft::Draft;
 use super::drift;
+use super::overtaken;
 use super::rollout::short;
 use super::windows;
 use crate::model::desired::{Desired, Requirement};
 use crate::model::known::Known;
-use crate::model::ledger::{Approved, Request, Revision, RevisionOutcome};
+use crate::model::ledger::{Approved, Request, Revision, RevisionOutcome, RollbackState};
 use crate::model::observed::Required;
 use crate::model::plan::Step;
 use crate::resource::circle;
@@ -53,17 +54,28 @@ pub fn check(draft: &mut Draft<'_>, revision: &Revision) {
     draft.stall("release", "RequirementCycle", message);
 }
 
-/// Whether a revision may begin, or has begun. If not, why is told in the draft; or that it begins
-/// is written down, and the next pass goes on.
-pub fn may_begin(draft: &mut Draft<'_>, revision: &Revision) -> bool {
+/// When a revision begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// It may, or has begun.
+    Now,
+    /// That it begins is written down first; the next pass goes on.
+    Next,
+    /// Something holds it back, which is told in the draft.
+    Later,
+}
+
+/// Whether a revision may begin, or has begun.
+pub fn may_begin(draft: &mut Draft<'_>, revision: &Revision) -> Begins {
     told_approval(draft, revision);
     if !may_be_held(draft, revision) {
-        return true;
+        return Begins::Now;
     }
     approval(draft, revision);
     window(draft, revision);
     let known = requirements(draft, revision);
     if known && draft.holds.is_empty() && revision.version > 0 {
+        overtaken::take_over(draft, revision);
         let begun = Revision {
             begun_at: Some(draft.input.now),
             ..revision.clone()
@@ -73,8 +85,9 @@ pub fn may_begin(draft: &mut Draft<'_>, revision: &Revision) -> bool {
             "it begins",
             Step::UpdateRevision(Box::new(begun)),
         );
+        return Begins::Next;
     }
-    false
+    Begins::Later
 }
 
 /// Whether anything could hold this revision back.
@@ -99,16 +112,9 @@ fn was_ready(draft: &Draft<'_>, revision: &Revision) -> bool {
         .is_some_and(|to| to == 0 || revisions.any(ready))
 }
 
-/// Whether anything of a revision was begun, also where nothing could have held it back then.
+/// Whether anything of a revision was begun.
 fn has_begun(draft: &Draft<'_>, revision: &Revision) -> bool {
-    let ledger = &draft.input.observed.ledger;
-    let (number, since) = (revision.number, revision.created_at);
-    // The ledger of migrations outlives the Release: another one had revisions of this number.
-    let mut runs = ledger.migrations.iter();
-    let mut rollouts = ledger.rollouts.values().filter(|it| !it.correction);
-    revision.begun_at.is_some()
-        || runs.any(|run| run.revision == number && run.intended_at >= since)
-        || rollouts.any(|rollout| rollout.revision == number && rollout.requested_at >= since)
+    overtaken::has_begun(&draft.input.observed.ledger, revision)
 }
 
 /// Whether a revision is, by its content, what was Ready last: a spec that changed in nothing that
@@ -117,7 +123,8 @@ fn brings_nothing(draft: &Draft<'_>, revision: &Revision) -> bool {
     stands(draft, revision).is_some_and(|found| found.content == revision.content)
 }
 
-/// The revision that was Ready before this one, if nothing was begun since.
+/// The revision that was Ready before this one, if nothing was begun since; or what everything is
+/// back on, where that failed.
 fn stands<'a>(draft: &Draft<'a>, revision: &Revision) -> Option<&'a Revision> {
     let revisions = &draft.input.observed.ledger.revisions;
     let mut before = revisions.range(1..revision.number).rev();
@@ -125,7 +132,15 @@ fn stands<'a>(draft: &Draft<'a>, revision: &Revision) -> Option<&'a Revision> {
         let ended = [RevisionOutcome::Ready, RevisionOutcome::Rejected].contains(&found.outcome);
         ended || has_begun(draft, found)
     })?;
-    Some(moved).filter(|found| found.outcome == RevisionOutcome::Ready)
+    match moved.outcome {
+        RevisionOutcome::Ready => Some(moved),
+        RevisionOutcome::Rejected => {
+            let back = moved.rollback.as_ref();
+            let back = back.filter(|it| it.state == RollbackState::Done)?;
+            revisions.get(&back.to)
+        }
+        RevisionOutcome::Pending | RevisionOutcome::Superseded => None,
+    }
 }
 
 fn resource(revision: &Revision) -> String {

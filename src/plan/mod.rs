@@ -18,6 +18,7 @@ mod holds;
 mod images;
 mod migrations;
 pub mod normalize;
+mod overtaken;
 mod pins;
 mod requests;
 mod revision;
@@ -37,17 +38,19 @@ pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;
 pub use evidence::summary;
-pub use going_back::parts as parts_back;
+pub use going_back::{parts as parts_back, parts_unfinished};
 pub use images::moved as moved_images;
+pub use overtaken::unfinished;
 pub use pins::refusal as rollback_refusal;
 pub use revision::is_unrecorded;
 pub use revision::newest as newest_revision;
 pub use rollout::{Question, goes_on, has_failed};
 
 use draft::Draft;
+use holds::Begins;
 
 use crate::model::known::Known;
-use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome};
+use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome, RollbackState};
 use crate::model::plan::{Plan, Step};
 use crate::resource::status::{PartState, ServiceStatus};
 
@@ -95,15 +98,15 @@ fn decide(draft: &mut Draft<'_>) {
     safety::check(draft);
     if !draft.stalled.is_empty() {
         return match revision::current(draft) {
-            Some(revision) => held(draft, &revision.clone()),
-            None => carry_over_parts(draft),
+            Some(revision) => held(draft, &revision.clone(), &runs),
+            None => waits(draft, None, &runs),
         };
     }
 
     // 2. What exactly: images resolved, bases frozen, recorded before anything else.
     let begun = draft.actions.len();
     let Some(revision) = revision::settle(draft) else {
-        return carry_over_parts(draft);
+        return waits(draft, None, &runs);
     };
     // What a revision still has to bring is no drift.
     draft.compared = revision.outcome != RevisionOutcome::Ready;
@@ -120,22 +123,49 @@ fn decide(draft: &mut Draft<'_>) {
     }
     if !draft.stalled.is_empty() {
         begin_nothing(draft, begun, &revision);
-        return held(draft, &revision);
+        return held(draft, &revision, &runs);
     }
 
     // What is new may have to wait for people, for its time and for others.
-    if !holds::may_begin(draft, &revision) {
-        holds::compare(draft, &revision);
-        return carry_over_parts(draft);
+    match holds::may_begin(draft, &revision) {
+        Begins::Now => {}
+        Begins::Next => return carry_over_parts(draft),
+        Begins::Later => return waits(draft, Some(&revision), &runs),
     }
 
-    deliver(draft, &revision, &runs);
+    let Some(whole) = bring(draft, &revision, &runs) else {
+        return;
+    };
+
+    // 6. Ready.
+    images::drift(draft, &revision);
+    if whole && !draft.is_held() {
+        settle(draft, &revision);
+    }
 }
 
-/// Brings what a revision declares, or puts right what it brought before.
-fn deliver(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
+/// The newest revision moves nothing in this pass: what was begun before it goes on.
+fn waits(draft: &mut Draft<'_>, newest: Option<&Revision>, runs: &[MigrationRun]) {
+    if !overtaken::go_on(draft, newest, runs)
+        && let Some(newest) = newest
+    {
+        holds::compare(draft, newest);
+    }
+    carry_over_parts(draft);
+}
+
+/// Brings what a revision declares, or puts right what it brought before; true once all is so. `None`:
+/// it comes to nothing of it in this pass.
+fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Option<bool> {
+    let takes_over = overtaken::take_over(draft, revision);
+
     // 3. Migrations, each to exit code 0, before any service moves.
     let migrated = migrations::run(draft, revision, runs);
+    let waits = !takes_over && (!migrated || overtaken::keep_back(draft, revision));
+    if waits && overtaken::go_on(draft, Some(revision), runs) {
+        carry_over_parts(draft);
+        return None;
+    }
     let gate = if migrated {
         services::Gate::Open
     } else {
@@ -152,7 +182,10 @@ fn deliver(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
             stall_rejected(draft, &failure.why);
             false
         }
-        Err(failure) => return reject(draft, revision, &failure),
+        Err(failure) => {
+            reject(draft, revision, &failure);
+            return None;
+        }
     };
     revision::at_first_move(draft);
 
@@ -164,12 +197,7 @@ fn deliver(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
     } else {
         false
     };
-
-    // 6. Ready.
-    images::drift(draft, revision);
-    if rolled && migrated && scheduled && pruned && !draft.is_held() {
-        settle(draft, revision);
-    }
+    Some(rolled && migrated && scheduled && pruned)
 }
 
 /// Where something stands in the way, no revision is recorded and nothing is claimed.
@@ -243,7 +271,7 @@ fn reject(draft: &mut Draft<'_>, revision: &Revision, failure: &services::Failur
 fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
     draft.status.revision = Some(revision.number);
     if let Some(rollback) = &revision.rollback {
-        going_back::follow(draft, revision, rollback);
+        going_back::follow(draft, revision, rollback, going_back::told);
         return carry_over_parts(draft);
     }
     going_back::stays(draft, revision);
@@ -252,10 +280,19 @@ fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
     carry_over_parts(draft);
 }
 
-/// Only a person can go on from here. What is under way is followed to its end meanwhile.
-fn held(draft: &mut Draft<'_>, revision: &Revision) {
+/// Only a person can go on from here. What is under way is followed to its end meanwhile, and what
+/// was begun before goes on.
+fn held(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
     if let Some(rollback) = &revision.rollback {
-        going_back::told(draft, revision, rollback);
+        match rollback.state {
+            RollbackState::Done => going_back::told(draft, revision, rollback),
+            RollbackState::Underway | RollbackState::Failed => {
+                going_back::follow(draft, revision, rollback, going_back::told);
+            }
+        }
+        return carry_over_parts(draft);
+    }
+    if overtaken::go_on(draft, Some(revision), runs) {
         return carry_over_parts(draft);
     }
     if let Err(failure) = services::roll(draft, revision, services::Gate::Held) {

@@ -13,6 +13,7 @@ use super::base::{self, Base};
 use super::draft::Draft;
 use super::drift;
 use super::going_back;
+use super::overtaken;
 use super::rollout::short;
 use super::taskdef;
 use crate::model::desired::{Part, Source};
@@ -329,20 +330,11 @@ fn record(
         revision.outcome = RevisionOutcome::Rejected;
         revision.reason.clone_from(&before.reason);
         revision.cause = before.cause;
-        revision.rollback =
-            latest.and_then(|latest| going_back::inherited(revisions, before, latest));
+        let ledger = &input.observed.ledger;
+        revision.rollback = latest.and_then(|latest| going_back::inherited(ledger, before, latest));
         revision.finished_at = Some(input.now);
     }
-    if let Some(latest) = latest.filter(|found| found.outcome == RevisionOutcome::Pending) {
-        let superseded = Revision {
-            outcome: RevisionOutcome::Superseded,
-            finished_at: Some(input.now),
-            ..latest.clone()
-        };
-        let reason = format!("revision {number} came before it was Ready");
-        let resource = format!("revision/{}", latest.number);
-        draft.act(resource, reason, Step::UpdateRevision(Box::new(superseded)));
-    }
+    supersede(draft, &revision);
     let reason = format!("{}{}", why(latest, &revision), warning(draft));
     let contents = contents_of(draft, &revision);
     let step = Step::RecordRevision {
@@ -352,6 +344,20 @@ fn record(
     draft.act(format!("revision/{number}"), reason, step);
     draft.status.revision = Some(number);
     Some(revision)
+}
+
+/// What nothing was begun of is given up at once; what was begun goes on until the new revision takes
+/// over, where it ever does.
+fn supersede(draft: &mut Draft<'_>, by: &Revision) {
+    let ledger = &draft.input.observed.ledger;
+    let takes_over = by.outcome == RevisionOutcome::Rejected;
+    let open = ledger.revisions.values().filter(|found| {
+        let goes_on = !takes_over && overtaken::has_begun(ledger, found);
+        found.number > 0 && found.outcome == RevisionOutcome::Pending && !goes_on
+    });
+    for revision in open {
+        overtaken::supersede(draft, revision, by.number);
+    }
 }
 
 /// Whether its content is not tried again by itself.

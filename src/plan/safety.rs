@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use crate::model::desired::{Part, PartKind};
-use crate::model::ledger::Explanation;
+use crate::model::ledger::{Explanation, PartTarget};
 use crate::resource::release::TaskOverride;
 
 /// Checks all that can be told without looking at a definition.
@@ -66,7 +66,8 @@ pub fn right_place(draft: &mut Draft<'_>) -> bool {
     false
 }
 
-fn check_lists(draft: &mut Draft<'_>) {
+/// Checks what is declared against what the Environment lists.
+pub fn check_lists(draft: &mut Draft<'_>) {
     let desired = draft.input.desired;
     let allow = &desired.environment.allow;
     for service in &desired.services {
@@ -138,6 +139,16 @@ pub fn may_use_family(draft: &mut Draft<'_>, part: &Part<'_>, family: &str) -> b
         refuse(draft, &part.resource(), "families", family);
     }
     allowed
+}
+
+/// Checks what parts are recorded to run with: it goes nowhere that is not allowed by now.
+pub fn check_targets<'a>(draft: &mut Draft<'_>, target: impl Fn(&str) -> Option<&'a PartTarget>) {
+    for part in draft.input.desired.parts() {
+        if let Some(target) = target(&part.resource()) {
+            may_use_family(draft, &part, &target.family);
+            may_use_roles(draft, &part, &target.roles);
+        }
+    }
 }
 
 /// Roles that a part may only run with if they are listed: those that the manifest brings in. A

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-pub use prune::{prune, remove};
+pub use prune::{made, may_prune, prune, prune_made, remove};
 
 use super::base::{self, Registered};
 use super::claims;

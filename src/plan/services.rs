@@ -10,6 +10,7 @@ use super::base::{self, Registered};
 use super::draft::Draft;
 use super::drift;
 use super::evidence;
+pub use baking::wait_for_alarms;
 use books::{failed, saw, stop, superseded};
 use drifted::{note_drift, other_writer, still_drifted};
 
@@ -38,6 +39,8 @@ pub enum Gate {
     Held,
     /// A rejected revision is undone: the services go back to what they ran before it.
     Back,
+    /// Going back failed: as on the way back, but nothing is moved any more.
+    Left,
 }
 
 /// A rollout that failed.
@@ -53,7 +56,7 @@ pub struct Failure {
 
 impl Gate {
     fn only_follows(self) -> bool {
-        matches!(self, Gate::Rejected | Gate::Held)
+        matches!(self, Gate::Rejected | Gate::Held | Gate::Left)
     }
 }
 
@@ -81,12 +84,40 @@ fn undone_by_ecs(service: &Service, found: &observed::Service) -> Option<(&'stat
     Some(("BreakerRollsBack", message.to_owned()))
 }
 
+/// What came of all services in one pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rolled {
+    /// Whether every service runs its target.
+    pub whole: bool,
+    /// Rollouts that failed.
+    pub failed: Vec<Failure>,
+}
+
 /// Moves what may move; true once every service runs its target. A rollout that failed is
 /// returned: its revision is rejected.
 pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bool, Failure> {
+    let rolled = each(draft, revision, gate);
+    let Some(why) = rolled.failed.into_iter().next() else {
+        return Ok(rolled.whole);
+    };
+    // What was decided before the failure was seen is not begun any more; what was delivered
+    // before is put right whatever fails beside it.
+    if revision.outcome != RevisionOutcome::Ready {
+        draft.actions.retain(|action| {
+            !matches!(
+                action.step,
+                Step::UpdateService { .. } | Step::RegisterTaskDefinition { .. }
+            )
+        });
+    }
+    Err(why)
+}
+
+/// Moves what may move, also beside what fails.
+pub fn each(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Rolled {
     let desired = draft.input.desired;
     let mut done: BTreeSet<&str> = BTreeSet::new();
-    let mut rejected = None;
+    let mut failed = Vec::new();
     // Dependencies first, whatever the manifest's order; validation refused cycles.
     let mut left: Vec<&Service> = desired.services.iter().collect();
     let mut states = Vec::new();
@@ -103,7 +134,7 @@ pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bo
                 .depends_on
                 .iter()
                 .find(|name| !done.contains(name.as_str()));
-            let status = one(draft, revision, service, gate, blocked, &mut rejected);
+            let status = one(draft, revision, service, gate, blocked, &mut failed);
             if status.state == PartState::Done {
                 done.insert(&service.name);
             }
@@ -116,21 +147,9 @@ pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bo
             draft.status.services.push(status.clone());
         }
     }
-    match rejected {
-        Some(why) => {
-            // What was decided before the failure was seen is not begun any more; what was
-            // delivered before is put right whatever fails beside it.
-            if revision.outcome != RevisionOutcome::Ready {
-                draft.actions.retain(|action| {
-                    !matches!(
-                        action.step,
-                        Step::UpdateService { .. } | Step::RegisterTaskDefinition { .. }
-                    )
-                });
-            }
-            Err(why)
-        }
-        None => Ok(done.len() == desired.services.len()),
+    Rolled {
+        whole: done.len() == desired.services.len(),
+        failed,
     }
 }
 
@@ -175,14 +194,14 @@ impl Case<'_> {
     }
 }
 
-/// Judges one service, and moves it where it may; a rollout that failed is left in `rejected`.
+/// Judges one service, and moves it where it may; a rollout that failed is left in `failed`.
 fn one(
     draft: &mut Draft<'_>,
     revision: &Revision,
     service: &Service,
     gate: Gate,
     blocked: Option<&String>,
-    rejected: &mut Option<Failure>,
+    failed: &mut Vec<Failure>,
 ) -> ServiceStatus {
     let resource = format!("service/{}", service.name);
     let mut status = ServiceStatus {
@@ -220,7 +239,7 @@ fn one(
         now: draft.input.now,
     };
     let standing = match gate {
-        Gate::Back => judge_back(question),
+        Gate::Back | Gate::Left => judge_back(question),
         _ => judge(question),
     };
     if case.is_correction() {
@@ -236,7 +255,7 @@ fn one(
         Standing::Away | Standing::Superseded => away(draft, &case, &standing, &mut status),
         standing => {
             if let Some(why) = stands(draft, &case, standing, &mut status) {
-                rejected.get_or_insert(why);
+                failed.push(why);
             }
         }
     }
@@ -253,7 +272,7 @@ fn registered(
     status: &mut ServiceStatus,
 ) -> Option<String> {
     let registered = match gate {
-        Gate::Rejected | Gate::Held => base::registered(draft, target),
+        Gate::Rejected | Gate::Held | Gate::Left => base::registered(draft, target),
         Gate::Open | Gate::Migrations | Gate::Back => base::ensure(draft, resource, target),
     };
     match registered {
@@ -493,6 +512,7 @@ fn kept(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
             return Some(format!("stays on {from}: revision {number} was rejected"));
         }
         (Gate::Held, _) => return Some(format!("stays on {from} while the release is stalled")),
+        (Gate::Left, _) => return Some(format!("stays on {from}: the way back failed")),
         (Gate::Migrations, _) => {
             format!("{resource} stays on {from} until every migration has succeeded")
         }

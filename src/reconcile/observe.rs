@@ -11,7 +11,7 @@ mod registrations;
 mod required;
 mod rules;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -20,7 +20,8 @@ use crate::model::desired::{Access, Desired, Part, Source};
 use crate::model::interest::Interest;
 use crate::model::known::Known;
 use crate::model::ledger::{
-    Explanation, Ledger, MigrationRun, PartTarget, Revision, Rollout, RolloutState, RunState,
+    Explanation, Ledger, MigrationRun, PartTarget, Revision, RevisionOutcome, Rollout,
+    RolloutState, RunState,
 };
 use crate::model::observed::{DeploymentRecord, Observed, Service, Task};
 use crate::plan;
@@ -148,11 +149,24 @@ impl Look<'_> {
         self.current()?.parts.get(&part.resource())
     }
 
-    /// What each part goes back to, where the newest revision was rejected and is undone.
-    fn back(&self) -> BTreeMap<&str, &PartTarget> {
-        let current = self.current();
+    /// What was begun before and goes on, for as long as what came after it may move nothing; newest
+    /// first.
+    fn unfinished(&self) -> Vec<&Revision> {
+        let ledger = &self.observed.ledger;
+        let first = plan::unfinished(ledger, self.current());
+        let next = |found: &&Revision| plan::unfinished(ledger, Some(*found));
+        std::iter::successors(first, next).collect()
+    }
+
+    /// What each part goes back to, where the newest revision was rejected and is undone; or what
+    /// earlier ones that go on bring it to.
+    fn back(&self) -> Vec<(&str, &PartTarget)> {
         let revisions = &self.observed.ledger.revisions;
-        current.map_or_else(BTreeMap::new, |it| plan::parts_back(revisions, it))
+        let unfinished = self.unfinished().into_iter();
+        let of_unfinished = unfinished.flat_map(|it| plan::parts_unfinished(revisions, it));
+        let current = self.current().into_iter();
+        let back = current.flat_map(|it| plan::parts_back(revisions, it));
+        back.chain(of_unfinished).collect()
     }
 
     /// What a failed read means: a sentence, and a problem where a person must solve it.
@@ -246,13 +260,15 @@ impl Look<'_> {
         if plan::completed(&service.deployments).is_none() {
             return false;
         }
-        let current = self.current();
-        let revision = current.map(|revision| revision.number);
-        let back = current.and_then(|revision| Some(revision.rollback.as_ref()?.to));
         let rollouts = &self.observed.ledger.rollouts;
         rollouts.get(&service.name).is_some_and(|rollout| {
-            let number = Some(rollout.revision);
-            (number == revision || rollout.back && number == back)
+            let is_of = |revision: &Revision| {
+                let back = revision.rollback.as_ref().map(|rollback| rollback.to);
+                rollout.revision == revision.number
+                    || rollout.back && Some(rollout.revision) == back
+            };
+            let mut goes_on = self.current().into_iter().chain(self.unfinished());
+            goes_on.any(is_of)
                 && plan::goes_on(service, rollout)
                 && !self.is_overdue(service, rollout)
         })
@@ -281,13 +297,22 @@ impl Look<'_> {
         if waits && back.is_empty() {
             return Ok(());
         }
+        let current = self.current();
+        let rejected = current.is_some_and(|it| it.outcome == RevisionOutcome::Rejected);
         let moves = |part: &Part<'_>| {
             let resource = part.resource();
             let name = resource.strip_prefix("service/")?.to_owned();
             let service = self.observed.services.get(&name)?.present()?;
-            let back = back.get(resource.as_str()).copied();
-            let moves = match back.or_else(|| self.recorded(part)) {
-                Some(target) => self.target_arn(target)? != service.task_definition,
+            let differs = |target: &PartTarget| {
+                let arn = self.target_arn(target);
+                arn.is_some_and(|arn| arn != service.task_definition)
+            };
+            let mut back = back.iter().filter(|(name, _)| *name == resource).peekable();
+            let is_undone = rejected && back.peek().is_some();
+            let moves = match self.recorded(part) {
+                _ if back.any(|(_, target)| differs(target)) => true,
+                _ if waits || is_undone => false,
+                Some(target) => differs(target),
                 None => true,
             };
             let unread = service.records.is_none() && service.status == "ACTIVE";

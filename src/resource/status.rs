@@ -24,7 +24,7 @@ pub struct ReleaseStatus {
     /// The newest revision that was Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_revision: Option<u64>,
-    /// Where a failed revision led back to, for as long as it is the newest.
+    /// Where a failed revision led back to, until a newer one takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackStatus>,
     /// Specs that were rejected or rolled back from, newest last: they are not applied again

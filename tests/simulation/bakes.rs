@@ -28,7 +28,7 @@ fn bake(tag: &str) -> Value {
 }
 
 /// Makes an alarm, or sets the state of one that is there.
-fn alarm(world: &World, name: &str, state: &str) {
+pub fn alarm(world: &World, name: &str, state: &str) {
     let there = world.aws(
         "cloudwatch",
         "DescribeAlarms",

@@ -17,7 +17,7 @@ use crate::world::World;
 const RULE: &str = "shop-web-nightly";
 
 /// `web`, then `worker`, beside a migration whose image stays the same.
-fn both(tag: &str) -> Value {
+pub fn both(tag: &str) -> Value {
     let mut worker = service("worker");
     worker["dependsOn"] = json!(["web"]);
     let migration = json!({
@@ -36,7 +36,7 @@ fn both(tag: &str) -> Value {
 }
 
 /// Tasks of an image tag crash in the service `worker` only.
-fn crash_of_worker(world: &World, tag: &str) {
+pub fn crash_of_worker(world: &World, tag: &str) {
     rules(
         world,
         &json!([{"when": {"image": format!("web:{tag}"), "container": "worker"},
@@ -55,13 +55,13 @@ fn with_rollout(mut object: Value, rollout: Value) -> Value {
 
 impl World {
     /// Where a failed revision led back to.
-    async fn rollback(&self) -> RollbackStatus {
+    pub async fn rollback(&self) -> RollbackStatus {
         let status = self.status(&key()).await;
         status.rollback.expect("it says where it led")
     }
 
     /// For an hour nothing is written any more.
-    async fn stays(&self, stands: &Stands) {
+    pub async fn stays(&self, stands: &Stands) {
         let before = self.writes().len();
         let now = self.resync(&key(), minutes(60), minutes(5)).await;
         assert_eq!(now, *stands);
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// How each deployment of a service ended, newest first.
-    fn deployments(&self, name: &str) -> Vec<String> {
+    pub fn deployments(&self, name: &str) -> Vec<String> {
         let input = json!({"cluster": CLUSTER, "service": name});
         let answer = self.aws("ecs", "ListServiceDeployments", input);
         let listed = answer["serviceDeployments"]
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Runs the controller until something is so.
-    async fn runs_until(&self, mut so: impl AsyncFnMut() -> bool) {
+    pub async fn runs_until(&self, mut so: impl AsyncFnMut() -> bool) {
         let controller = self.controller();
         let waiting = async {
             for _ in 0..36_000 {

@@ -25,6 +25,7 @@ mod holds;
 mod images;
 mod leases;
 mod migrations;
+mod overtaken;
 mod pins;
 mod rails;
 mod refusals;

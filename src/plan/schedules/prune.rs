@@ -2,7 +2,7 @@
 
 use super::{is_owned, other_writer, our_target};
 use crate::model::known::Known;
-use crate::model::ledger::{Revision, RevisionOutcome};
+use crate::model::ledger::{Claim, Revision, RevisionOutcome};
 use crate::model::observed::Rule;
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
@@ -47,6 +47,52 @@ pub fn prune(draft: &mut Draft<'_>, revision: &Revision) -> bool {
                 clean = false;
             }
             Known::Present(_) | Known::Absent => {}
+        }
+    }
+    clean
+}
+
+/// The rules that this Release claims and that are none of those named; of what is there only those
+/// that it owns.
+pub fn made<'a>(draft: &Draft<'a>, named: &[String]) -> Vec<(&'a Claim, &'a Known<Rule>)> {
+    let observed = draft.input.observed;
+    let claims = observed.ledger.claims.values();
+    let of_rules = claims.filter_map(|claim| {
+        let (_, name) = claim.arn.rsplit_once(":rule/")?;
+        let known = observed.rules.get(name)?;
+        (!named.iter().any(|it| it == name)).then_some((claim, known))
+    });
+    let ours = of_rules.filter(|(_, known)| match known {
+        Known::Present(rule) => is_owned(draft, rule) && !rule.rule.contains_key("ManagedBy"),
+        Known::Absent => false,
+        Known::Unknown(_) => true,
+    });
+    ours.collect()
+}
+
+/// Whether a rule that a revision made goes when that is undone: not where somebody had it before
+/// evenkeel came.
+pub fn may_prune(draft: &Draft<'_>, claim: &Claim) -> bool {
+    let zero = draft.input.observed.ledger.revisions.get(&0);
+    let was_there = zero.is_some_and(|zero| zero.parts.contains_key(&claim.part));
+    draft.input.desired.prune && !was_there
+}
+
+/// Takes away the rules that were made since, where what is gone back to has none but those named;
+/// true once that is so.
+pub fn prune_made(draft: &mut Draft<'_>, named: &[String]) -> bool {
+    let mut clean = true;
+    for (claim, known) in made(draft, named) {
+        if !may_prune(draft, claim) {
+            continue;
+        }
+        match known {
+            Known::Present(rule) => clean &= remove(draft, rule),
+            Known::Unknown(why) => {
+                draft.doubt(&claim.part, format!("{}: {why}", claim.part));
+                clean = false;
+            }
+            Known::Absent => {}
         }
     }
     clean

@@ -62,6 +62,27 @@ pub(super) fn held(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
     }
 }
 
+/// Whether alarms keep the services from being moved, which is told.
+pub fn wait_for_alarms(draft: &mut Draft<'_>) -> bool {
+    let input = draft.input;
+    let mut waits = false;
+    for service in &input.desired.services {
+        let resource = format!("service/{}", service.name);
+        match bake::alarms(service, &input.observed.alarms) {
+            Alarms::Quiet => continue,
+            Alarms::Active(name, alarm) => {
+                let message = bake::sentence(name, alarm);
+                let told = format!("{resource}: {message}; nothing is moved until it is quiet");
+                draft.progress(&resource, "AlarmActive", told);
+            }
+            Alarms::Unknown(why) => draft.doubt(&resource, format!("{resource}: {why}")),
+            Alarms::Absent(_) | Alarms::Unread => {}
+        }
+        waits = true;
+    }
+    waits
+}
+
 /// An alarm was in ALARM before anything was begun. It is waited for, and a person is asked once it
 /// takes too long.
 fn waits_for_alarm(draft: &mut Draft<'_>, case: &Case<'_>) -> String {

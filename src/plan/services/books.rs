@@ -95,7 +95,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         message: None,
         // What led back is told for as long as it is so.
         evidence: match case.gate {
-            Gate::Back => rollout.evidence.clone(),
+            Gate::Back | Gate::Left => rollout.evidence.clone(),
             _ => Evidence::default(),
         },
         cause: None,

@@ -10,7 +10,12 @@ impl Look<'_> {
     /// Alarms of services that may be on their way. What was delivered or rejected depends on none.
     pub(super) async fn alarms(&mut self) -> Result<(), LookError> {
         let services = self.desired.services.iter();
-        let names: BTreeSet<String> = services.flat_map(|it| it.alarms.clone()).collect();
+        let mut names: BTreeSet<String> = services.flat_map(|it| it.alarms.clone()).collect();
+        let unfinished = self.unfinished().into_iter();
+        for revision in unfinished.filter(|it| it.outcome == RevisionOutcome::Pending) {
+            let services = self.desired.at_revision(revision).services;
+            names.extend(services.into_iter().flat_map(|it| it.alarms));
+        }
         let on_its_way = self
             .current()
             .is_none_or(|revision| revision.outcome == RevisionOutcome::Pending);

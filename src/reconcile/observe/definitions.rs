@@ -37,7 +37,7 @@ impl Look<'_> {
                 .flat_map(|found| found.parts.values())
                 .map(|part| part.family.clone()),
         );
-        families.extend(self.back().values().map(|part| part.family.clone()));
+        families.extend(self.back().iter().map(|(_, part)| part.family.clone()));
         families
     }
 
@@ -80,7 +80,7 @@ impl Look<'_> {
                 families.insert(family_of(plan::newest_successful(service)).to_owned());
             }
         }
-        families.extend(self.back().values().map(|part| part.family.clone()));
+        families.extend(self.back().iter().map(|(_, part)| part.family.clone()));
         families
     }
 
@@ -92,7 +92,7 @@ impl Look<'_> {
                 .current()
                 .into_iter()
                 .flat_map(|revision| revision.parts.values())
-                .chain(self.back().into_values())
+                .chain(self.back().into_iter().map(|(_, part)| part))
                 .filter(|target| target.family == family)
                 .filter_map(|target| self.target_arn(target))
                 .collect();
@@ -322,16 +322,10 @@ impl Look<'_> {
 
     /// Recorded contents, where a part is not what it shall be.
     pub(super) async fn contents(&mut self) -> Result<(), LookError> {
-        let Some(revision) = self.current() else {
-            let needed = self.lost_bases();
-            let found = self.view.contents(self.store, needed).await?;
-            self.observed.contents.extend(found);
-            return Ok(());
-        };
-        let parts = revision
-            .parts
-            .iter()
-            .map(|(name, part)| (name.as_str(), part));
+        let current = self.current();
+        let lost = current.map_or_else(|| self.lost_bases(), |_| Vec::new());
+        let parts = current.into_iter().flat_map(|revision| &revision.parts);
+        let parts = parts.map(|(name, part)| (name.as_str(), part));
         let needed: BTreeSet<String> = parts
             .chain(self.back())
             .filter(|(resource, target)| {
@@ -350,6 +344,7 @@ impl Look<'_> {
                 inactive || away || pending
             })
             .map(|(_, target)| target.definition.clone())
+            .chain(lost)
             .collect();
         let found = self.view.contents(self.store, needed).await?;
         self.observed.contents.extend(found);

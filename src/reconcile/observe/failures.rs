@@ -48,9 +48,12 @@ impl Look<'_> {
     /// Reads what a service runs as it was recorded: it tells where its tasks log.
     async fn content_of(&mut self, service: &str) -> Result<(), LookError> {
         let resource = format!("service/{service}");
-        let target = self.current().and_then(|found| found.parts.get(&resource));
-        let hash = target.map(|target| target.definition.clone());
-        let unread = hash.filter(|hash| !self.observed.contents.contains_key(hash));
+        let revisions = self.current().into_iter().chain(self.unfinished());
+        let targets = revisions.filter_map(|found| found.parts.get(&resource));
+        let hashes = targets.map(|target| target.definition.clone());
+        let unread: Vec<String> = hashes
+            .filter(|hash| !self.observed.contents.contains_key(hash))
+            .collect();
         let contents = self.view.contents(self.store, unread).await?;
         self.observed.contents.extend(contents);
         Ok(())

@@ -42,7 +42,7 @@ impl Look<'_> {
         let revisions = self.observed.ledger.revisions.values();
         let parts = revisions.flat_map(|revision| revision.parts.values());
         let names: Vec<(String, String)> = parts
-            .chain(self.back().into_values())
+            .chain(self.back().into_iter().map(|(_, part)| part))
             .map(|part| (part.family.clone(), part.definition.clone()))
             .collect();
         let found = self.store.registrations_of(account, region, &names).await?;
