@@ -1,5 +1,6 @@
 //! Two processes and a loopback between them: this one is AWS, the other the controller.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -103,7 +104,10 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
     progress("the controller starts");
     let begin = Instant::now();
     let controller = Controller::start(&address);
-    wait_for(&fleet, "ecs.DescribeServices", 1).await;
+    progress(&format!(
+        "first calls, in seconds: {:?}",
+        first_calls(&fleet).await
+    ));
     let first = begin.elapsed().as_secs_f64();
     settle(&fleet).await;
     progress("settled; changes begin");
@@ -147,6 +151,21 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
             "% of a core",
         ),
     ]
+}
+
+/// When each call was first made, until a service is looked at.
+async fn first_calls(fleet: &Fleet) -> BTreeMap<String, f64> {
+    let begin = Instant::now();
+    let mut first = BTreeMap::new();
+    while !first.contains_key("ecs.DescribeServices") {
+        assert!(begin.elapsed().as_secs() < 60, "{first:?}");
+        for (name, _) in fleet.sandbox.calls() {
+            let at = (begin.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            first.entry(name).or_insert(at);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    first
 }
 
 async fn wait_for(fleet: &Fleet, call: &str, count: u64) {

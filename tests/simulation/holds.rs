@@ -175,7 +175,7 @@ async fn going_back_to_what_nobody_agreed_to_waits_as_well() {
     assert_eq!(world.settle(&key()).await, held("ApprovalPending"));
     assert_eq!(
         world.message(&key()).await,
-        "revision 4 waits for approval: `evenkeel approve web --revision 4`"
+        "revision 4 waits for approval: `evenkeel approve shop/web --revision 4`"
     );
     assert_eq!(world.moves(), [] as [&str; 0]);
     world.rests_for_an_hour().await;
