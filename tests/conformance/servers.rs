@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use evenkeel::aws::{Aws, AwsSettings};
 use serde_json::Value;
 
 use crate::python;
@@ -113,6 +114,17 @@ impl Server {
     /// Waits until the services of a cluster run what they should.
     pub fn steady(&self, cluster: &str) {
         python::script("steady.py", &self.environment(), &[cluster], "");
+    }
+
+    /// The server as evenkeel reaches it.
+    pub async fn aws(&self) -> Aws {
+        Aws::load(AwsSettings {
+            endpoint_url: Some(self.endpoint.clone()),
+            region: Some(REGION.to_owned()),
+            credentials: Some((ACCOUNT.to_owned(), "of no consequence".to_owned())),
+            ..AwsSettings::default()
+        })
+        .await
     }
 
     /// Makes one call as boto3 does and answers its result.

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel::aws::{Aws, AwsSettings};
 use evenkeel::model::known::Known;
 use serde_json::json;
 
-use crate::servers::{ACCOUNT, REGION, Server};
+use crate::servers::{REGION, Server};
 
 #[tokio::test]
 async fn the_states_of_alarms_of_both_types_are_read() {
@@ -26,17 +25,7 @@ async fn the_states_of_alarms_of_both_types_are_read() {
     let set = json!({"AlarmName": "errors", "StateValue": "ALARM", "StateReason": "6 > 5"});
     server.call("cloudwatch", "SetAlarmState", &set);
 
-    let environment = server.environment();
-    let endpoint = environment
-        .iter()
-        .find(|(name, _)| name == "AWS_ENDPOINT_URL");
-    let aws = Aws::load(AwsSettings {
-        endpoint_url: endpoint.map(|(_, url)| url.clone()),
-        region: Some(REGION.to_owned()),
-        credentials: Some((ACCOUNT.to_owned(), "of no consequence".to_owned())),
-        ..AwsSettings::default()
-    })
-    .await;
+    let aws = server.aws().await;
     let names = ["errors", "latency", "both", "none"].map(str::to_owned);
     let asked = BTreeSet::from(names);
     let read = aws.region(REGION).cloudwatch.alarms(&asked).await;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use evenkeel::aws::Aws;
 use evenkeel::aws::sqs::Queue;
-use evenkeel::aws::{Aws, AwsSettings};
 use evenkeel::controller::events::Concern;
 use evenkeel::controller::inbox::Inbox;
 use evenkeel::controller::metrics::LoopMetrics;
@@ -42,18 +42,7 @@ fn told(concern: &Concern) -> String {
 async fn queue(server: &Server) -> (Aws, String) {
     let made = server.call("sqs", "CreateQueue", &json!({"QueueName": "events"}));
     let url = made["QueueUrl"].as_str().expect("a URL").to_owned();
-    let environment = server.environment();
-    let endpoint = environment
-        .iter()
-        .find(|(name, _)| name == "AWS_ENDPOINT_URL")
-        .map(|(_, url)| url.clone());
-    let aws = Aws::load(AwsSettings {
-        endpoint_url: endpoint,
-        region: Some(REGION.to_owned()),
-        credentials: Some((ACCOUNT.to_owned(), "of no consequence".to_owned())),
-        ..AwsSettings::default()
-    })
-    .await;
+    let aws = server.aws().await;
     (aws, url)
 }
 

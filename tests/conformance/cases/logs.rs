@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use evenkeel::aws::Logs;
 use evenkeel::aws::logs::{LogPage, LogStream};
-use evenkeel::aws::{Aws, AwsSettings, Logs};
 use evenkeel::model::known::Known;
 use serde_json::{Value, json};
 
-use crate::servers::{ACCOUNT, REGION, Server};
+use crate::servers::{REGION, Server};
 
 fn stream() -> LogStream {
     LogStream {
@@ -17,18 +17,7 @@ fn stream() -> LogStream {
 }
 
 async fn logs(server: &Server) -> Logs {
-    let environment = server.environment();
-    let endpoint = environment
-        .iter()
-        .find(|(name, _)| name == "AWS_ENDPOINT_URL")
-        .map(|(_, url)| url.clone());
-    let aws = Aws::load(AwsSettings {
-        endpoint_url: endpoint,
-        region: Some(REGION.to_owned()),
-        credentials: Some((ACCOUNT.to_owned(), "of no consequence".to_owned())),
-        ..AwsSettings::default()
-    })
-    .await;
+    let aws = server.aws().await;
     aws.region(REGION).logs
 }
 
