@@ -109,16 +109,17 @@ impl Controller {
     /// When the table cannot be read or written, credentials are missing, another controller keeps
     /// its lease, or a Release could not be observed for a long time.
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
-        let ended = async {
+        // Boxed, here and below: what is made of this many futures is too deep to lay out in another.
+        let ended = Box::pin(async {
             self.leadership.hold_all(LEASES).await?;
             tokio::select! {
                 biased;
                 summary = self.converge() => summary,
                 led = self.leadership.run() => Err(led.map_or_else(ReconcileError::from, |()| ReconcileError::NoLease)),
             }
-        };
+        });
         let ended = ended.await;
-        self.leadership.release().await;
+        self.release().await;
         ended
     }
 
@@ -141,20 +142,19 @@ impl Controller {
     /// When at the start there are no credentials, or the table cannot be used.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
         let mut service = Service::new(self);
-        let mut leading = std::pin::pin!(self.leadership.run());
+        let mut leading = Box::pin(self.leadership.run());
         let result = tokio::select! {
             biased;
-            result = service.run(shutdown) => result,
+            result = Box::pin(service.run(shutdown)) => result,
             led = &mut leading => {
-                self.leadership.release().await;
+                self.release().await;
                 return led.map_err(ReconcileError::from);
             }
         };
         // Whatever is still under way must not go on without its lease.
         drop(service);
         // A lease that is just being taken is not forgotten: that turn ends first.
-        let release = self.leadership.release();
-        tokio::pin!(release);
+        let mut release = std::pin::pin!(self.release());
         tokio::select! {
             () = &mut release => {}
             _ = leading => release.await,
@@ -164,7 +164,7 @@ impl Controller {
 
     /// Gives back the leases of a controller that was stopped in the middle.
     pub async fn release(&self) {
-        self.leadership.release().await;
+        Box::pin(self.leadership.release()).await;
     }
 
     fn engine(&self) -> Engine {

@@ -1,5 +1,7 @@
 //! The whole controller against the simulated AWS, in virtual time.
 
+// A test's future holds the SDK's, whose own nest some hundred deep.
+#![recursion_limit = "256"]
 #![expect(
     clippy::expect_used,
     clippy::panic,
