@@ -130,9 +130,19 @@ impl Listing {
         Some(sweep)
     }
 
+    /// Whether the table is being listed.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// Whatever is asked from now on waits until then.
+    pub fn put_off(&mut self, until: Instant) {
+        self.not_before = Some(until);
+    }
+
     /// It was done.
     pub fn succeeded(&mut self) {
-        (self.under_way, self.not_before) = (false, None);
+        self.under_way = false;
         self.pauses = Pauses::default();
     }
 
@@ -162,6 +172,19 @@ mod tests {
         assert_eq!(listing.take(), Some(true));
         listing.succeeded();
         assert_eq!(listing.take(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_put_off_while_another_is_made_waits() {
+        let mut listing = Listing::default();
+        listing.ask(false);
+        assert_eq!(listing.take(), Some(false));
+        listing.put_off(Instant::now() + Duration::from_secs(1));
+        listing.ask(false);
+        listing.succeeded();
+        assert_eq!(listing.take(), None);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(listing.take(), Some(false));
     }
 
     #[tokio::test(start_paused = true)]

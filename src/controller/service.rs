@@ -28,9 +28,9 @@ use crate::store::{Changed, StoreError};
 /// for all of them.
 const EVENTS: Duration = Duration::from_secs(1);
 
-/// How long after the start one that has no lease lists the table: whoever has got one did it then,
-/// and need not do it twice.
-const STANDING_BY: Duration = Duration::from_secs(1);
+/// How long a list will do to begin with that was read before the lease came: reading both at once
+/// lets the work begin sooner. Just as long after that it is listed again, for what it missed.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// How long after the start it is looked for namespaces that no Environment names: that takes long,
 /// and whoever takes over from another has more urgent things to do.
@@ -89,9 +89,9 @@ pub struct Service<'a> {
     sweeping: HashSet<(Access, String)>,
     next_search: Instant,
     next_sweep: Instant,
-    /// When the table is listed, unless that was done.
-    first_list: Option<Instant>,
     listed: bool,
+    /// What was listed while no lease was held, and when that was asked for.
+    early: Option<(Instant, Listed)>,
 }
 
 impl<'a> Service<'a> {
@@ -116,8 +116,8 @@ impl<'a> Service<'a> {
             sweeping: HashSet::new(),
             next_search: Instant::now() + SEARCH_AFTER,
             next_sweep: Instant::now(),
-            first_list: None,
             listed: false,
+            early: None,
         }
     }
 
@@ -132,7 +132,8 @@ impl<'a> Service<'a> {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.next_sweep = Instant::now() + self.pause();
         self.watch_or_not();
-        self.first_list = Some(Instant::now() + STANDING_BY);
+        // One that stands by finds out so that the table lets it in.
+        self.list(false);
         loop {
             for key in self.engine.start() {
                 self.give_up(&key);
@@ -178,15 +179,7 @@ impl<'a> Service<'a> {
             reader.take_if(|reader| reader.is_finished());
         }
         self.watch_or_not();
-        // One that stands by knows from it, too, that the table lets it in.
-        if self
-            .first_list
-            .take_if(|at| *at <= Instant::now())
-            .is_some()
-            && !self.listed
-        {
-            self.listing.ask(false);
-        }
+        self.early.take_if(|(at, _)| at.elapsed() > EARLY);
         self.list_if_asked();
         self.search();
     }
@@ -202,7 +195,11 @@ impl<'a> Service<'a> {
                 let told = result.as_ref().map(|_| ()).map_err(ToString::to_string);
                 self.controller.options.health.listed(told);
                 match result.map_err(ReconcileError::from) {
-                    Ok(listed) => self.listed(listed, sweep),
+                    Ok(listed) if self.controller.leadership.leads() => self.listed(listed, sweep),
+                    Ok(listed) => {
+                        self.listed = true;
+                        self.early = Some((Instant::now(), listed));
+                    }
                     // What ails the very first look is told by ending; later it may pass.
                     Err(error) if error.is_final() && !self.listed => return Err(error),
                     Err(error) => tracing::warn!(%error, "the list of releases could not be read"),
@@ -413,6 +410,15 @@ impl<'a> Service<'a> {
             self.give_up(&key);
         }
         self.watch_or_not();
+        let early = self.early.take().map(|(_, listed)| listed);
+        if early.is_some() || self.listing.is_under_way() {
+            self.listing.put_off(Instant::now() + EARLY);
+        }
+        if let Some(listed) = early
+            && self.controller.leadership.leads()
+        {
+            self.listed(listed, false);
+        }
         self.list(false);
     }
 

@@ -25,9 +25,10 @@ use crate::model::observed::Observed;
 use crate::model::plan::{Action, Plan, Requeue};
 use crate::plan;
 use crate::resource::meta::{Environment, ReleaseKey};
+use crate::resource::status::ReleaseStatus;
 use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
 
-use reads::Reads;
+use reads::{Began, Reads};
 use told::Told;
 
 pub use error::ReconcileError;
@@ -213,8 +214,9 @@ impl Reconciler {
         on_step: OnStep<'_>,
     ) -> Result<Pass, ReconcileError> {
         self.writer()?;
+        let began = self.reads.begin();
         if let Some(since) = self.since
-            && let Some(pass) = self.settled(key, since).await
+            && let Some(pass) = self.settled(key, since, began).await
         {
             return Ok(pass);
         }
@@ -230,7 +232,7 @@ impl Reconciler {
         } = &*ready;
 
         // 3. Decide. From here on nothing is decided any more.
-        let plan = self.plan(&told, &ready);
+        let plan = self.plan(&told.status, &ready);
 
         // 4. Carry it out, in order; the first step that fails ends the pass.
         if plan.actions.iter().any(|action| action.step.is_first_use()) {
@@ -240,22 +242,46 @@ impl Reconciler {
 
         // 5. Say how it stands; nothing is written if nothing changed.
         let pass = self.conclude(&told, plan, failed).await?;
+        let rests = pass.failed.is_none() && self.rests(&pass.plan, &ready);
+        let settled = rests && self.has_told_all(&pass.plan, &ready);
         Ok(Pass {
             unread: ready.observed.unread,
             whole: ready.observed.is_whole(),
+            settled: settled
+                .then(|| self.reads.settled_afresh(&ready.interest, began))
+                .flatten(),
             ..pass.having_looked_at(ready.interest, told.applied_at)
         })
+    }
+
+    /// Whether nothing was to be done and nothing is waited for, by reads that all were answered and
+    /// that sweeps share.
+    fn rests(&self, plan: &Plan, ready: &Ready) -> bool {
+        let Ready {
+            observed, interest, ..
+        } = ready;
+        let shared = !interest.more && interest.tasks.is_empty() && interest.releases.is_empty();
+        plan.actions.is_empty()
+            && plan.requeue == Requeue::Resync
+            && observed.is_whole()
+            && !observed.unread
+            && shared
+    }
+
+    /// Whether what a plan leads to a Release's status being is the end of it.
+    fn has_told_all(&self, told: &Plan, ready: &Ready) -> bool {
+        let next = self.plan(&told.status, ready);
+        next.actions.is_empty() && next.requeue == Requeue::Resync && next.status == told.status
     }
 
     /// The pass over a Release that stands as was told of it, by what was read since then: nothing
     /// is to be done or written. None where anything differs or could not be read; that is looked at
     /// afresh.
-    async fn settled(&self, key: &ReleaseKey, since: Instant) -> Option<Pass> {
-        let settling = self.reads.settling();
+    async fn settled(&self, key: &ReleaseKey, since: Instant, began: Began) -> Option<Pass> {
         let Ok(looked) = self.prepare(key, Some(since)).await else {
             return None;
         };
-        let (told, plan, interest, unread, whole) = match looked {
+        let (told, plan, ready) = match looked {
             Looked::Gone => return None,
             Looked::Stalled(told, _) if told.is_left() => return None,
             Looked::Stalled(told, why) => {
@@ -264,37 +290,34 @@ impl Reconciler {
                     status,
                     ..Plan::default()
                 };
-                (told, plan, None, false, false)
+                (told, plan, None)
             }
             Looked::Ready(told, ready) => {
-                let plan = self.plan(&told, &ready);
-                let (unread, whole) = (ready.observed.unread, ready.observed.is_whole());
-                (told, plan, Some(ready.interest), unread, whole)
+                let plan = self.plan(&told.status, &ready);
+                (told, plan, Some(ready))
             }
         };
         let quiet = plan.actions.is_empty() && plan.status == told.status;
-        let rests = plan.requeue == Requeue::Resync && whole && !unread;
-        let shared = |it: &Interest| !it.more && it.tasks.is_empty() && it.releases.is_empty();
-        let is_settled = rests && interest.as_ref().is_some_and(shared);
-        quiet.then_some(Pass {
-            settled: is_settled.then_some(settling),
+        let rests = ready.as_ref().is_some_and(|it| self.rests(&plan, it));
+        quiet.then(|| Pass {
+            settled: rests.then(|| self.reads.settled(began)),
             plan,
             failed: None,
             over_budget: None,
             gone: false,
             told_anew: false,
-            interest,
             applied_at: told.applied_at,
-            unread,
-            whole,
+            unread: ready.as_ref().is_some_and(|it| it.observed.unread),
+            whole: ready.as_ref().is_some_and(|it| it.observed.is_whole()),
+            interest: ready.map(|it| it.interest),
         })
     }
 
-    fn plan(&self, told: &Told, ready: &Ready) -> Plan {
+    fn plan(&self, previous: &ReleaseStatus, ready: &Ready) -> Plan {
         plan::plan(plan::Input {
             desired: &ready.desired,
             observed: &ready.observed,
-            previous: &told.status,
+            previous,
             now: self.now(),
         })
     }

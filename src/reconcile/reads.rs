@@ -34,6 +34,7 @@ use kinds::{Families, Images, Rules, Services, TagLists, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
 use shared::{Asked, Fresh, KEPT, Order, Shared};
 
+pub(super) use settled::Began;
 pub use settled::Settled;
 pub(super) use view::{Activity, View};
 
@@ -248,13 +249,14 @@ impl Reads {
     /// Whether a sweep is to read everything that was registered for a Release, and not only what
     /// it needs: once in a while.
     fn takes_stock(&self, key: &ReleaseKey) -> bool {
+        let stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        stock.get(key).is_none_or(|at| at.elapsed() >= STOCK)
+    }
+
+    /// Everything that was registered for a Release is being read.
+    fn took_stock(&self, key: &ReleaseKey) {
         let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let recent = (stock.get(key)).is_some_and(|at| now.duration_since(*at) < STOCK);
-        if !recent {
-            stock.insert(key.clone(), now);
-        }
-        !recent
+        stock.insert(key.clone(), Instant::now());
     }
 
     /// Its binding was recorded.

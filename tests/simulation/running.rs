@@ -120,6 +120,25 @@ async fn another_environment(world: &World) -> ReleaseKey {
     ReleaseKey::new("other", "web")
 }
 
+/// What is listed while the lease is being taken does not tell of what changes until the table is
+/// watched.
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_a_controller_starts_is_not_missed() {
+    let of_the_start = ["Query", "TransactWriteItems", "GetItem", "DescribeTable"];
+    for call in of_the_start {
+        let world = ready(Breaker::Rollback).await;
+        let controller = world.controller_with(patient());
+        world.sandbox.reset_calls();
+        let took = beside(&controller, async {
+            world.until_called(&format!("dynamodb.{call}")).await;
+            world.put(&web("v3")).await;
+            world.until_called("ecs.RegisterTaskDefinition").await
+        })
+        .await;
+        assert!(took < Duration::from_secs(3), "{call}: {took:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_is_acted_on_at_once() {
     let world = ready(Breaker::Rollback).await;

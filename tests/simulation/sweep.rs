@@ -101,7 +101,8 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
     assert_eq!(interests.len(), RELEASES);
     // Tags of rules were read with them.
     let scheduled = SCHEDULED as u64;
-    for (wait, tags, takes_stock) in [(1, 0, true), (1, 0, false), (60, scheduled, true)] {
+    // All that was registered, too.
+    for (wait, tags, takes_stock) in [(1, 0, false), (60, scheduled, true), (1, 0, false)] {
         pass(minutes(wait)).await;
         world.sandbox.reset_calls();
         let since = Instant::now();
@@ -172,6 +173,22 @@ async fn what_stands_as_it_did_is_not_planned_anew_and_what_does_not_is() {
         assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
         assert!(read("Query") < 10, "{:?}", world.sandbox.calls());
         assert!((10..=20).contains(&world.called("ecs.DescribeServices")));
+        assert_eq!(world.writes(), [] as [String; 0]);
+
+        // Nor is what was rolled out meanwhile.
+        let services = [0, 1, 2, 3].map(|number| service(&format!("app07-{number}")));
+        let spec = json!({"services": services});
+        world.put(&release("app07", "app08", &spec)).await;
+        pass(minutes(4)).await;
+        let key = ReleaseKey::new("shop", "app07");
+        let status = world.status(&key).await;
+        assert!(
+            is_true(&status.conditions, ConditionType::Ready),
+            "{status:#?}"
+        );
+        world.sandbox.reset_calls();
+        pass(minutes(6)).await;
+        assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
         assert_eq!(world.writes(), [] as [String; 0]);
 
         expression(&world, "shop-app02-nightly", "cron(0 4 * * ? *)");

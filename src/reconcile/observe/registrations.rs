@@ -20,7 +20,9 @@ impl Look<'_> {
                 .registrations_in(account, self.families_to_list())
                 .await;
         }
-        self.registrations_in(account, self.part_families()).await
+        self.registrations_in(account, self.part_families()).await?;
+        self.view.took_stock(&self.desired.key);
+        Ok(())
     }
 
     async fn registrations_in(

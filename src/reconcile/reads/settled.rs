@@ -5,24 +5,48 @@
 
 use tokio::time::Instant;
 
-use super::shared::{Fresh, Moment};
+use super::shared::{Fresh, Moment, Same};
 use super::{Place, Reads, STOCK, older_tags};
 use crate::model::interest::Interest;
 
-/// Nothing was to be done and nothing waited for, by what was read up to then.
+/// When a pass began.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::reconcile) struct Began(Moment);
+
+/// Nothing was to be done and nothing waited for, by what was known then.
 #[derive(Clone, Copy, Debug)]
 pub struct Settled {
-    before: Moment,
+    then: Moment,
     at: Instant,
 }
 
 impl Reads {
-    /// Begins a pass that may find out so.
-    pub(in crate::reconcile) fn settling(&self) -> Settled {
+    /// Begins a pass that may find nothing to do.
+    pub(in crate::reconcile) fn begin(&self) -> Began {
+        Began(self.order.now())
+    }
+
+    /// A pass found nothing to do by what had been read when it began.
+    pub(in crate::reconcile) fn settled(&self, began: Began) -> Settled {
+        let Began(then) = began;
         Settled {
-            before: self.order.now(),
-            at: Instant::now(),
+            then,
+            at: then.at(),
         }
+    }
+
+    /// The same for one that looked afresh. None where AWS told others otherwise meanwhile: what it
+    /// told to this one is not known any more.
+    pub(in crate::reconcile) fn settled_afresh(
+        &self,
+        interest: &Interest,
+        began: Began,
+    ) -> Option<Settled> {
+        let then = self.order.now();
+        let same = Same::SinceThen(began.0);
+        let at = began.0.at();
+        self.all_same(interest, same, same)
+            .then_some(Settled { then, at })
     }
 
     /// Whether what was read since then, of all that such a pass looked at, is what it read.
@@ -32,43 +56,44 @@ impl Reads {
         since: Instant,
         settled: Settled,
     ) -> bool {
+        let same = |fresh| Same::AsBefore(fresh, settled.then);
         // What needs no other pass is looked for once in a while all the same.
         settled.at.elapsed() < STOCK
-            && self.ecs_is_same(interest, since, settled.before)
-            && self.ecr_is_same(interest, since, settled.before)
-            && self.events_are_same(interest, since, settled.before)
+            && self.all_same(interest, same(Fresh::Since(since)), same(older_tags(since)))
     }
 
-    fn ecs_is_same(&self, interest: &Interest, since: Instant, before: Moment) -> bool {
-        let fresh = Fresh::Since(since);
+    fn all_same(&self, interest: &Interest, same: Same, tags: Same) -> bool {
+        self.ecs_is_same(interest, same)
+            && self.ecr_is_same(interest, same)
+            && self.events_are_same(interest, same, tags)
+    }
+
+    fn ecs_is_same(&self, interest: &Interest, same: Same) -> bool {
         let place = Place::new(&interest.access, &interest.region);
         let cluster = (place.clone(), interest.cluster.clone());
-        let (services, families) = (&interest.services, &interest.families);
-        self.services.are_same(&cluster, services, fresh, before)
-            && self.families.are_same(&place, families, fresh, before)
+        self.services.are_same(&cluster, &interest.services, same)
+            && self.families.are_same(&place, &interest.families, same)
     }
 
-    fn ecr_is_same(&self, interest: &Interest, since: Instant, before: Moment) -> bool {
-        let fresh = Fresh::Since(since);
+    fn ecr_is_same(&self, interest: &Interest, same: Same) -> bool {
         let images = interest.images.iter().all(|(repository, wanted)| {
             let group = (interest.access.clone(), repository.clone());
-            self.images.are_same(&group, wanted, fresh, before)
+            self.images.are_same(&group, wanted, same)
         });
         let mut repositories = interest.repositories.iter();
         images
             && repositories.all(|repository| {
                 let group = (interest.access.clone(), repository.clone());
-                self.tag_lists.are_same(&group, [&()], fresh, before)
+                self.tag_lists.are_same(&group, [&()], same)
             })
     }
 
-    fn events_are_same(&self, interest: &Interest, since: Instant, before: Moment) -> bool {
+    fn events_are_same(&self, interest: &Interest, same: Same, tags: Same) -> bool {
         if interest.rules.is_empty() {
             return true;
         }
-        let fresh = Fresh::Since(since);
         let place = Place::new(&interest.access, &interest.region);
-        let Some(Ok(listed)) = self.rules.known(&place, &(), fresh) else {
+        let Some(Ok(listed)) = self.rules.newest(&place, &()) else {
             return false;
         };
         let listed = interest.rules.iter().filter_map(|name| listed.get(name));
@@ -79,8 +104,8 @@ impl Reads {
         let (names, arns): (Vec<String>, Vec<String>) = listed
             .map(|rule| (text(rule, "Name"), text(rule, "Arn")))
             .unzip();
-        self.rules.are_same(&place, [&()], fresh, before)
-            && self.targets.are_same(&place, &names, fresh, before)
-            && self.tags.are_same(&place, &arns, older_tags(since), before)
+        self.rules.are_same(&place, [&()], same)
+            && self.targets.are_same(&place, &names, same)
+            && self.tags.are_same(&place, &arns, tags)
     }
 }

@@ -63,6 +63,13 @@ pub(super) struct Moment {
     at: Instant,
 }
 
+impl Moment {
+    /// By the clock.
+    pub(super) fn at(self) -> Instant {
+        self.at
+    }
+}
+
 /// Counts what begins. Clones count on: the clock alone does not tell apart what falls into one
 /// instant.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +113,15 @@ impl Fresh {
     fn is_urgent(self) -> bool {
         matches!(self, Fresh::After(_))
     }
+}
+
+/// Between when AWS is to have answered the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Same {
+    /// What was known at that moment is what was read freshly enough.
+    AsBefore(Fresh, Moment),
+    /// It was read since that moment, and every call that began since then was answered so.
+    SinceThen(Moment),
 }
 
 /// What each of several asks for at once.
@@ -158,22 +174,20 @@ impl<K: Kind> Shared<K> {
         found
     }
 
-    /// Whether AWS answers of all these names what it answered before that moment, as far as was read
-    /// freshly enough.
+    /// Whether what is known of all these names is what it was.
     pub(super) fn are_same<'a>(
         &self,
         group: &K::Group,
         names: impl IntoIterator<Item = &'a K::Name>,
-        fresh: Fresh,
-        before: Moment,
+        same: Same,
     ) -> bool {
         let groups = self.groups();
         let state = groups.get(group);
         let mut names = names.into_iter();
-        names.all(|name| state.is_some_and(|state| state.is_same(name, fresh, before)))
+        names.all(|name| state.is_some_and(|state| state.is_same(name, same)))
     }
 
-    /// The same for several who will ask afterwards.
+    /// Asks for several who will ask afterwards.
     pub(super) async fn ahead(&self, group: &K::Group, asked: Asked<K::Name>, fresh: Fresh) {
         for (_, answered) in self.join(group, asked, fresh).1 {
             // Kept, or left to those who ask.
@@ -181,15 +195,13 @@ impl<K: Kind> Shared<K> {
         }
     }
 
-    /// What is known of a name, if that was read freshly enough.
-    pub(super) fn known(
+    /// What is known of a name, whenever that was read.
+    pub(super) fn newest(
         &self,
         group: &K::Group,
         name: &K::Name,
-        fresh: Fresh,
     ) -> Option<Result<K::Answer, AwsError>> {
-        let asked = [name.clone()].into();
-        self.groups().get(group)?.known(name, &asked, fresh)
+        self.groups().get(group)?.newest(name)
     }
 
     /// What is known already, and the answers that will come.
@@ -233,6 +245,7 @@ impl<K: Kind> Shared<K> {
             return;
         };
         state.readings.retain(|name, _| !is_written(name));
+        state.dropped = Some(self.0.order.now());
         for flight in state.flights.values_mut() {
             let written = flight.names.keys().filter(|name| is_written(name));
             flight.outdated.extend(written.cloned());
@@ -246,6 +259,7 @@ impl<K: Kind> Shared<K> {
             state
                 .readings
                 .retain(|_, reading| reading.began.at.elapsed() <= than);
+            state.dropped.take_if(|at| at.at.elapsed() > than);
         }
         groups.retain(|_, state| !state.is_idle());
     }
@@ -313,7 +327,7 @@ impl<K: Kind> Shared<K> {
         let Some(state) = groups.get_mut(key) else {
             return;
         };
-        state.land(flight, landed);
+        state.land(flight, landed, self.0.order.now());
         let begun = self.begin(key, state, false);
         drop(groups);
         self.spawn(key, begun);

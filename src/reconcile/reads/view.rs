@@ -81,6 +81,11 @@ impl View {
         self.reads.takes_stock(key)
     }
 
+    /// See [`Reads::took_stock`].
+    pub(in crate::reconcile) fn took_stock(&self, key: &ReleaseKey) {
+        self.reads.took_stock(key);
+    }
+
     /// Tasks of a cluster that were started by this.
     pub(in crate::reconcile) async fn tasks_started_by(
         &self,

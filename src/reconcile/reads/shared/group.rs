@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Answered, Fresh, Kind, Moment, Parts, REFUSED, is_about_one};
+use super::{Answered, Fresh, Kind, Moment, Parts, REFUSED, Same, is_about_one};
 use crate::aws::error::{AwsError, ErrorClass};
 
 pub(super) struct Group<K: Kind> {
@@ -23,6 +23,8 @@ pub(super) struct Group<K: Kind> {
     pub(super) gathering: bool,
     /// When everybody who asked in one call was refused, unless anybody was answered since.
     pub(super) refused: Option<Instant>,
+    /// When readings were dropped last because of a write: what they said is not known any more.
+    pub(super) dropped: Option<Moment>,
 }
 
 impl<K: Kind> Default for Group<K> {
@@ -34,29 +36,52 @@ impl<K: Kind> Default for Group<K> {
             flights: BTreeMap::new(),
             gathering: false,
             refused: None,
+            dropped: None,
         }
     }
 }
 
 pub(super) struct Reading<K: Kind> {
     pub(super) began: Moment,
-    /// Since which reading AWS answers the same, by the order in which readings begin.
-    same_since: u64,
+    /// When AWS answered so for the first time in a row.
+    same_since: Moment,
+    /// When the newest call began that AWS answered otherwise.
+    differed: Option<Moment>,
     pub(super) told: Told<K>,
 }
 
 impl<K: Kind> Reading<K> {
-    /// The reading that takes the place of this one.
-    fn after(before: Option<&Self>, began: Moment, told: Told<K>) -> Self {
-        let same = before.filter(|before| match (&before.told.answer, &told.answer) {
-            (Ok(one), Ok(other)) => one == other,
-            _ => false,
-        });
-        let same_since = same.map_or(began.order, |before| before.same_since);
+    /// The reading that takes the place of this one, as it was answered just now.
+    fn after(before: Option<&Self>, began: Moment, told: Told<K>, now: Moment) -> Self {
+        let same = before.filter(|before| before.told.is_same(&told));
         Self {
             began,
-            same_since,
+            same_since: same.map_or(now, |before| before.same_since),
+            differed: match same {
+                Some(before) => before.differed,
+                None => before.map(|before| before.began),
+            },
             told,
+        }
+    }
+
+    /// An older call was answered only now, and its answer taken by those who waited for it.
+    fn outran(&mut self, began: Moment, told: &Told<K>) {
+        let later = self.differed.is_none_or(|at| at.order < began.order);
+        if later && !self.told.is_same(told) {
+            self.differed = Some(began);
+        }
+    }
+
+    fn is_one(&self, same: Same) -> bool {
+        match same {
+            Same::AsBefore(fresh, moment) => {
+                fresh.admits_answer(self.began) && self.same_since.order < moment.order
+            }
+            Same::SinceThen(moment) => {
+                let before = |at: Moment| at.order < moment.order;
+                !before(self.began) && self.differed.is_none_or(before)
+            }
         }
     }
 }
@@ -70,6 +95,10 @@ pub(super) struct Told<K: Kind> {
 }
 
 impl<K: Kind> Told<K> {
+    fn is_same(&self, other: &Self) -> bool {
+        matches!((&self.answer, &other.answer), (Ok(one), Ok(other)) if one == other)
+    }
+
     /// Whether it is the answer to who asked for these.
     fn is_for(&self, asked: &BTreeSet<K::Name>) -> bool {
         let refused_with = self.refused_with.as_ref();
@@ -173,14 +202,16 @@ impl<K: Kind> Group<K> {
         (is_fresh && reading.told.is_for(asked)).then(|| answer.clone())
     }
 
-    /// Whether AWS answers of a name what it answered before that moment, as far as was read freshly
-    /// enough.
-    pub(super) fn is_same(&self, name: &K::Name, fresh: Fresh, before: Moment) -> bool {
-        self.readings.get(name).is_some_and(|reading| {
-            reading.told.answer.is_ok()
-                && fresh.admits_answer(reading.began)
-                && reading.same_since < before.order
-        })
+    /// What AWS said of a name last.
+    pub(super) fn newest(&self, name: &K::Name) -> Option<Answered<K>> {
+        Some(self.readings.get(name)?.told.answer.clone())
+    }
+
+    /// Whether what is known of a name is what it was.
+    pub(super) fn is_same(&self, name: &K::Name, same: Same) -> bool {
+        let dropped = matches!((self.dropped, same), (Some(at), Same::SinceThen(moment)) if at.order > moment.order);
+        let reading = self.readings.get(name);
+        !dropped && reading.is_some_and(|it| it.told.answer.is_ok() && it.is_one(same))
     }
 
     /// Waits for a call under way that is fresh enough, or for the next.
@@ -226,7 +257,7 @@ impl<K: Kind> Group<K> {
         names
     }
 
-    pub(super) fn land(&mut self, flight: u64, mut landed: Landed<K>) {
+    pub(super) fn land(&mut self, flight: u64, mut landed: Landed<K>, now: Moment) {
         let Some(flight) = self.flights.remove(&flight) else {
             return;
         };
@@ -249,11 +280,13 @@ impl<K: Kind> Group<K> {
             if !others.is_empty() {
                 self.wait(name.clone(), others);
             }
-            let newest = self.readings.get(&name);
-            let newer = newest.is_some_and(|known| known.began.order > began.order);
-            if !newer && is_lasting(&told.answer) {
-                let reading = Reading::after(newest, began, told);
-                self.readings.insert(name, reading);
+            match self.readings.get_mut(&name) {
+                Some(newer) if newer.began.order > began.order => newer.outran(began, &told),
+                older if is_lasting(&told.answer) => {
+                    let reading = Reading::after(older.as_deref(), began, told, now);
+                    self.readings.insert(name, reading);
+                }
+                _ => {}
             }
         }
         if landed.refused {
@@ -281,7 +314,8 @@ impl<K: Kind> Group<K> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.readings.is_empty() && self.waiting.is_empty() && self.flights.is_empty()
+        let known = !self.readings.is_empty() || self.dropped.is_some();
+        !known && self.waiting.is_empty() && self.flights.is_empty()
     }
 }
 

@@ -406,3 +406,68 @@ async fn old_readings_are_dropped() {
     stage.shared.forget_older(Duration::ZERO);
     assert!(stage.shared.groups().is_empty());
 }
+
+fn named(name: &str) -> [String; 1] {
+    [name.to_owned()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_as_before_is_the_same_and_what_came_in_between_is_not() {
+    let stage = Stage::new();
+    let same = |moment, since| {
+        let same = Same::AsBefore(Fresh::Since(since), moment);
+        stage.shared.are_same(&"rails", &named("a"), same)
+    };
+    let since = Instant::now();
+    stage.afresh(&["a"]).await;
+    let moment = stage.order.now();
+    assert!(same(moment, since), "what was read just now is that");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!same(moment, Instant::now()), "it has to be read again");
+    let since = Instant::now();
+    stage.afresh(&["a"]).await;
+    assert!(same(moment, since));
+    stage.changes();
+    stage.afresh(&["a"]).await;
+    assert!(!same(moment, since));
+
+    // A call that was under way then is answered only after it.
+    stage.changes();
+    let (_, (moment, since)) = tokio::join!(stage.afresh(&["a"]), async {
+        tokio::time::sleep(Duration::from_millis(8)).await;
+        (stage.order.now(), Instant::now())
+    });
+    stage.afresh(&["a"]).await;
+    assert!(!same(moment, since));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_since_a_moment_is_known_only_where_no_call_was_answered_otherwise() {
+    let stage = Stage::new();
+    let same = |moment| {
+        let same = Same::SinceThen(moment);
+        stage.shared.are_same(&"rails", &named("a"), same)
+    };
+    stage.afresh(&["a"]).await;
+    let begin = stage.order.now();
+    assert!(!same(begin), "nothing was read since");
+    let changed = stage.changes();
+    assert_eq!(stage.afresh(&["a"]).await["a"], Ok(changed));
+    assert!(same(begin), "what was before matters to nobody");
+    stage.changes();
+    stage.afresh(&["a"]).await;
+    assert!(!same(begin), "one of the two was told");
+
+    // Nor where a write of ours drops what was told.
+    let begin = stage.order.now();
+    stage.afresh(&["a"]).await;
+    assert!(same(begin));
+    stage.changes();
+    stage.shared.forget(&"rails", |name| name == "a");
+    assert!(!same(begin));
+    stage.afresh(&["a"]).await;
+    assert!(!same(begin));
+    let begin = stage.order.now();
+    stage.afresh(&["a"]).await;
+    assert!(same(begin));
+}
