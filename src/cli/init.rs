@@ -10,7 +10,8 @@ use super::settings::Settings;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Makes the table on demand capacity, with a stream and a TTL, or checks the one that is there.
-Needs dynamodb:CreateTable, DescribeTable, UpdateTable, UpdateTimeToLive and DescribeTimeToLive.
+Needs dynamodb:CreateTable, DescribeTable, UpdateTable, UpdateTimeToLive, DescribeTimeToLive,
+GetItem and PutItem.
 
 Examples:
   evenkeel init

@@ -295,14 +295,8 @@ fn ci_asks_without_the_right_to_read_the_ledger() {
     );
 }
 
-#[test]
-fn who_waits_is_told_in_the_midst_of_a_rollout_that_it_was_overtaken() {
-    let folder = folder("overtaken");
-    let (rules, release) = (folder.join("rules.json"), folder.join("release.yaml"));
-    let slow = r#"[{"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
-                    "then": {"healthy": {"after": "240h"}}}]"#;
-    std::fs::write(&rules, slow).unwrap();
-    let text = "
+/// One service of the rails example.
+const SHORYUKEN: &str = "
 apiVersion: evenkeel.dev/v1alpha1
 kind: Release
 metadata: {name: rails, namespace: production}
@@ -312,7 +306,15 @@ spec:
   services:
     - {name: shoryuken, images: {shoryuken: app}}
 ";
-    std::fs::write(&release, text).unwrap();
+
+#[test]
+fn who_waits_is_told_in_the_midst_of_a_rollout_that_it_was_overtaken() {
+    let folder = folder("overtaken");
+    let (rules, release) = (folder.join("rules.json"), folder.join("release.yaml"));
+    let slow = r#"[{"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
+                    "then": {"healthy": {"after": "240h"}}}]"#;
+    std::fs::write(&rules, slow).unwrap();
+    std::fs::write(&release, SHORYUKEN).unwrap();
     let sandbox = Sandbox::start("rails", &["--rules", path(&rules)]);
     let environment = fixture("rails/environment.yaml");
     sandbox.expect(0, &["init"]);
@@ -330,6 +332,43 @@ spec:
         "{told}"
     );
     // The newer one goes on, and is waited for.
+    sandbox.expect(0, &["wait", "rails", "--timeout", "80s"]);
+    drop(controller);
+}
+
+#[test]
+fn who_waits_is_told_on_the_way_back_that_it_was_overtaken() {
+    let folder = folder("overtaken-on-the-way-back");
+    let release = folder.join("release.yaml");
+    std::fs::write(&release, SHORYUKEN).unwrap();
+    let sandbox = Sandbox::start("rails", &["--speed", "10"]);
+    let environment = fixture("rails/environment.yaml");
+    sandbox.expect(0, &["init"]);
+    sandbox.expect(
+        0,
+        &["apply", "-f", path(&environment), "-f", path(&release)],
+    );
+    sandbox.expect(0, &["run", "--once"]);
+    // The next one crashes, and what it goes back to takes its time.
+    let rules = r#"[{"when": {"group": "service:*", "image": "rails/app:1f0e8a7"},
+                     "then": {"crash": {"after": "1s"}}},
+                    {"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
+                     "then": {"healthy": {"after": "240h"}}}]"#;
+    sandbox.page("PUT", "/_sandbox/rules", rules);
+    let controller = sandbox.start_command(&["run", "--http", "127.0.0.1:0"]);
+    sandbox.expect(0, &["set", "image", "rails", "app=1f0e8a7"]);
+    let mut waits = sandbox.start_command(&["wait", "rails", "--timeout", "80s"]);
+    waits.until("(RollingBack)");
+    let manifest = json!({"schemaVersion": 2, "config": {"digest": "of the fix"}}).to_string();
+    let fix = json!({"repositoryName": "rails/app", "imageTag": "fix", "imageManifest": manifest});
+    let push = "AmazonEC2ContainerRegistry_V20150921.PutImage";
+    sandbox.aws("ecr", push, &fix.to_string());
+    sandbox.expect(0, &["set", "image", "rails", "app=fix"]);
+    let told = waits.ends(3);
+    assert!(
+        told.contains("was changed meanwhile: generation 3 takes its place"),
+        "{told}"
+    );
     sandbox.expect(0, &["wait", "rails", "--timeout", "80s"]);
     drop(controller);
 }

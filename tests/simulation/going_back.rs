@@ -1,15 +1,16 @@
 //! A rollout that fails takes the whole release back to what it ran before, once.
 
-use evenkeel::model::ledger::{RevisionOutcome, RollbackState};
+mod dying;
+mod unusual;
+
+use evenkeel::model::ledger::RevisionOutcome;
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::resource::status::{Cause, PartState, RollbackStatus};
 use serde_json::{Value, json};
 
-use crate::crash::{Moment, What, calls, die_at};
 use crate::shop::{
-    Breaker, CLUSTER, Stands, crash, create_service, definition, delivered, key, merge, minutes,
-    pass, pinned, ready, register, release, repository, rules, schedule, seconds, service, shop,
-    stalled, web,
+    Breaker, CLUSTER, Stands, crash, create_service, delivered, key, merge, minutes, pass, pinned,
+    ready, register, release, repository, rules, schedule, seconds, service, shop, stalled, web,
 };
 use crate::world::World;
 
@@ -504,140 +505,4 @@ async fn in_the_middle_of_another_rollout_what_was_rejected_goes_back_too() {
     assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert_eq!(world.moves(), ["web -> web:4", "web -> web:2"]);
     world.stays(&stalled("RolledBack")).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_moved_away_afterwards_is_put_back_and_a_repair_is_left() {
-    let world = ready(Breaker::Rollback).await;
-    world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
-    world.by_hand("web", "web:1");
-    pass(minutes(2)).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
-    assert_eq!(world.moves(), ["web -> web:3", "web -> web:2"]);
-
-    // Somebody who gives it more memory, with the same image, is not undone.
-    let mut more = definition("web", "v2", &json!({"memory": "1024"}));
-    more["containerDefinitions"][0]["image"] = json!(pinned(&world, "v2"));
-    let answer = world.aws("ecs", "RegisterTaskDefinition", more);
-    let arn = &answer["taskDefinition"]["taskDefinitionArn"];
-    world.by_hand("web", arn.as_str().expect("an ARN"));
-    pass(minutes(2)).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
-    assert_eq!(world.moves().len(), 2, "{:?}", world.moves());
-    world.stays(&stalled("RolledBack")).await;
-    // The fix starts from it.
-    world.put(&web("v3")).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    let runs = world.definition(&world.runs(CLUSTER, "web"));
-    assert_eq!(runs["taskDefinition"]["memory"], "1024");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_definition_that_is_not_active_any_more_is_registered_again() {
-    let world = ready(Breaker::Stop).await;
-    let gone = json!({"taskDefinition": "web:2"});
-    world.aws("ecs", "DeregisterTaskDefinition", gone);
-    world.put(&web("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
-    assert_eq!(world.moves(), ["web -> web:3", "web -> web:4"]);
-    assert_eq!(world.image_of("web"), pinned(&world, "v2"));
-    world.stays(&stalled("RolledBack")).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_suspended_release_does_not_go_back_until_it_is_resumed() {
-    let world = ready(Breaker::Stop).await;
-    let mut bad = web("bad");
-    world.put(&bad).await;
-    world
-        .runs_until(async || {
-            let ledger = world.ledger(&key()).await;
-            let rejected = ledger.revisions.get(&2);
-            rejected.is_some_and(|it| it.outcome == RevisionOutcome::Rejected)
-                || world.moves().len() == 2
-        })
-        .await;
-    bad["spec"]["suspend"] = json!(true);
-    world.put(&bad).await;
-    let moves = world.moves();
-    assert_eq!(world.run(&key()).await, Stands::Suspended);
-    assert_eq!(world.moves(), moves);
-    bad["spec"]["suspend"] = json!(false);
-    world.put(&bad).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
-    assert_eq!(world.image_of("web"), pinned(&world, "v2"));
-    assert_eq!(world.moves(), ["web -> web:3", "web -> web:2"]);
-}
-
-/// Two services of which the second fails, before the controller looks at it.
-async fn about_to_fail() -> World {
-    let world = shop(Breaker::Rollback).await;
-    world.put(&both("v2")).await;
-    assert_eq!(world.run(&key()).await, Stands::Ready);
-    crash_of_worker(&world, "bad");
-    world.put(&both("bad")).await;
-    world.sandbox.reset_calls();
-    world
-}
-
-/// What must be the same however the controller died.
-fn outcome(world: &World) -> (Vec<String>, Vec<Vec<String>>, Vec<usize>, String) {
-    let mut moved: Vec<String> = world
-        .done("ecs.UpdateService")
-        .iter()
-        .map(|call| call.input.to_string())
-        .collect();
-    moved.sort();
-    let ended = ["web", "worker"].map(|name| world.deployments(name));
-    let revisions = ["web", "worker", "job"].map(|family| world.revisions(family));
-    (
-        moved,
-        ended.into(),
-        revisions.into(),
-        world.scheduled_image(),
-    )
-}
-
-async fn die_on_the_way_back(remainder: usize, of: usize) {
-    let world = about_to_fail().await;
-    assert_eq!(world.run(&key()).await, stalled("RolledBack"));
-    let expected = outcome(&world);
-    assert_eq!(expected.0.len(), 3, "{:?}", expected.0);
-    // Dying at one of many reads in a row is dying at any of them.
-    let places: Vec<(u64, bool)> = (0..)
-        .zip(calls(&world))
-        .filter(|(at, what)| *what == What::Write || *what == What::Read && at % 5 == 0)
-        .map(|(at, what)| (at, what == What::Write))
-        .collect();
-    assert!(places.len() > 50, "only {} calls to die at", places.len());
-    for (at, write) in places.into_iter().skip(remainder).step_by(of) {
-        for moment in [Moment::Before, Moment::After] {
-            if moment == Moment::After && !write {
-                continue;
-            }
-            let world = about_to_fail().await;
-            let died = die_at(&world, at, moment).await;
-            assert!(died, "{moment:?} call {at} was not made");
-            let stands = world.run(&key()).await;
-            assert_eq!(stands, stalled("RolledBack"), "{moment:?} call {at}");
-            assert_eq!(outcome(&world), expected, "{moment:?} call {at}");
-            let rejected = world.ledger(&key()).await.revisions[&2].clone();
-            let rollback = rejected.rollback.expect("it went back");
-            assert_eq!(rollback.state, RollbackState::Done);
-            let before = world.writes().len();
-            assert_eq!(world.run(&key()).await, stands);
-            assert_eq!(world.writes()[before..], [] as [String; 0]);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn dying_at_any_write_leads_back_all_the_same_1() {
-    die_on_the_way_back(0, 2).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn dying_at_any_write_leads_back_all_the_same_2() {
-    die_on_the_way_back(1, 2).await;
 }

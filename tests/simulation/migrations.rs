@@ -1,10 +1,12 @@
 //! Migrations: at most once, and never guessed.
 
+mod doubts;
+mod stops;
+
 use std::time::Duration;
 
 use evenkeel::model::ledger::{RequestKind, RunState};
 use evenkeel::resource::status::{MigrationStatus, PartState};
-use evenkeel::sandbox::Verdict;
 use serde_json::json;
 
 use crate::rails::key;
@@ -37,6 +39,24 @@ fn succeeds_from_now_on(world: &World) {
 
 fn exits(code: i32) -> serde_json::Value {
     json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "8s", "exitCode": code}}}])
+}
+
+/// A described definition, as it can be registered.
+fn registrable(mut definition: serde_json::Value) -> serde_json::Value {
+    if let Some(members) = definition.as_object_mut() {
+        for member in [
+            "taskDefinitionArn",
+            "revision",
+            "status",
+            "requiresAttributes",
+            "compatibilities",
+            "registeredAt",
+            "registeredBy",
+        ] {
+            members.shift_remove(member);
+        }
+    }
+    definition
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,101 +132,6 @@ async fn a_container_that_cannot_be_pulled_has_no_exit_code() {
     );
 }
 
-/// A migration that may take two minutes, none of which ends by itself.
-async fn in_two_minutes(then: serde_json::Value) -> World {
-    let migration = MIGRATION.replace("timeout: 15m", "timeout: 2m");
-    let world = with(&release("9d3c2f1", &migration)).await;
-    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": then}]));
-    world
-}
-
-/// Runs until the migration's task is told to stop, and asks for a retry right before.
-async fn times_out(world: &World) {
-    world.run_for(Duration::from_secs(110)).await;
-    assert_eq!(world.called("ecs.StopTask"), 0);
-    assert_eq!(migration(world).await.state, PartState::Progressing);
-    world.asks(RequestKind::Retry).await;
-    world.stalls("MigrationFailed").await;
-    assert!(world.called("ecs.StopTask") >= 1);
-    let told = migration(world).await;
-    let tasks = world.migration_tasks();
-    assert_eq!(
-        tasks.len(),
-        1,
-        "a retry before it is STOPPED starts nothing"
-    );
-    assert_eq!(tasks[0]["lastStatus"], "STOPPED");
-    assert_eq!(told.state, PartState::Failed);
-    assert_eq!(told.stop_code.as_deref(), Some("UserInitiated"));
-    let message = told.message.unwrap_or_default();
-    assert!(message.contains("did not end within 2m"), "{message}");
-    no_service_moved(world);
-
-    succeeds_from_now_on(world);
-    world.asks(RequestKind::Retry).await;
-    world.becomes_ready().await;
-    assert_eq!(world.migration_tasks().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_never_starts_is_stopped_and_failed_once_it_is_stopped() {
-    let world = in_two_minutes(json!({"neverStarts": {}})).await;
-    times_out(&world).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_runs_too_long_is_stopped_and_failed_once_it_is_stopped() {
-    let world = in_two_minutes(json!({"exit": {"after": "3h"}})).await;
-    times_out(&world).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_whose_answer_was_lost_is_carried_out() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "3h"}}}]));
-    world.run_for(Duration::from_secs(60)).await;
-    world
-        .asks(RequestKind::StopMigration {
-            migration: "db-migrate".to_owned(),
-        })
-        .await;
-    world.breaks("StopTask", 1, false, Verdict::ConnectionError);
-    world.stalls("MigrationFailed").await;
-    assert_eq!(world.migration_tasks()[0]["lastStatus"], "STOPPED");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_person_stops_it_through_evenkeel() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "3h"}}}]));
-    world.run_for(Duration::from_secs(60)).await;
-    let stop = RequestKind::StopMigration {
-        migration: "db-migrate".to_owned(),
-    };
-    world.asks(stop).await;
-    world.stalls("MigrationFailed").await;
-    assert_eq!(world.called("ecs.StopTask"), 1);
-    let told = migration(&world).await;
-    assert_eq!(told.stop_code.as_deref(), Some("UserInitiated"));
-    assert_eq!(told.exit_code, Some(143));
-    no_service_moved(&world);
-    world.is_settled().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn exit_code_0_of_a_task_that_somebody_stopped_is_no_success() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"exit": {"after": "60s"}}}]));
-    world.run_for(Duration::from_secs(30)).await;
-    let task = migration(&world).await.task_arn.expect("a task");
-    // It exits 0 by itself in the very moment between the stop and its signal.
-    tokio::time::sleep(Duration::from_secs(35)).await;
-    let input = json!({"cluster": CLUSTER, "task": task, "reason": "deploy freeze"});
-    world.aws("ecs", "StopTask", input);
-    world.stalls("MigrationFailed").await;
-    no_service_moved(&world);
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_room_is_tried_again_and_not_for_ever() {
     let world = with(&release("9d3c2f1", MIGRATION)).await;
@@ -246,190 +171,6 @@ async fn room_that_comes_in_time_is_used() {
     world.becomes_ready().await;
     assert_eq!(world.migration_tasks().len(), 1);
     assert_eq!(migration(&world).await.attempt, Some(1));
-}
-
-/// ECS need not list a task that has stopped, so that none is listed does not say that none was.
-#[tokio::test(start_paused = true)]
-async fn a_lost_answer_starts_nothing_twice_after_a_pause_either() {
-    for (pause, stands, tasks) in [(30, "Ready", 1), (120, "MigrationUnknown", 0)] {
-        let world = with(&release("9d3c2f1", MIGRATION)).await;
-        world
-            .sandbox
-            .update_settings(|settings| settings.hide_stopped = true);
-        world.breaks("RunTask", 1, true, Verdict::Timeout);
-        let reconciler = world.takes_over().await;
-        while world.called("ecs.RunTask") == 0 {
-            let pass = reconciler.reconcile(&key(), &|_, _| {}).await;
-            pass.expect("a pass");
-        }
-        let now = world.sandbox.now();
-        let held = world.store.set_suspend(&key(), true, "ada", now).await;
-        held.expect("suspends");
-        // Nobody looks while it runs.
-        tokio::time::sleep(Duration::from_secs(60 * 5)).await;
-        world.run_for(Duration::from_secs(60 * 20)).await;
-        tokio::time::sleep(Duration::from_secs(60 * (pause - 25))).await;
-        let now = world.sandbox.now();
-        let resumed = world.store.set_suspend(&key(), false, "ada", now).await;
-        resumed.expect("resumes");
-        match stands {
-            "Ready" => world.becomes_ready().await,
-            reason => drop(world.stalls(reason).await),
-        }
-        world
-            .sandbox
-            .update_settings(|settings| settings.hide_stopped = false);
-        // Within the hour of its token a repetition answers the task that was started.
-        let tokens: std::collections::BTreeSet<String> = world
-            .done("ecs.RunTask")
-            .iter()
-            .map(|call| call.input["clientToken"].to_string())
-            .collect();
-        assert_eq!((tokens.len(), world.migration_tasks().len()), (1, tasks));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lost_answer_of_run_task_starts_nothing_twice() {
-    for delay in [0, 10, 20] {
-        for verdict in [
-            Verdict::ConnectionError,
-            Verdict::Timeout,
-            Verdict::Answer {
-                status: 500,
-                code: "ServerException".to_owned(),
-                message: "Service Unavailable".to_owned(),
-            },
-        ] {
-            let world = with(&release("9d3c2f1", MIGRATION)).await;
-            world
-                .sandbox
-                .update_settings(|settings| settings.read_delay = Duration::from_secs(delay));
-            world.breaks("RunTask", 1, true, verdict.clone());
-            world.becomes_ready().await;
-            assert_eq!(world.migration_tasks().len(), 1, "{delay} {verdict:?}");
-            assert_eq!(migration(&world).await.attempt, Some(1));
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_task_that_never_arrived_is_made_again() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.breaks("RunTask", 3, false, Verdict::ConnectionError);
-    world.becomes_ready().await;
-    assert_eq!(world.migration_tasks().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_task_is_adopted_although_its_definition_changed_meanwhile() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.dies_at("RunTask", true).await;
-    // Terraform registers another structure before the controller is back.
-    let mut base = world.definition("rails-oneoff:1")["taskDefinition"].clone();
-    base["cpu"] = json!("2048");
-    base["memory"] = json!("4096");
-    let base = registrable(base);
-    world.aws("ecs", "RegisterTaskDefinition", base);
-    // ECS does not show the task yet, so it is asked again under the same token.
-    world
-        .sandbox
-        .update_settings(|settings| settings.read_delay = Duration::from_secs(20));
-    world.becomes_ready().await;
-    assert_eq!(world.migration_tasks().len(), 1);
-}
-
-/// A described definition, as it can be registered.
-fn registrable(mut definition: serde_json::Value) -> serde_json::Value {
-    if let Some(members) = definition.as_object_mut() {
-        for member in [
-            "taskDefinitionArn",
-            "revision",
-            "status",
-            "requiresAttributes",
-            "compatibilities",
-            "registeredAt",
-            "registeredBy",
-        ] {
-            members.shift_remove(member);
-        }
-    }
-    definition
-}
-
-/// The controller dies between RunTask and its record and comes back after ECS forgot the task.
-async fn lost_for_two_hours(migration: &str) -> World {
-    let world = with(&release("9d3c2f1", migration)).await;
-    world.dies_at("RunTask", true).await;
-    tokio::time::sleep(2 * HOUR).await;
-    assert_eq!(world.migration_tasks().len(), 0, "ECS forgot it");
-    world
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_nobody_can_know_any_more_is_not_guessed() {
-    let world = lost_for_two_hours(MIGRATION).await;
-    let message = world.stalls("MigrationUnknown").await;
-    assert!(
-        message.contains("migration resolve production/rails/db-migrate --succeeded"),
-        "{message}"
-    );
-    assert_eq!(world.called("ecs.RunTask"), 1);
-    assert_eq!(migration(&world).await.state, PartState::Unknown);
-    no_service_moved(&world);
-    world.is_settled().await;
-
-    // `retry` is for what failed; this needs a person who looked.
-    world.asks(RequestKind::Retry).await;
-    world.stalls("MigrationUnknown").await;
-
-    world
-        .asks(RequestKind::MigrationSucceeded {
-            migration: "db-migrate".to_owned(),
-        })
-        .await;
-    world.becomes_ready().await;
-    assert_eq!(world.migration_tasks().len(), 0);
-    world.is_settled().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_person_may_have_an_unknown_migration_run_again() {
-    let world = lost_for_two_hours(MIGRATION).await;
-    world.stalls("MigrationUnknown").await;
-    world.asks(named("db-migrate")).await;
-    world.becomes_ready().await;
-    assert_eq!(world.migration_tasks().len(), 1);
-    assert_eq!(migration(&world).await.attempt, Some(2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_idempotent_one_runs_again_by_itself() {
-    let world = lost_for_two_hours(&format!("{MIGRATION}\n      idempotent: true")).await;
-    world.becomes_ready().await;
-    assert_eq!(world.migration_tasks().len(), 1);
-    assert_eq!(migration(&world).await.attempt, Some(2));
-    world.is_settled().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_ended_while_the_controller_was_away_for_hours_is_unknown() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.run_for(Duration::from_secs(4)).await;
-    assert_eq!(migration(&world).await.state, PartState::Progressing);
-    tokio::time::sleep(2 * HOUR).await;
-    world.stalls("MigrationUnknown").await;
-    no_service_moved(&world);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_ended_while_the_controller_was_away_for_a_while_is_known() {
-    let world = with(&release("9d3c2f1", MIGRATION)).await;
-    world.run_for(Duration::from_secs(4)).await;
-    tokio::time::sleep(Duration::from_secs(50 * 60)).await;
-    world.becomes_ready().await;
-    assert_eq!(world.called("ecs.StopTask"), 0);
-    assert_eq!(world.done("ecs.RunTask").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,18 @@
 //! What was begun is finished, forward or back, for as long as what was released since may move
 //! nothing.
 
+mod rules;
+
 use evenkeel::model::ledger::{RequestKind, RevisionOutcome, RollbackState};
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::resource::status::PartState;
 use serde_json::{Value, json};
 
 use crate::bakes::alarm;
-use crate::going_back::{both, crash_of_worker};
+use crate::going_back::both;
 use crate::shop::{
     Breaker, CLUSTER, Stands, crash, create_service, environment, held, key, merge, minutes, pass,
-    pinned, push, ready, register, release, rules, schedule, service, shop, stalled, web,
+    pinned, push, ready, register, release, rules, service, shop, stalled, web,
 };
 use crate::world::World;
 
@@ -550,52 +552,4 @@ async fn what_everything_is_back_on_may_be_applied_at_any_time() {
     world.put(&web("v2")).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.moves().len(), moves);
-}
-
-/// Revision 2 makes the rule `hourly` and comes no further; revision 3 fails.
-async fn with_a_rule_that_was_made(prune: bool) -> World {
-    let world = shop(Breaker::Stop).await;
-    world.put(&both("v2")).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    let with = |tag: &str| {
-        let mut object = both(tag);
-        let nightly = schedule("nightly", "rate(1 day)");
-        let hourly = schedule("hourly", "rate(1 hour)");
-        object["spec"]["schedules"] = json!([hourly, nightly]);
-        object["spec"]["prune"] = json!(prune);
-        object
-    };
-    world.deny(&["events:PutTargets"]);
-    world.put(&with("v3")).await;
-    assert_eq!(world.run(&key()).await, stalled("AccessDenied"));
-    assert!(world.has_rule(HOURLY));
-    world.deny(&[]);
-    assert_eq!(world.outcome(2).await, RevisionOutcome::Pending);
-    crash_of_worker(&world, "bad");
-    world.put(&with("bad")).await;
-    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
-    world.runs_on("v2");
-    world
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rule_that_was_made_on_the_way_goes_with_what_made_it() {
-    let world = with_a_rule_that_was_made(true).await;
-    assert!(!world.has_rule(HOURLY));
-    assert!(world.has_rule("shop-web-nightly"));
-    let why = world.why(&key()).await;
-    assert!(why.contains("everything is back on revision 1"), "{why}");
-    world.stays(&stalled("RolledBack")).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rule_that_may_not_be_pruned_is_told_of() {
-    let world = with_a_rule_that_was_made(false).await;
-    assert!(world.has_rule(HOURLY));
-    let why = world.why(&key()).await;
-    assert!(
-        why.contains("everything but rule shop-web-hourly is back"),
-        "{why}"
-    );
-    world.stays(&stalled("RolledBack")).await;
 }

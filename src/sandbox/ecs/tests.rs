@@ -1,5 +1,6 @@
 //! The Region driven through its API, with time passed in.
 
+mod breaker;
 mod deployments;
 mod registration;
 mod running;
