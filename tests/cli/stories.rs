@@ -340,8 +340,12 @@ fn who_waits_is_told_in_the_midst_of_a_rollout_that_it_was_overtaken() {
 fn who_waits_is_told_on_the_way_back_that_it_was_overtaken() {
     let folder = folder("overtaken-on-the-way-back");
     let release = folder.join("release.yaml");
-    std::fs::write(&release, SHORYUKEN).unwrap();
-    let sandbox = Sandbox::start("rails", &["--speed", "10"]);
+    let both = SHORYUKEN.replace(
+        "{name: shoryuken, ",
+        "{name: app, images: {app: app}}\n    - {name: shoryuken, dependsOn: [app], ",
+    );
+    std::fs::write(&release, both).unwrap();
+    let sandbox = Sandbox::start("rails", &[]);
     let environment = fixture("rails/environment.yaml");
     sandbox.expect(0, &["init"]);
     sandbox.expect(
@@ -349,10 +353,10 @@ fn who_waits_is_told_on_the_way_back_that_it_was_overtaken() {
         &["apply", "-f", path(&environment), "-f", path(&release)],
     );
     sandbox.expect(0, &["run", "--once"]);
-    // The next one crashes, and what it goes back to takes its time.
-    let rules = r#"[{"when": {"group": "service:*", "image": "rails/app:1f0e8a7"},
+    // The second service crashes, and what the first one goes back to takes its time.
+    let rules = r#"[{"when": {"group": "service:shoryuken", "image": "rails/app:1f0e8a7"},
                      "then": {"crash": {"after": "1s"}}},
-                    {"when": {"group": "service:*", "image": "rails/app:9d3c2f1"},
+                    {"when": {"group": "service:app", "image": "rails/app:9d3c2f1"},
                      "then": {"healthy": {"after": "240h"}}}]"#;
     sandbox.page("PUT", "/_sandbox/rules", rules);
     let controller = sandbox.start_command(&["run", "--http", "127.0.0.1:0"]);
