@@ -10,8 +10,8 @@ use crate::resource::environment::ImageRule;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{Store, StoreError};
 
-/// Every Release with what changes whenever it does: its version, its Environment's, and whether
-/// somebody asks something.
+/// Every Release with what changes whenever it does: its version, its Environment's, and what is
+/// asked.
 pub type Listed = BTreeMap<ReleaseKey, String>;
 
 /// Lists the Releases of one namespace or all.
@@ -64,10 +64,11 @@ impl List {
             if releases.is_empty() {
                 continue;
             }
-            let requested = store.requested(namespace).await?;
+            let requested = store.open_requests(namespace).await?;
             let environment = environments.get(namespace);
             for (key, version) in releases {
-                let asked = requested.contains(&key.name);
+                let asked = requested.get(&key.name).map(|ids| ids.join(","));
+                let asked = asked.unwrap_or_default();
                 let environment = environment.map_or("none", |(version, _)| version);
                 all.insert(key, format!("{version}/{environment}/{asked}"));
             }

@@ -90,7 +90,7 @@ pub struct Service<'a> {
     next_search: Instant,
     next_sweep: Instant,
     listed: bool,
-    /// What was listed while no lease was held, and when that was asked for.
+    /// What was listed while no lease was held, and when that came.
     early: Option<(Instant, Listed)>,
 }
 
@@ -320,8 +320,12 @@ impl<'a> Service<'a> {
     /// Something is wanted of a Release that may be another replica's.
     fn look_at_ours(&mut self, key: ReleaseKey) {
         if self.is_ours(&key) {
-            // Not yet listed as it is now; whatever the next list says is news.
+            // Not yet listed as it is now; whatever the next list says is news. One that is being made
+            // may have been past it.
             self.known.entry(key.clone()).or_default();
+            if self.listing.is_under_way() {
+                self.listing.ask(false);
+            }
             self.engine.add(key, Instant::now(), Look::Afresh);
         }
     }

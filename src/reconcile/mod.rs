@@ -300,7 +300,10 @@ impl Reconciler {
         let quiet = plan.actions.is_empty() && plan.status == told.status;
         let rests = ready.as_ref().is_some_and(|it| self.rests(&plan, it));
         quiet.then(|| Pass {
-            settled: rests.then(|| self.reads.settled(began)),
+            settled: ready
+                .as_ref()
+                .filter(|_| rests)
+                .and_then(|it| self.reads.settled(&it.interest, since, began)),
             plan,
             failed: None,
             over_budget: None,

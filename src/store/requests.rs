@@ -1,6 +1,6 @@
 //! What people and CI ask of the controller.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -78,11 +78,25 @@ impl Store {
     /// # Errors
     /// When the read fails.
     pub async fn requested(&self, namespace: &str) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.open_requests(namespace).await?.into_keys().collect())
+    }
+
+    /// The same with the ids of what is asked.
+    ///
+    /// # Errors
+    /// When the read fails.
+    pub async fn open_requests(
+        &self,
+        namespace: &str,
+    ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
         let found = self.table.query(&keys::requests(namespace), "").await?;
-        let names = found.iter().filter_map(|item| {
+        let mut open: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for item in &found {
             let sk = Key::of(item).sk;
-            Some(sk.split_once('#')?.0.to_owned())
-        });
-        Ok(names.collect())
+            if let Some((name, id)) = sk.split_once('#') {
+                open.entry(name.to_owned()).or_default().push(id.to_owned());
+            }
+        }
+        Ok(open)
     }
 }

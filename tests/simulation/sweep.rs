@@ -1,11 +1,10 @@
 //! What a sweep over many Releases costs, and that it never acts on what was read for another.
 
+mod settled;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use evenkeel::controller::ControllerOptions;
-use evenkeel::controller::watch::WatchOptions;
 use evenkeel::model::interest::Interest;
 use evenkeel::model::ledger::RolloutState;
 use evenkeel::reconcile::{Pass, Reconciler};
@@ -17,12 +16,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::running::beside;
 use crate::shop::{
     self, Breaker, CLUSTER, create_service, delivered, environment, minutes, pass, push, register,
     release, schedule, service, web,
 };
-use crate::world::{REGION, World};
+use crate::world::World;
 
 const RELEASES: usize = 25;
 const SERVICES: usize = 4;
@@ -150,94 +148,6 @@ async fn a_settled_sweep_costs_what_aws_allows_at_best() {
             .collect();
         assert_eq!(calls(&world, true), read, "and write nothing");
     }
-}
-
-/// A plan follows from what it is made of: what stands as it did needs none.
-#[tokio::test(start_paused = true)]
-async fn what_stands_as_it_did_is_not_planned_anew_and_what_does_not_is() {
-    let world = fleet().await;
-    let watch = WatchOptions {
-        read: Duration::from_secs(5),
-        ..WatchOptions::default()
-    };
-    let controller = world.controller_with(ControllerOptions {
-        watch,
-        ..ControllerOptions::default()
-    });
-    let read = |name: &str| world.called(&format!("dynamodb.{name}"));
-    beside(&controller, async {
-        // The first sweep finds out that nothing is to be done.
-        pass(minutes(8)).await;
-        world.sandbox.reset_calls();
-        pass(minutes(6)).await;
-        assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
-        assert!(read("Query") < 10, "{:?}", world.sandbox.calls());
-        assert!((10..=20).contains(&world.called("ecs.DescribeServices")));
-        assert_eq!(world.writes(), [] as [String; 0]);
-
-        // Nor is what was rolled out meanwhile.
-        let services = [0, 1, 2, 3].map(|number| service(&format!("app07-{number}")));
-        let spec = json!({"services": services});
-        world.put(&release("app07", "app08", &spec)).await;
-        pass(minutes(4)).await;
-        let key = ReleaseKey::new("shop", "app07");
-        let status = world.status(&key).await;
-        assert!(
-            is_true(&status.conditions, ConditionType::Ready),
-            "{status:#?}"
-        );
-        world.sandbox.reset_calls();
-        pass(minutes(6)).await;
-        assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
-        assert_eq!(world.writes(), [] as [String; 0]);
-
-        expression(&world, "shop-app02-nightly", "cron(0 4 * * ? *)");
-        world.sandbox.reset_calls();
-        pass(minutes(6)).await;
-        assert_eq!(world.aws_writes(), ["events.PutRule"]);
-
-        // Once an hour it is looked at all the same.
-        world.sandbox.reset_calls();
-        pass(minutes(60)).await;
-        assert!(read("GetItem") >= 2 * RELEASES as u64);
-        assert_eq!(world.writes(), [] as [String; 0]);
-    })
-    .await;
-}
-
-/// A rollout lets go of what is not needed any more; what was still run then is found by a sweep.
-#[tokio::test(start_paused = true)]
-async fn what_was_left_registered_is_let_go_of_within_an_hour() {
-    let world = delivered(&web("v2")).await;
-    let key = shop::key();
-    let reconciler = world.reconciler();
-    let leave = async |memory: &str| {
-        register(&world, "web", "v1", &json!({"memory": memory}));
-        let arn = world.definition("web")["taskDefinition"]["taskDefinitionArn"].clone();
-        let registered = world.store.registrations("123456789012", REGION, "web");
-        let mut left = registered.await.expect("reads").remove(0);
-        left.releases = vec![key.clone()];
-        left.definition = memory.repeat(16);
-        left.arn = arn.as_str().map(str::to_owned);
-        (left.version, left.deregistered) = (0, false);
-        let written = world.writer().await.put_registration(&left).await;
-        written.expect("writes").arn.expect("an ARN")
-    };
-    let sweep = async || {
-        let writing = reconciler.writing(world.writer().await);
-        look(&writing.content_with(Instant::now()), &key).await;
-    };
-    let is_active = |arn: &str| world.definition(arn)["taskDefinition"]["status"] == "ACTIVE";
-    let first = leave("1024").await;
-    sweep().await;
-    assert!(!is_active(&first));
-    let second = leave("2048").await;
-    pass(minutes(5)).await;
-    sweep().await;
-    assert!(is_active(&second), "not everything is read each time");
-    pass(minutes(56)).await;
-    sweep().await;
-    assert!(!is_active(&second));
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,12 +27,16 @@ impl Reads {
     }
 
     /// A pass found nothing to do by what had been read when it began.
-    pub(in crate::reconcile) fn settled(&self, began: Began) -> Settled {
+    pub(in crate::reconcile) fn settled(
+        &self,
+        interest: &Interest,
+        since: Instant,
+        began: Began,
+    ) -> Option<Settled> {
         let Began(then) = began;
-        Settled {
-            then,
-            at: then.at(),
-        }
+        let (at, same) = (then.at(), Same::Only(since));
+        self.all_same(interest, same, same)
+            .then_some(Settled { then, at })
     }
 
     /// The same for one that looked afresh. None where AWS told others otherwise meanwhile: what it

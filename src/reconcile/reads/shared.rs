@@ -122,6 +122,8 @@ pub(super) enum Same {
     AsBefore(Fresh, Moment),
     /// It was read since that moment, and every call that began since then was answered so.
     SinceThen(Moment),
+    /// No call that began since then was answered otherwise than is known.
+    Only(Instant),
 }
 
 /// What each of several asks for at once.

@@ -149,6 +149,11 @@ impl View {
         self.clients().cloudwatch.alarms(names).await
     }
 
+    /// Something was read that is not shared, and that no reading of AWS tells of when it changes.
+    pub(in crate::reconcile) fn reads_more(&self) {
+        self.more.store(true, Ordering::Relaxed);
+    }
+
     /// Whether anything was read that is not shared.
     pub(in crate::reconcile) fn read_more(&self) -> bool {
         self.more.load(Ordering::Relaxed)

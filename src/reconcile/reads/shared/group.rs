@@ -78,6 +78,7 @@ impl<K: Kind> Reading<K> {
             Same::AsBefore(fresh, moment) => {
                 fresh.admits_answer(self.began) && self.same_since.order < moment.order
             }
+            Same::Only(since) => self.differed.is_none_or(|at| at.at < since),
             Same::SinceThen(moment) => {
                 let before = |at: Moment| at.order < moment.order;
                 !before(self.began) && self.differed.is_none_or(before)

@@ -471,3 +471,39 @@ async fn one_answer_since_a_moment_is_known_only_where_no_call_was_answered_othe
     stage.afresh(&["a"]).await;
     assert!(same(begin));
 }
+
+/// Who is content may wait for a call that another one outruns.
+#[tokio::test(start_paused = true)]
+async fn what_an_outrun_call_told_is_not_what_is_known() {
+    let stage = Stage::new();
+    let set = |version| stage.server.version.store(version, Ordering::SeqCst);
+    let millis = |count| tokio::time::sleep(Duration::from_millis(count));
+    set(2);
+    stage.afresh(&["a"]).await;
+    millis(1000).await;
+    // A pass of a sweep begins.
+    let (began, since) = (stage.order.now(), Instant::now());
+    let (told, _, _, _) = tokio::join!(
+        stage.ask("rails", &["a"], Fresh::Since(since)),
+        stage.ask("rails", &["denied"], Fresh::Since(since)),
+        async {
+            millis(5).await;
+            stage.afresh(&["a"]).await
+        },
+        async {
+            millis(11).await;
+            set(1);
+            millis(9).await;
+            set(2);
+        },
+    );
+    assert_eq!(told["a"], Ok(1), "the pass found nothing to do by this");
+    let same = |same| stage.shared.are_same(&"rails", &named("a"), same);
+    assert!(!same(Same::Only(since)));
+    // What came later cannot tell.
+    millis(1000).await;
+    let later = Instant::now();
+    assert_eq!(stage.afresh(&["a"]).await["a"], Ok(2));
+    assert!(same(Same::AsBefore(Fresh::Since(later), began)));
+    assert!(same(Same::Only(later)));
+}
