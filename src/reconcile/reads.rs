@@ -253,7 +253,7 @@ impl Reads {
         stock.get(key).is_none_or(|at| at.elapsed() >= STOCK)
     }
 
-    /// Everything that was registered for a Release is being read.
+    /// Everything that was registered for a Release was read.
     fn took_stock(&self, key: &ReleaseKey) {
         let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
         stock.insert(key.clone(), Instant::now());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evenkeel::model::ledger::{RequestKind, RunState};
 use evenkeel::resource::status::{MigrationStatus, PartState};
+use evenkeel::resource::validate::DESCRIBE_ONLY;
 use serde_json::json;
 
 use crate::rails::key;
@@ -44,15 +45,7 @@ fn exits(code: i32) -> serde_json::Value {
 /// A described definition, as it can be registered.
 fn registrable(mut definition: serde_json::Value) -> serde_json::Value {
     if let Some(members) = definition.as_object_mut() {
-        for member in [
-            "taskDefinitionArn",
-            "revision",
-            "status",
-            "requiresAttributes",
-            "compatibilities",
-            "registeredAt",
-            "registeredBy",
-        ] {
+        for member in DESCRIBE_ONLY {
             members.shift_remove(member);
         }
     }
