@@ -113,7 +113,8 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
     ));
     let first = begin.elapsed().as_secs_f64();
     settle(&fleet).await;
-    progress("settled; changes begin");
+    progress("settled; changes begin with the next sweep");
+    sweeps(&fleet).await;
     let mut delays = changes(&fleet).await;
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
@@ -194,6 +195,16 @@ async fn settle(fleet: &Fleet) {
         if calls != last.0 {
             last = (calls, Instant::now());
         }
+    }
+}
+
+/// Waits until the controller looks at everything again: the changes are to meet that.
+async fn sweeps(fleet: &Fleet) {
+    let before = fleet.called("ecs.DescribeServices");
+    let begin = Instant::now();
+    while fleet.called("ecs.DescribeServices") < before + 50 {
+        assert!(begin.elapsed() < IDLE, "nothing is swept");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -20,6 +20,10 @@ use group::{Flight, Group, Landed, Waiter};
 /// gather: the busier it is, the fuller are the calls.
 const CALLS: usize = 4;
 
+/// How many of them a sweep may have. Those who look afresh find a call free, and few before them in
+/// the queue for the budget: a sweep of ten thousand services asks without a pause for a minute.
+const SWEEPING: usize = 2;
+
 /// How long names gather before a call that is not full.
 const GATHER: Duration = Duration::from_millis(3);
 
@@ -273,8 +277,9 @@ impl<K: Kind> Shared<K> {
     /// Takes names for calls: full ones at once, others once they have `gathered` for a moment.
     fn begin(&self, key: &K::Group, state: &mut Group<K>, gathered: bool) -> Begun<K> {
         let mut calls = Vec::new();
-        while state.flights.len() < CALLS && (gathered || state.waiting.len() >= K::BATCH) {
+        while state.may_begin() && (gathered || state.waiting.len() >= K::BATCH) {
             let began = self.0.order.now();
+            let urgent = state.is_urgent();
             let names = state.take();
             if names.is_empty() {
                 break;
@@ -285,6 +290,7 @@ impl<K: Kind> Shared<K> {
             let span = one.map_or_else(Span::none, |waiter| waiter.span.clone());
             let flight = Flight {
                 began,
+                urgent,
                 names,
                 outdated: BTreeSet::new(),
             };
@@ -297,7 +303,7 @@ impl<K: Kind> Shared<K> {
             };
             calls.push((call, asked, span));
         }
-        let gathers = !state.waiting.is_empty() && state.flights.len() < CALLS && !state.gathering;
+        let gathers = !state.waiting.is_empty() && state.may_begin() && !state.gathering;
         state.gathering |= gathers;
         Begun { calls, gathers }
     }

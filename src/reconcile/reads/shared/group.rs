@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Answered, Fresh, Kind, Moment, Parts, REFUSED, Same, is_about_one};
+use super::{Answered, CALLS, Fresh, Kind, Moment, Parts, REFUSED, SWEEPING, Same, is_about_one};
 use crate::aws::error::{AwsError, ErrorClass};
 
 pub(super) struct Group<K: Kind> {
@@ -118,6 +118,8 @@ pub(super) struct Waiter<K: Kind> {
 
 pub(super) struct Flight<K: Kind> {
     pub(super) began: Moment,
+    /// Whether it began because somebody looks afresh.
+    pub(super) urgent: bool,
     pub(super) names: BTreeMap<K::Name, Vec<Waiter<K>>>,
     /// Names that we wrote to meanwhile.
     pub(super) outdated: BTreeSet<K::Name>,
@@ -233,6 +235,18 @@ impl<K: Kind> Group<K> {
             self.urgent.push_back(name.clone());
         }
         self.waiting.entry(name).or_default().extend(waiters);
+    }
+
+    /// Whether the next call is one that somebody looks afresh by.
+    pub(super) fn is_urgent(&self) -> bool {
+        let mut urgent = self.urgent.iter();
+        urgent.any(|name| self.waiting.contains_key(name))
+    }
+
+    /// Whether the next call finds a place among those under way.
+    pub(super) fn may_begin(&self) -> bool {
+        let sweeping = self.flights.values().filter(|flight| !flight.urgent);
+        self.flights.len() < CALLS && (self.is_urgent() || sweeping.count() < SWEEPING)
     }
 
     fn next_waiting(&mut self) -> Option<(K::Name, Vec<Waiter<K>>)> {
