@@ -14,16 +14,20 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::Timestamp;
 
 use super::budget::{Budget, RegionBudget};
+use super::cloudfront::CloudFront;
 use super::cloudwatch::CloudWatch;
+use super::codepipeline::CodePipeline;
 use super::connector::{self, Budgeted};
 use super::ecr::Ecr;
 use super::ecs::Ecs;
 use super::error::{AwsError, Call, ErrorClass};
 use super::events::Events;
+use super::lambda::Lambda;
 use super::logs::Logs;
 use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
+use super::secrets::SecretStores;
 use super::sts::{Identity, Sts};
 use crate::model::desired::Access;
 use crate::resource::meta::ReleaseKey;
@@ -91,6 +95,14 @@ pub struct Clients {
     pub cloudwatch: CloudWatch,
     /// CloudWatch Logs.
     pub logs: Logs,
+    /// Lambda.
+    pub lambda: Lambda,
+    /// CloudFront.
+    pub cloudfront: CloudFront,
+    /// CodePipeline.
+    pub codepipeline: CodePipeline,
+    /// SSM's parameters and Secrets Manager.
+    pub secrets: SecretStores,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -322,14 +334,23 @@ impl Aws {
                 $sdk::Client::from_conf(builder.build())
             }};
         }
-        let sts = builder!(aws_sdk_sts, self.metrics.clone()).build();
+        // What is called seldom has no budget of its own: the SDK's own client and times do.
+        macro_rules! seldom {
+            ($sdk:ident) => {
+                $sdk::Client::from_conf(builder!($sdk, self.metrics.clone()).build())
+            };
+        }
         Clients {
             ecs: Ecs::new(client!(aws_sdk_ecs)),
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
             cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
             logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
-            sts: Sts::new(aws_sdk_sts::Client::from_conf(sts), region),
+            lambda: Lambda::new(seldom!(aws_sdk_lambda)),
+            cloudfront: CloudFront::new(seldom!(aws_sdk_cloudfront)),
+            codepipeline: CodePipeline::new(seldom!(aws_sdk_codepipeline)),
+            secrets: SecretStores::new(seldom!(aws_sdk_ssm), seldom!(aws_sdk_secretsmanager)),
+            sts: Sts::new(seldom!(aws_sdk_sts), region),
             budget,
         }
     }

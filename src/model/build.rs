@@ -1,6 +1,7 @@
 //! Wire types become checked data, once, with every default put in.
 
 mod at;
+mod hooks;
 
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::desired::{
-    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, Pick, Requirement,
-    Schedule, Service, Source, TagPattern, Wanted,
+    Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, PartKind, Pick,
+    Requirement, Schedule, Service, Source, TagPattern, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
@@ -87,6 +88,8 @@ pub fn desired(
         applier: provenance.applier,
         source: provenance.source,
         deleting: provenance.deleting,
+        hooks: hooks::all(&spec.hooks, &place.tasks),
+        pipeline_job: hooks::pipeline_job(release),
         environment: place,
         declared: hash::of_spec(spec),
         spec: spec.clone(),
@@ -167,6 +170,10 @@ fn allow(spec: &EnvironmentSpec) -> Allow {
         repositories: globs(lists.repositories),
         roles: globs(lists.roles),
         rule_names: globs(lists.rule_names),
+        functions: globs(lists.functions),
+        distributions: globs(lists.distributions),
+        urls: globs(lists.urls),
+        secrets: globs(lists.secrets),
     }
 }
 
@@ -270,6 +277,7 @@ fn source(source: &TaskDefinitionSource) -> Source {
 
 fn migration(migration: &release::Migration, defaults: &TaskSettings) -> Migration {
     Migration {
+        kind: PartKind::Migration,
         name: migration.name.clone(),
         source: source(&migration.task_definition),
         images: migration.images.clone(),

@@ -9,6 +9,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use crate::resource::environment::TaskSettings;
+use crate::resource::hooks::{HookFailure, HookTrigger, HttpHook, InvalidationHook, LambdaHook};
 use crate::resource::image_ref::EcrRepository;
 use crate::resource::meta::ReleaseKey;
 use crate::resource::release::{
@@ -42,6 +43,10 @@ pub struct Desired {
     pub images: BTreeMap<String, Image>,
     /// How long a tag may be missing.
     pub image_timeout: SignedDuration,
+    /// In order: those before, then those after.
+    pub hooks: Vec<Hook>,
+    /// The CodePipeline job that waits, and whether anything is to be told to it.
+    pub pipeline_job: Option<String>,
     /// In order.
     pub migrations: Vec<Migration>,
     /// In the manifest's order.
@@ -153,6 +158,14 @@ pub struct Allow {
     pub roles: Option<GlobSet>,
     /// Rule names.
     pub rule_names: Option<GlobSet>,
+    /// Lambda functions of hooks.
+    pub functions: Option<GlobSet>,
+    /// CloudFront distributions of hooks.
+    pub distributions: Option<GlobSet>,
+    /// URLs of hooks.
+    pub urls: Option<GlobSet>,
+    /// Secrets of hooks; `None` allows none.
+    pub secrets: Option<GlobSet>,
 }
 
 /// One image.
@@ -244,9 +257,62 @@ pub enum Source {
     },
 }
 
-/// One migration.
+/// Something that is done before or after everything else.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// Name.
+    pub name: String,
+    /// Whether it is one of those after everything else.
+    pub after: bool,
+    /// How long it may take.
+    pub timeout: SignedDuration,
+    /// What its failure does.
+    pub on_failure: HookFailure,
+    /// Which end of the revision runs it.
+    pub on: HookTrigger,
+    /// Whether it may run again when its end is unknown.
+    pub idempotent: bool,
+    /// What is done.
+    pub does: HookKind,
+}
+
+impl Hook {
+    /// `hook/warm-up`.
+    pub fn resource(&self) -> String {
+        format!("hook/{}", self.name)
+    }
+}
+
+/// What a hook does.
+#[derive(Clone, Debug)]
+pub enum HookKind {
+    /// Runs a task.
+    Task(Box<Migration>),
+    /// Invokes a function.
+    Lambda(LambdaHook),
+    /// Invalidates paths.
+    Invalidation(InvalidationHook),
+    /// Posts JSON.
+    Http(HttpHook),
+}
+
+impl HookKind {
+    /// As it is declared.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            HookKind::Task(_) => "ecsTask",
+            HookKind::Lambda(_) => "lambda",
+            HookKind::Invalidation(_) => "cloudFrontInvalidation",
+            HookKind::Http(_) => "http",
+        }
+    }
+}
+
+/// A one-off task that has to end with exit code 0: a migration, or a hook's.
 #[derive(Clone, Debug)]
 pub struct Migration {
+    /// Which of the two.
+    pub kind: PartKind,
     /// Name.
     pub name: String,
     /// Base of its definition.
@@ -335,6 +401,8 @@ pub struct Part<'a> {
 /// The kinds of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartKind {
+    /// A hook that runs a task.
+    Hook,
     /// A migration.
     Migration,
     /// A service.
@@ -346,20 +414,44 @@ pub enum PartKind {
 impl Part<'_> {
     /// `migration/db`, `service/app`, `schedule/nightly`.
     pub fn resource(&self) -> String {
-        let kind = match self.kind {
+        self.kind.resource(self.name)
+    }
+}
+
+impl PartKind {
+    /// `migration/db`, `service/app`, `schedule/nightly`, `hook/warm-up`.
+    pub fn resource(self, name: &str) -> String {
+        let kind = match self {
+            PartKind::Hook => "hook",
             PartKind::Migration => "migration",
             PartKind::Service => "service",
             PartKind::Schedule => "schedule",
         };
-        format!("{kind}/{}", self.name)
+        format!("{kind}/{name}")
+    }
+}
+
+impl Migration {
+    /// `migration/db`, or `hook/warm-up`.
+    pub fn resource(&self) -> String {
+        self.kind.resource(&self.name)
     }
 }
 
 impl Desired {
-    /// Every part that runs a task definition, migrations first, schedules last.
+    /// Those of the hooks that run a task.
+    pub fn hook_tasks(&self) -> impl Iterator<Item = &Migration> {
+        self.hooks.iter().filter_map(|hook| match &hook.does {
+            HookKind::Task(task) => Some(&**task),
+            HookKind::Lambda(_) | HookKind::Invalidation(_) | HookKind::Http(_) => None,
+        })
+    }
+
+    /// Every part that runs a task definition, hooks and migrations first, schedules last.
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let migrations = self.migrations.iter().map(|part| Part {
-            kind: PartKind::Migration,
+        let tasks = self.hook_tasks().chain(&self.migrations);
+        let tasks = tasks.map(|part| Part {
+            kind: part.kind,
             name: &part.name,
             source: &part.source,
             images: &part.images,
@@ -376,6 +468,6 @@ impl Desired {
             source: &part.source,
             images: &part.images,
         });
-        migrations.chain(services).chain(schedules)
+        tasks.chain(services).chain(schedules)
     }
 }

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::desired::PartKind;
+use super::hook::{HookRun, PipelineJob};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::release::ReleaseSpec;
 use crate::resource::status::{Cause, Evidence};
@@ -81,6 +83,9 @@ pub struct Revision {
     /// When the first step of it was taken: what was begun is not held back any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
+    /// Hooks that were run for it, by name, but for those that run tasks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, HookRun>,
 }
 
 /// The way back from a revision that was rejected.
@@ -256,8 +261,11 @@ pub struct MigrationRun {
     /// Version of the item in the table.
     #[serde(default)]
     pub version: u64,
-    /// The migration's name.
+    /// The migration's name, or the hook's.
     pub migration: String,
+    /// Whether it is a hook's task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hook: bool,
     /// Hash that says whether it ran already.
     pub run_key: String,
     /// The revision that ran it.
@@ -318,6 +326,15 @@ pub struct MigrationRun {
 }
 
 impl MigrationRun {
+    /// `migration/db`, or `hook/warm-up`.
+    pub fn resource(&self) -> String {
+        let kind = match self.hook {
+            true => PartKind::Hook,
+            false => PartKind::Migration,
+        };
+        kind.resource(&self.migration)
+    }
+
     /// The Region of the log of the container that mattered, where it is not the Environment's.
     pub fn log_region(&self) -> Option<&String> {
         // `group/prefix/container/task`
@@ -520,6 +537,8 @@ pub struct Ledger {
     pub revisions: BTreeMap<u64, Revision>,
     /// All migration runs of a Release of this name, whichever object it was.
     pub migrations: Vec<MigrationRun>,
+    /// The CodePipeline job that was named last.
+    pub job: Option<PipelineJob>,
     /// Newest rollout by service name.
     pub rollouts: BTreeMap<String, Rollout>,
     /// Claims this Release holds, by ARN.
@@ -545,7 +564,7 @@ impl Ledger {
     pub fn definition_of(&self, run: &MigrationRun) -> Option<&String> {
         let revision = self.revisions.get(&run.revision)?;
         let since = run.intended_at >= revision.created_at;
-        let part = revision.parts.get(&format!("migration/{}", run.migration));
+        let part = revision.parts.get(&run.resource());
         part.filter(|_| since).map(|part| &part.definition)
     }
 }

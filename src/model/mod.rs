@@ -3,6 +3,7 @@
 pub mod build;
 pub mod desired;
 pub mod hash;
+pub mod hook;
 pub mod interest;
 pub mod known;
 pub mod ledger;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::hook::{Call, Invalidation};
 use super::known::Known;
 use super::ledger::{Claim, Explanation, Ledger};
 use crate::resource::meta::ReleaseKey;
@@ -42,6 +43,11 @@ pub struct Observed {
     pub definitions: BTreeMap<String, Known<Definition>>,
     /// Definition hash -> content, as recorded in the table.
     pub contents: BTreeMap<String, Arc<Value>>,
+    /// Key of an attempt -> what this process knows of its call, of hooks that may be going on. None
+    /// for who makes no such calls, and so cannot know.
+    pub calls: Option<BTreeMap<String, Call>>,
+    /// Status of the invalidations of hooks that may be going on.
+    pub invalidations: BTreeMap<Invalidation, Known<String>>,
     /// Run key -> its tasks, of runs that may be going on.
     pub tasks: BTreeMap<String, Known<Vec<Task>>>,
     /// Rule name -> what EventBridge says of it: declared rules, claimed rules, and rules with

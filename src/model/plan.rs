@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use super::hook::{HookCall, PipelineJob};
 use super::ledger::{Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout};
 use crate::resource::status::ReleaseStatus;
 
@@ -99,6 +100,23 @@ pub enum Step {
         /// It may have been carried out before, and its answer lost.
         repeat: bool,
     },
+    /// Write down that a hook is called, call it, and of what ends at once what came of it.
+    CallHook {
+        /// The revision with the intent.
+        revision: Box<Revision>,
+        /// The hook's name.
+        hook: String,
+        /// By which the other side knows the attempt again.
+        key: String,
+        /// The call.
+        call: HookCall,
+    },
+    /// Write down which CodePipeline job waits. Table only.
+    RecordJob(Box<PipelineJob>),
+    /// Write down what the job is told, tell it, and write down that it was told.
+    AnswerJob(Box<PipelineJob>),
+    /// Forget the task of a hook of a revision that is forgotten. Table only.
+    ForgetRun(Box<MigrationRun>),
     /// Write down what became of a migration's run. Table only.
     RecordMigration(Box<MigrationRun>),
     /// Write down that it shall stop, then stop it.
@@ -212,6 +230,17 @@ impl Step {
             Step::RegisterTaskDefinition { .. } => "RegisterTaskDefinition",
             Step::DeregisterTaskDefinition { .. } => "DeregisterTaskDefinition",
             Step::RunMigration { .. } => "RunMigration",
+            Step::CallHook { call, .. } => match call {
+                HookCall::Lambda { .. } => "Invoke",
+                HookCall::Http { .. } => "Post",
+                HookCall::Invalidation { .. } => "CreateInvalidation",
+            },
+            Step::RecordJob(_) => "RecordJob",
+            Step::AnswerJob(job) => match job.answer.as_ref().is_some_and(|it| it.succeeded) {
+                true => "PutJobSuccessResult",
+                false => "PutJobFailureResult",
+            },
+            Step::ForgetRun(_) => "ForgetRun",
             Step::RecordMigration(_) => "RecordMigration",
             Step::StopTask { .. } => "StopTask",
             Step::UpdateService { .. } => "UpdateService",

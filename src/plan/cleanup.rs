@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::draft::Draft;
 use super::images;
 use crate::model::known::Known;
-use crate::model::ledger::{Registration, Revision, RevisionOutcome};
+use crate::model::ledger::{MigrationRun, Registration, Revision, RevisionOutcome};
 use crate::model::plan::Step;
 
 /// Decides to forget what is beyond the history limit. Only for a Release that is Ready.
@@ -23,9 +23,23 @@ pub fn sweep(draft: &mut Draft<'_>, current: &Revision) {
     for revision in beyond {
         let limit = draft.input.desired.history_limit;
         let reason = format!("beyond the {limit} revisions that are kept");
+        forget_hooks(draft, revision, &reason);
         let resource = format!("revision/{}", revision.number);
         let step = Step::DeleteRevision(Box::new(revision.clone()));
         draft.act(resource, reason, step);
+    }
+}
+
+/// Tasks of hooks are known by their revision alone.
+fn forget_hooks(draft: &mut Draft<'_>, revision: &Revision, reason: &str) {
+    let runs = draft.input.observed.ledger.migrations.iter();
+    let of_it = |run: &&MigrationRun| {
+        let since = run.intended_at >= revision.created_at;
+        run.hook && run.revision == revision.number && since && !run.state.is_open()
+    };
+    for run in runs.filter(of_it) {
+        let step = Step::ForgetRun(Box::new(run.clone()));
+        draft.act(run.resource(), reason, step);
     }
 }
 

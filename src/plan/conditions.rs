@@ -75,13 +75,16 @@ fn standing(
 }
 
 /// Steps that keep the books of a Release which is as declared: it stays Ready meanwhile.
-fn is_housekeeping(step: &Step) -> bool {
+pub fn is_housekeeping(step: &Step) -> bool {
     matches!(
         step,
         Step::DeleteRevision(_)
             | Step::DeregisterTaskDefinition { .. }
             | Step::RecordRegistration(_)
             | Step::RecordRollout(_)
+            | Step::RecordJob(_)
+            | Step::AnswerJob(_)
+            | Step::ForgetRun(_)
             | Step::Unclaim(_)
     )
 }

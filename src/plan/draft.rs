@@ -111,6 +111,13 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// What was said last of a resource that waits.
+    pub fn said_of(&self, resource: &str) -> Option<String> {
+        let mut waiting = self.waiting.iter().rev();
+        let last = waiting.find(|waiting| waiting.resource == resource);
+        last.map(|waiting| waiting.reason.clone())
+    }
+
     /// Something is under way: tells it and looks again soon.
     pub fn progress(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
         let message = message.into();

@@ -20,13 +20,16 @@ use crate::resource::release::OnFailure;
 use crate::resource::status::{Cause, PartState, RollbackStatus};
 use way::Way;
 
-/// The revision that a failure of this service in `revision` leads back to. `None`: everything
-/// stays as it is, since that is declared so, or there is nothing to go back to.
-pub fn way(draft: &Draft<'_>, revision: &Revision, service: &str) -> Option<u64> {
-    let services = &draft.input.desired.services;
-    let policy = services.iter().find(|found| found.name == service)?;
-    if policy.on_failure == OnFailure::Hold {
-        return None;
+/// The revision that a failure of this service in `revision` leads back to; without one, that of a
+/// hook which says so. `None`: everything stays as it is, since that is declared so, or there is
+/// nothing to go back to.
+pub fn way(draft: &Draft<'_>, revision: &Revision, service: Option<&str>) -> Option<u64> {
+    if let Some(service) = service {
+        let services = &draft.input.desired.services;
+        let policy = services.iter().find(|found| found.name == service)?;
+        if policy.on_failure == OnFailure::Hold {
+            return None;
+        }
     }
     let revisions = &draft.input.observed.ledger.revisions;
     let ready = newest_kept(revisions, revision.number);
@@ -87,7 +90,12 @@ pub fn parts<'a>(
     let mut parts: BTreeMap<&str, &PartTarget> =
         healthy.map(|(name, part)| (name.as_str(), part)).collect();
     parts.extend(to.parts.iter().map(|(name, part)| (name.as_str(), part)));
-    parts.retain(|name, _| !name.starts_with("migration/"));
+    let is_moved = |name: &str| {
+        !["migration/", "hook/"]
+            .iter()
+            .any(|it| name.starts_with(it))
+    };
+    parts.retain(|name, _| is_moved(name));
     parts
 }
 
@@ -105,7 +113,7 @@ pub fn parts_unfinished<'a>(
 
 /// A revision as it is recorded once a rollout of it has failed.
 pub fn rejected(draft: &Draft<'_>, revision: &Revision, failure: &Failure) -> Revision {
-    let to = way(draft, revision, &failure.service);
+    let to = way(draft, revision, failure.service.as_deref());
     Revision {
         outcome: RevisionOutcome::Rejected,
         reason: Some(failure.why.clone()),
@@ -196,7 +204,7 @@ fn failed_with(rollback: &Rollback, draft: &Draft<'_>, with: Vec<Failure>) -> Ro
         .map(|failure| failure.why.message.trim_end_matches('.'))
         .collect();
     let why = why.join("; ");
-    let names = with.into_iter().map(|failure| failure.service).collect();
+    let names = with.into_iter().filter_map(|it| it.service).collect();
     failed(rollback, draft, why, names)
 }
 

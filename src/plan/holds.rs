@@ -119,7 +119,7 @@ fn has_begun(draft: &Draft<'_>, revision: &Revision) -> bool {
 
 /// Whether a revision is, by its content, what was Ready last: a spec that changed in nothing that
 /// runs begins nothing.
-fn brings_nothing(draft: &Draft<'_>, revision: &Revision) -> bool {
+pub fn brings_nothing(draft: &Draft<'_>, revision: &Revision) -> bool {
     stands(draft, revision).is_some_and(|found| found.content == revision.content)
 }
 

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::base::{self, Registered};
 use super::draft::Draft;
+use super::hooks;
 use super::runs;
 use super::taskdef;
-use crate::model::desired::Migration;
+use crate::model::desired::{Migration, PartKind};
 use crate::model::hash;
 use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, Revision, RunState};
@@ -17,19 +18,26 @@ use crate::model::plan::Step;
 use crate::resource::status::{MigrationStatus, PartState};
 
 /// So often an attempt may be answered with `failures[]` before it counts as failed.
-const REFUSALS: u32 = 10;
+pub(super) const REFUSALS: u32 = 10;
 
-/// Runs what has to run; true once every migration of the revision has succeeded.
-pub fn run(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
+/// Runs what has to run, once the hooks before have been; true once every migration of the revision
+/// has succeeded.
+pub fn run(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    runs: &[MigrationRun],
+    hooked: bool,
+) -> bool {
     let desired = draft.input.desired;
     let others = still_open(draft, revision, runs);
-    let mut before = true;
+    let mut before = hooked;
     for migration in &desired.migrations {
         let key = run_key(draft, revision, migration);
         let entry = runs.iter().find(|run| run.run_key == key);
-        let resource = format!("migration/{}", migration.name);
+        let resource = migration.resource();
         let state = if !before {
-            draft.wait(&resource, "waits for the migration before it");
+            let first = if hooked { "migration" } else { "hook" };
+            draft.wait(&resource, format!("waits for the {first} before it"));
             entry.map_or(PartState::Pending, state_of)
         } else if others && entry.is_none_or(|run| !run.state.is_open()) {
             entry.map_or(PartState::Pending, state_of)
@@ -46,11 +54,11 @@ pub fn run(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) ->
 /// Runs of other revisions that have not ended: a newer revision waits for them.
 fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
     let desired = draft.input.desired;
-    let keys: Vec<String> = desired
-        .migrations
-        .iter()
+    let migrations = desired.migrations.iter();
+    let mut keys: Vec<String> = migrations
         .map(|migration| run_key(draft, revision, migration))
         .collect();
+    keys.extend(hooks::run_keys(draft, revision).into_iter().flatten());
     let mut open = false;
     for run in runs
         .iter()
@@ -58,12 +66,12 @@ fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun])
         .filter(|run| !runs::is_abandoned(draft, run))
         .collect::<Vec<_>>()
     {
-        let resource = format!("migration/{}", run.migration);
+        let resource = run.resource();
         let message = format!(
             "{resource} of revision {} is still running and ends first",
             run.revision
         );
-        draft.progress(&resource, "MigrationRunning", message);
+        draft.progress(&resource, running(run.hook), message);
         open = true;
     }
     open
@@ -94,7 +102,17 @@ fn run_key(draft: &Draft<'_>, revision: &Revision, migration: &Migration) -> Str
     }))
 }
 
-fn state_of(run: &MigrationRun) -> PartState {
+/// A word for a task that runs.
+fn running(hook: bool) -> &'static str {
+    if hook {
+        "HookRunning"
+    } else {
+        "MigrationRunning"
+    }
+}
+
+/// Where a run stands.
+pub(super) fn state_of(run: &MigrationRun) -> PartState {
     match run.state {
         RunState::Intended | RunState::Started => PartState::Progressing,
         RunState::NotStarted | RunState::Retry => PartState::Pending,
@@ -104,15 +122,15 @@ fn state_of(run: &MigrationRun) -> PartState {
     }
 }
 
-/// One migration whose turn it is.
-fn advance(
+/// One migration whose turn it is, or a hook's task.
+pub(super) fn advance(
     draft: &mut Draft<'_>,
     revision: &Revision,
     migration: &Migration,
     key: &str,
     entry: Option<&MigrationRun>,
 ) -> PartState {
-    let resource = format!("migration/{}", migration.name);
+    let resource = migration.resource();
     let name = format!("{}/{}", draft.input.desired.key, migration.name);
     match entry.map(|run| (run, run.state)) {
         Some((_, RunState::Succeeded)) => PartState::Done,
@@ -122,7 +140,7 @@ fn advance(
                 "{resource} is running (attempt {}, at most {limit:#})",
                 run.attempt
             );
-            draft.progress(&resource, "MigrationRunning", message);
+            draft.progress(&resource, running(run.hook), message);
             PartState::Progressing
         }
         Some((run, RunState::Failed)) => {
@@ -171,7 +189,7 @@ fn not_started(
     key: &str,
     run: &MigrationRun,
 ) -> PartState {
-    let resource = format!("migration/{}", migration.name);
+    let resource = migration.resource();
     let why = run
         .message
         .as_deref()
@@ -202,7 +220,8 @@ fn not_started(
     start(draft, revision, migration, again)
 }
 
-fn pause(refusals: u32) -> SignedDuration {
+/// How long to wait before the next try.
+pub(super) fn pause(refusals: u32) -> SignedDuration {
     SignedDuration::from_secs(5 * i64::from(2_u32.saturating_pow(refusals.min(5))))
 }
 
@@ -215,12 +234,13 @@ fn attempt(
     before: Option<&MigrationRun>,
     number: u32,
 ) -> MigrationRun {
-    let target = revision.parts.get(&format!("migration/{}", migration.name));
+    let target = revision.parts.get(&migration.resource());
     let content = target.and_then(|target| draft.contents.get(&target.definition).map(Arc::as_ref));
     let region = &draft.input.desired.environment.region;
     MigrationRun {
         version: before.map_or(0, |run| run.version),
         migration: migration.name.clone(),
+        hook: migration.kind == PartKind::Hook,
         run_key: key.to_owned(),
         revision: revision.number,
         attempt: number,
@@ -289,7 +309,7 @@ fn start(
     migration: &Migration,
     run: MigrationRun,
 ) -> PartState {
-    let resource = format!("migration/{}", migration.name);
+    let resource = migration.resource();
     let Some(target) = revision.parts.get(&resource) else {
         return PartState::Pending;
     };
@@ -320,13 +340,18 @@ fn start(
         )
     } else {
         format!(
-            "run {} before any service moves",
-            super::rollout::short(&definition)
+            "run {} {}",
+            super::rollout::short(&definition),
+            if run.hook {
+                "as a hook"
+            } else {
+                "before any service moves"
+            }
         )
     };
     draft.progress(
         &resource,
-        "MigrationRunning",
+        running(run.hook),
         format!("{resource} is being started"),
     );
     draft.act(

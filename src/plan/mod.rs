@@ -15,7 +15,9 @@ mod drift;
 mod evidence;
 mod going_back;
 mod holds;
+mod hooks;
 mod images;
+mod jobs;
 mod migrations;
 pub mod normalize;
 mod overtaken;
@@ -39,6 +41,7 @@ pub use draft::Input;
 pub use drift::not_done;
 pub use evidence::summary;
 pub use going_back::{parts as parts_back, parts_unfinished};
+pub use hooks::{open_calls, open_invalidations};
 pub use images::moved as moved_images;
 pub use overtaken::unfinished;
 pub use pins::refusal as rollback_refusal;
@@ -48,7 +51,9 @@ pub use rollout::{Question, goes_on, has_failed};
 
 use draft::Draft;
 use holds::Begins;
+use hooks::Hooked;
 
+use crate::model::hook::End;
 use crate::model::known::Known;
 use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome, RollbackState};
 use crate::model::plan::{Plan, Step};
@@ -58,6 +63,8 @@ use crate::resource::status::{PartState, ServiceStatus};
 pub fn plan(input: Input<'_>) -> Plan {
     let mut draft = Draft::new(input);
     decide(&mut draft);
+    hooks::tell(&mut draft);
+    jobs::answer(&mut draft);
     evidence::keep(&mut draft);
     drift::write(&mut draft);
     draft.finish()
@@ -112,7 +119,7 @@ fn decide(draft: &mut Draft<'_>) {
     draft.compared = revision.outcome != RevisionOutcome::Ready;
     if revision.outcome == RevisionOutcome::Rejected {
         begin_nothing(draft, begun, &revision);
-        return rejected(draft, &revision);
+        return rejected(draft, &revision, &runs);
     }
     claims::settle(draft);
     if revision.outcome == RevisionOutcome::Pending {
@@ -133,11 +140,15 @@ fn decide(draft: &mut Draft<'_>) {
         Begins::Later => return waits(draft, Some(&revision), &runs),
     }
 
-    let Some(whole) = bring(draft, &revision, &runs) else {
+    let whole = bring(draft, &revision, &runs);
+    if hooks::has_failed(draft, &revision) {
+        hooks::after(draft, &revision, &runs, End::Failure);
+    }
+    let Some(whole) = whole else {
         return;
     };
 
-    // 6. Ready.
+    // 7. Ready.
     images::drift(draft, &revision);
     if whole && !draft.is_held() {
         settle(draft, &revision);
@@ -159,8 +170,12 @@ fn waits(draft: &mut Draft<'_>, newest: Option<&Revision>, runs: &[MigrationRun]
 fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Option<bool> {
     let takes_over = overtaken::take_over(draft, revision);
 
-    // 3. Migrations, each to exit code 0, before any service moves.
-    let migrated = migrations::run(draft, revision, runs);
+    // What was delivered before is put right whatever fails beside it, and no hook is run for that.
+    let delivered = revision.outcome == RevisionOutcome::Ready;
+
+    // 3. Hooks, then migrations, each to exit code 0, before any service moves.
+    let hooked = delivered || hooks_are_through(draft, revision, runs, None)?;
+    let migrated = migrations::run(draft, revision, runs, hooked);
     let waits = !takes_over && (!migrated || overtaken::keep_back(draft, revision));
     if waits && overtaken::go_on(draft, Some(revision), runs) {
         carry_over_parts(draft);
@@ -174,8 +189,6 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
 
     // 4. Services, wave by wave.
     draft.compared = true;
-    // What was delivered before is put right whatever fails beside it.
-    let delivered = revision.outcome == RevisionOutcome::Ready;
     let rolled = match services::roll(draft, revision, gate) {
         Ok(rolled) => rolled,
         Err(failure) if delivered => {
@@ -197,7 +210,35 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
     } else {
         false
     };
-    Some(rolled && migrated && scheduled && pruned)
+    let whole = rolled && migrated && scheduled && pruned;
+    if !whole || delivered || draft.is_held() {
+        return Some(whole);
+    }
+
+    // 6. Hooks after everything else.
+    hooks_are_through(draft, revision, runs, Some(End::Success))
+}
+
+/// Runs the hooks before everything else, or those after it: true once they have been. `None`: one of
+/// them failed that takes everything back.
+fn hooks_are_through(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    runs: &[MigrationRun],
+    end: Option<End>,
+) -> Option<bool> {
+    let hooked = match end {
+        None => hooks::before(draft, revision, runs),
+        Some(end) => hooks::after(draft, revision, runs, end),
+    };
+    match hooked {
+        Hooked::Done => Some(true),
+        Hooked::Open => Some(false),
+        Hooked::Rejected(failure) => {
+            reject(draft, revision, &failure);
+            None
+        }
+    }
 }
 
 /// Where something stands in the way, no revision is recorded and nothing is claimed.
@@ -268,15 +309,20 @@ fn reject(draft: &mut Draft<'_>, revision: &Revision, failure: &services::Failur
 }
 
 /// The revision was rejected before: what it led back to is brought, or else it is told, and left.
-fn rejected(draft: &mut Draft<'_>, revision: &Revision) {
+fn rejected(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) {
     draft.status.revision = Some(revision.number);
-    if let Some(rollback) = &revision.rollback {
-        going_back::follow(draft, revision, rollback, going_back::told);
-        return carry_over_parts(draft);
+    let goes_back = revision.rollback.as_ref();
+    match goes_back {
+        Some(rollback) => going_back::follow(draft, revision, rollback, going_back::told),
+        None => {
+            going_back::stays(draft, revision);
+            // The other services of the revision may still be under way: where they end is told.
+            let _still_rejected = services::roll(draft, revision, services::Gate::Rejected);
+        }
     }
-    going_back::stays(draft, revision);
-    // The other services of the revision may still be under way: where they end is told.
-    let _still_rejected = services::roll(draft, revision, services::Gate::Rejected);
+    if goes_back.is_none_or(|it| it.state != RollbackState::Underway) {
+        hooks::after(draft, revision, runs, End::Failure);
+    }
     carry_over_parts(draft);
 }
 

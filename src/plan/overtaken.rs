@@ -48,6 +48,7 @@ pub fn has_begun(ledger: &Ledger, revision: &Revision) -> bool {
     let (number, since) = (revision.number, revision.created_at);
     let mut runs = ledger.migrations.iter();
     revision.begun_at.is_some()
+        || !revision.hooks.is_empty()
         || runs.any(|run| run.revision == number && run.intended_at >= since)
         || has_moved(ledger, revision)
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
+use super::hooks;
 use super::pins;
 use crate::model::ledger::{
     MigrationRun, Request, RequestKind, Revision, RevisionOutcome, Rollout, RolloutState, RunState,
@@ -114,19 +115,30 @@ fn retry(draft: &mut Draft<'_>, by: &str) -> Result<(), String> {
         }
         return Ok(());
     };
-    if current.outcome == RevisionOutcome::Rejected {
-        let revision = Revision {
+    let hooks = hooks::again(draft.input.desired, current);
+    let revision = match current.outcome {
+        RevisionOutcome::Rejected => Revision {
             outcome: RevisionOutcome::Pending,
             reason: None,
             finished_at: None,
             cause: None,
             rollback: None,
             begun_at: begun_at(draft, current),
-            ..current.clone()
-        };
+            ..hooks
+        },
+        RevisionOutcome::Pending => hooks,
+        RevisionOutcome::Ready | RevisionOutcome::Superseded => current.clone(),
+    };
+    if revision != *current {
         let reason = format!("{by} asked for another try");
         let resource = format!("revision/{}", revision.number);
         draft.act(resource, reason, Step::UpdateRevision(Box::new(revision)));
+    }
+    if current.outcome != RevisionOutcome::Ready {
+        let keys = hooks::run_keys(draft, current);
+        for run in hooks::tasks_again(&draft.input.observed.ledger, &keys) {
+            again(draft, run.clone(), by);
+        }
     }
     forgive(draft, by);
     Ok(())
@@ -194,7 +206,9 @@ fn runs_of(draft: &Draft<'_>, migration: &str) -> Vec<MigrationRun> {
         .and_then(|found| found.run_key.as_ref());
     let runs = draft.input.observed.ledger.migrations.iter();
     runs.filter(|run| {
-        run.migration == migration && (Some(&run.run_key) == key || run.state.is_open())
+        !run.hook
+            && run.migration == migration
+            && (Some(&run.run_key) == key || run.state.is_open())
     })
     .cloned()
     .collect()
@@ -211,12 +225,12 @@ fn again(draft: &mut Draft<'_>, run: MigrationRun, by: &str) {
 }
 
 fn record(draft: &mut Draft<'_>, run: MigrationRun, reason: &str) {
-    let resource = format!("migration/{}", run.migration);
+    let resource = run.resource();
     draft.act(resource, reason, Step::RecordMigration(Box::new(run)));
 }
 
 fn stop(draft: &mut Draft<'_>, run: MigrationRun, task: String, by: &str) {
-    let resource = format!("migration/{}", run.migration);
+    let resource = run.resource();
     let reason = format!("{by} asked to stop it");
     let cluster = run.cluster.clone();
     let stop = Stop {

@@ -271,14 +271,19 @@ fn content_hash(
         .iter()
         .map(|schedule| (&schedule.name, json!([schedule.tasks, schedule.role_arn])))
         .collect();
-    hash::of(&json!({
+    let mut content = json!({
         "images": images,
         "parts": parts,
         "migrations": spec.migrations,
         "services": spec.services,
         "schedules": spec.schedules,
         "placed": placed,
-    }))
+    });
+    // A revision that was recorded before there were hooks is the same target still.
+    if !spec.hooks.is_empty() {
+        content["hooks"] = json!(spec.hooks);
+    }
+    hash::of(&content)
 }
 
 /// Decides to record a new revision, and revision 0 before the first. `None`: what that holds is
@@ -320,6 +325,7 @@ fn record(
         lifted: false,
         approved: None,
         begun_at,
+        hooks: BTreeMap::new(),
     };
     // A target that was rejected is not tried again because it comes under a new number.
     let before = revisions

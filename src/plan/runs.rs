@@ -35,7 +35,7 @@ pub fn track(draft: &mut Draft<'_>) -> Vec<MigrationRun> {
 }
 
 fn track_one(draft: &mut Draft<'_>, run: &MigrationRun) -> MigrationRun {
-    let resource = format!("migration/{}", run.migration);
+    let resource = run.resource();
     match draft.input.observed.tasks.get(&run.run_key) {
         Some(Known::Present(tasks)) => match run.state {
             RunState::Started => started(draft, run, tasks),
@@ -157,7 +157,7 @@ fn stop_if_due(draft: &mut Draft<'_>, run: &MigrationRun, task: &Task) -> Migrat
         task: task.arn.clone(),
         reason: format!("stopped by evenkeel: {reason}"),
     };
-    draft.act(format!("migration/{}", run.migration), reason, step);
+    draft.act(run.resource(), reason, step);
     run
 }
 
@@ -239,15 +239,24 @@ fn given<'a>(draft: &'a Draft<'_>, run: &MigrationRun) -> Option<(&'a Value, Opt
     let ledger = &draft.input.observed.ledger;
     let content: &Value = draft.contents.get(ledger.definition_of(run)?)?;
     let spec = ledger.revisions.get(&run.revision)?.spec.as_ref()?;
-    let mut migrations = spec.migrations.iter();
-    let declared = migrations.find(|it| it.name == run.migration)?;
-    let overrides = declared.overrides.as_ref();
+    let overrides = match run.hook {
+        true => {
+            let mut hooks = spec.hooks.before.iter().chain(&spec.hooks.after);
+            let declared = hooks.find(|it| it.name == run.migration)?;
+            declared.ecs_task.as_ref()?.overrides.as_ref()
+        }
+        false => {
+            let mut migrations = spec.migrations.iter();
+            let declared = migrations.find(|it| it.name == run.migration)?;
+            declared.overrides.as_ref()
+        }
+    };
     Some((content, overrides.map(|it| json!(it))))
 }
 
 /// Decides to write a run down, and gives it back as it will stand in the table then.
 fn record(draft: &mut Draft<'_>, run: MigrationRun, reason: &str) -> MigrationRun {
-    let resource = format!("migration/{}", run.migration);
+    let resource = run.resource();
     draft.act(
         resource,
         reason,

@@ -4,7 +4,7 @@ use globset::GlobSet;
 use serde_json::Value;
 
 use super::draft::Draft;
-use crate::model::desired::{Part, PartKind};
+use crate::model::desired::{HookKind, Part, PartKind};
 use crate::model::ledger::{Explanation, PartTarget};
 use crate::resource::release::TaskOverride;
 
@@ -112,6 +112,43 @@ pub fn check_lists(draft: &mut Draft<'_>) {
             refuse(draft, &format!("schedule/{}", schedule.name), "roles", role);
         }
     }
+    check_hooks(draft);
+}
+
+/// What hooks reach. Secrets need to be listed: who may name any could have it posted anywhere.
+fn check_hooks(draft: &mut Draft<'_>) {
+    let desired = draft.input.desired;
+    let allow = &desired.environment.allow;
+    for hook in &desired.hooks {
+        let resource = hook.resource();
+        let (list, globs, name) = match &hook.does {
+            HookKind::Task(_) => continue,
+            HookKind::Lambda(it) => ("functions", &allow.functions, &it.function_name),
+            HookKind::Invalidation(it) => {
+                ("distributions", &allow.distributions, &it.distribution_id)
+            }
+            HookKind::Http(it) => ("urls", &allow.urls, &it.url),
+        };
+        if !matches(globs.as_ref(), name) {
+            refuse(draft, &resource, list, name);
+        }
+        let HookKind::Http(http) = &hook.does else {
+            continue;
+        };
+        for secret in [&http.signing_key, &http.authorization]
+            .into_iter()
+            .flatten()
+        {
+            let mut named = [&secret.ssm_parameter, &secret.secrets_manager_secret].into_iter();
+            let Some(name) = named.find_map(Option::as_ref) else {
+                continue;
+            };
+            let listed = allow.secrets.as_ref().is_some_and(|it| it.is_match(name));
+            if !listed {
+                refuse(draft, &resource, "secrets", name);
+            }
+        }
+    }
 }
 
 fn matches(globs: Option<&GlobSet>, name: &str) -> bool {
@@ -183,6 +220,10 @@ pub fn may_use_roles(draft: &mut Draft<'_>, part: &Part<'_>, roles: &[String]) -
 fn overridden_roles(draft: &Draft<'_>, part: &Part<'_>) -> Vec<String> {
     let desired = draft.input.desired;
     let overrides: Option<&TaskOverride> = match part.kind {
+        PartKind::Hook => desired
+            .hook_tasks()
+            .find(|found| found.name == part.name)
+            .and_then(|found| found.overrides.as_ref()),
         PartKind::Migration => desired
             .migrations
             .iter()

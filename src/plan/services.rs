@@ -45,8 +45,8 @@ pub enum Gate {
 /// A rollout that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Name of the service.
-    pub service: String,
+    /// Name of the service; none where a hook failed that takes everything back.
+    pub service: Option<String>,
     /// Why, in a word.
     pub cause: Cause,
     /// Why, in a sentence.
@@ -184,7 +184,7 @@ impl Case<'_> {
     /// back then.
     fn stops(&self, draft: &Draft<'_>) -> bool {
         let new = self.gate == Gate::Open && self.revision.outcome == RevisionOutcome::Pending;
-        new && going_back::way(draft, self.revision, &self.service.name).is_some()
+        new && going_back::way(draft, self.revision, Some(&self.service.name)).is_some()
     }
 
     /// Whether what it was brought to before is put right, and nothing new is rolled out.
@@ -332,7 +332,7 @@ fn stands(
             status.message = Some(message);
             status.evidence = found;
             return Some(Failure {
-                service: case.service.name.clone(),
+                service: Some(case.service.name.clone()),
                 cause,
                 why: Explanation {
                     reason: "RolloutFailed".to_owned(),

@@ -11,12 +11,20 @@ use serde_json::Value;
 use crate::aws::ecs::RunTaskAnswer;
 use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::{Clients, OverBudget};
+use crate::model::desired::Access;
 use crate::model::ledger::{
     Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout, RolloutState, RunState,
 };
 use crate::model::plan::Step;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{ClaimOutcome, ControllerStore, StoreError};
+
+use super::calls::Calls;
+
+mod hooks;
+mod post;
+
+pub use post::Posting;
 
 /// Why a step was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +61,14 @@ pub struct Executor<'a> {
     pub key: &'a ReleaseKey,
     /// Identity of the Release object.
     pub uid: &'a str,
+    /// Calls of hooks that are under way.
+    pub(super) calls: &'a Calls,
+    /// What hooks post with.
+    pub posting: &'a Posting,
+    /// Whose credentials read the secrets of hooks.
+    pub access: &'a Access,
+    /// Where those lie.
+    pub region: &'a str,
     /// The moment, for what is written down.
     pub now: &'a (dyn Fn() -> Timestamp + Send + Sync),
 }
@@ -96,6 +112,18 @@ impl Executor<'_> {
             Step::RunMigration { run, input, repeat } => {
                 self.run_migration(run, input, *repeat).await
             }
+            Step::CallHook {
+                revision,
+                hook,
+                key,
+                call,
+            } => self.call_hook(revision, hook, key, call).await,
+            Step::RecordJob(job) => {
+                self.writer.put_job(self.key, job).await?;
+                Ok(())
+            }
+            Step::AnswerJob(job) => self.answer_job(job).await,
+            Step::ForgetRun(run) => Ok(self.writer.forget_run(self.key, run).await?),
             Step::RecordMigration(run) => {
                 self.writer.put_migration(self.key, run).await?;
                 Ok(())
@@ -370,6 +398,10 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         | Step::Claim(_)
         | Step::Unclaim(_)
         | Step::RecordRegistration(_)
+        | Step::CallHook { .. }
+        | Step::RecordJob(_)
+        | Step::AnswerJob(_)
+        | Step::ForgetRun(_)
         | Step::RecordMigration(_)
         | Step::RecordRollout(_)
         | Step::FinishRequest { .. }

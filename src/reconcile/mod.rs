@@ -1,5 +1,6 @@
 //! One Release, one pass: load, observe, plan, execute, write status.
 
+mod calls;
 mod error;
 mod execute;
 mod observe;
@@ -29,10 +30,12 @@ use crate::resource::meta::{Environment, ReleaseKey};
 use crate::resource::status::ReleaseStatus;
 use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
 
+use calls::Calls;
 use reads::Reads;
 use told::Told;
 
 pub use error::ReconcileError;
+use execute::Posting;
 pub use execute::{Executor, StepError};
 pub use observe::LookError;
 pub use reads::Settled;
@@ -136,6 +139,8 @@ pub struct Reconciler {
     clock: Clock,
     reads: Reads,
     since: Option<Instant>,
+    calls: Calls,
+    posting: Posting,
     accounts: Arc<Mutex<BTreeMap<Access, Account>>>,
     installation: Arc<OnceCell<String>>,
 }
@@ -146,11 +151,13 @@ impl Reconciler {
     pub fn new(aws: Aws, store: Store, clock: Clock) -> Self {
         Self {
             reads: Reads::new(aws.clone()),
-            aws,
             writer: None,
             store,
             clock,
             since: None,
+            calls: Calls::default(),
+            posting: Posting::new(&aws),
+            aws,
             accounts: Arc::default(),
             installation: Arc::default(),
         }
@@ -342,7 +349,10 @@ impl Reconciler {
             &installation,
             clock,
         );
-        let (observed, interest) = looked.await?;
+        let (mut observed, interest) = looked.await?;
+        // Who only previews made no call, and does not know of those that others make.
+        let keys = plan::open_calls(&observed.ledger);
+        observed.calls = self.writer.is_some().then(|| self.calls.of(&keys));
         Ok((desired, observed, interest))
     }
 
@@ -443,6 +453,10 @@ impl Reconciler {
             writer: self.writer()?,
             key: &desired.key,
             uid: &desired.uid,
+            calls: &self.calls,
+            posting: &self.posting,
+            access,
+            region,
             now: &*self.clock,
         };
         for action in &plan.actions {

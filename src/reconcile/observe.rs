@@ -6,6 +6,7 @@
 mod alarms;
 mod definitions;
 mod failures;
+mod hooks;
 mod images;
 mod registrations;
 mod required;
@@ -127,6 +128,7 @@ impl Look<'_> {
         self.images().await?;
         self.cluster().await?;
         self.services().await?;
+        self.invalidations().await?;
         self.alarms().await?;
         self.registrations(account).await?;
         self.records_before_moving().await?;

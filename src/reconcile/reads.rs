@@ -298,6 +298,10 @@ impl Reads {
             | Step::Unclaim(_)
             | Step::RecordRegistration(_)
             | Step::RunMigration { .. }
+            | Step::CallHook { .. }
+            | Step::RecordJob(_)
+            | Step::AnswerJob(_)
+            | Step::ForgetRun(_)
             | Step::RecordMigration(_)
             | Step::RecordRollout(_)
             | Step::FinishRequest { .. }

@@ -10,7 +10,7 @@ use super::table::{Cell, Table};
 use super::time::age;
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::{Environment, Release};
-use crate::resource::status::{PartState, ReleaseStatus};
+use crate::resource::status::{HookStatus, PartState, ReleaseStatus};
 
 /// How a release stands, in one word and one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,6 +233,28 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
                 .filter(|_| migration.state != PartState::Done),
         ]),
     });
+    let hook = |hook: &HookStatus| Part {
+        resource: format!("hook/{}", hook.name),
+        state: hook.state,
+        detail: joined([
+            Some(hook.kind.clone()),
+            hook.exit_code.map(|code| format!("exit code {code}")),
+            hook.invalidation_id
+                .as_ref()
+                .map(|id| format!("invalidation {id}")),
+            hook.log_stream
+                .as_ref()
+                .map(|stream| format!("log {stream}")),
+            hook.message.clone(),
+        ]),
+    };
+    let before = status.hooks.iter().filter(|it| !it.after).map(hook);
+    let after = status.hooks.iter().filter(|it| it.after).map(hook);
+    let job = status.pipeline_job.iter().map(|job| Part {
+        resource: "pipelineJob".to_owned(),
+        state: job.state,
+        detail: joined([Some(job.id.clone()), job.message.clone()]),
+    });
     let services = status.services.iter().map(|service| Part {
         resource: format!("service/{}", service.name),
         state: service.state,
@@ -258,9 +280,12 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
         ]),
     });
     images
+        .chain(before)
         .chain(migrations)
         .chain(services)
         .chain(schedules)
+        .chain(after)
+        .chain(job)
         .collect()
 }
 

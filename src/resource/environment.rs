@@ -212,6 +212,19 @@ pub struct Allow {
     /// EventBridge rule names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_names: Option<Vec<String>>,
+    /// Lambda functions that hooks may invoke, as they are declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<Vec<String>>,
+    /// Ids of CloudFront distributions in which hooks may invalidate paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distributions: Option<Vec<String>>,
+    /// URLs that hooks may post to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<Vec<String>>,
+    /// Names of SSM parameters and secrets that hooks may use, as they are declared. Absent means
+    /// none, as with roles: who may name any secret could have it posted anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
 }
 
 /// What the controller recorded of an Environment at its first use.

@@ -426,7 +426,7 @@ fn comes_later(kind: Kind, path: &FieldPath) -> bool {
         .collect();
     let later: &[&str] = match (kind, names.as_slice()) {
         (Kind::Environment, ["spec", _]) => &["roleArn", "externalId", "notifications"],
-        (Kind::Release, ["spec", _]) => &["hooks", "notifications"],
+        (Kind::Release, ["spec", _]) => &["notifications"],
         (Kind::Release, ["spec", "services", _]) => &["hooks"],
         (Kind::Release, ["spec", "services", "rollout", _]) => &["approval"],
         _ => &[],

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::duration::Span;
 use super::environment::{DriftPolicy, TaskSettings};
+use super::hooks::Hooks;
 
 /// What a Release declares. What it does not declare is never changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +22,9 @@ pub struct ReleaseSpec {
     /// How long a tag may be missing before the release is Stalled; 10m when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_timeout: Option<Span>,
+    /// What is done before and after everything else, once per revision.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// One-off tasks, run in order, each to exit code 0, before any service moves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<Migration>,

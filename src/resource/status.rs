@@ -37,6 +37,12 @@ pub struct ReleaseStatus {
     /// Images by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, ImageStatus>,
+    /// Hooks, those before first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookStatus>,
+    /// The CodePipeline job that waits, or waited, for the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_job: Option<PipelineJobStatus>,
     /// Migrations, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<MigrationStatus>,
@@ -214,6 +220,63 @@ pub struct ImageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub missing_since: Option<Timestamp>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One hook.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HookStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is one of those after everything else.
+    #[serde(default)]
+    pub after: bool,
+    /// What it does: `ecsTask`, `lambda`, `cloudFrontInvalidation` or `http`.
+    pub kind: String,
+    /// Where it stands, for the revision that is worked toward.
+    pub state: PartState,
+    /// Which attempt it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The task's ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+    /// Exit code of the task's container that mattered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// CloudWatch Logs: `group/stream` of that container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_stream: Option<String>,
+    /// Id of the invalidation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalidation_id: Option<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub finished_at: Option<Timestamp>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A CodePipeline job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineJobStatus {
+    /// Its id.
+    pub id: String,
+    /// Whether it was told: Done, or Failed where it takes no answer.
+    pub state: PartState,
+    /// What it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<bool>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

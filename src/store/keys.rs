@@ -16,6 +16,8 @@
 //! | `status#<ns>` | `release#<name>` | a Release's status | the controller |
 //! | `ledger#<ns>/<name>` | `revision#<number>` | a revision | the controller |
 //! | `ledger#<ns>/<name>` | `migration#<name>#<run key>` | a migration's run | the controller |
+//! | `ledger#<ns>/<name>` | `migration#hook/<name>#<run key>` | the run of a hook's task | the controller |
+//! | `ledger#<ns>/<name>` | `pipeline-job` | the CodePipeline job that was named last | the controller |
 //! | `ledger#<ns>/<name>` | `rollout#<service>` | a service's newest rollout | the controller |
 //! | `ledger#<ns>/<name>` | `claim#<arn>` | a claim of this Release | the controller |
 //! | `registration#<account>/<region>/<family>` | `<hash>` | a registration | the controller |
@@ -28,6 +30,7 @@
 //! | `hint` | `<what>` | that something happened, for the other replicas | the controller |
 
 use crate::aws::dynamodb::Key;
+use crate::model::ledger::MigrationRun;
 use crate::resource::meta::{Kind, ReleaseKey};
 
 use super::ObjectRef;
@@ -59,6 +62,8 @@ pub const RELEASE_PREFIX: &str = "release#";
 pub const REVISION_PREFIX: &str = "revision#";
 /// See [`REVISION_PREFIX`].
 pub const MIGRATION_PREFIX: &str = "migration#";
+/// Sort key of the CodePipeline job in a ledger.
+pub const PIPELINE_JOB: &str = "pipeline-job";
 /// See [`REVISION_PREFIX`].
 pub const ROLLOUT_PREFIX: &str = "rollout#";
 /// See [`REVISION_PREFIX`].
@@ -196,12 +201,21 @@ pub fn revision(key: &ReleaseKey, number: u64) -> Key {
     Key::new(ledger(key), format!("{REVISION_PREFIX}{number:010}"))
 }
 
-/// A migration's run.
-pub fn migration(key: &ReleaseKey, migration: &str, run_key: &str) -> Key {
+/// The run of a migration, or of a hook's task.
+pub fn migration(key: &ReleaseKey, run: &MigrationRun) -> Key {
+    let kind = if run.hook { "hook/" } else { "" };
+    let MigrationRun {
+        migration, run_key, ..
+    } = run;
     Key::new(
         ledger(key),
-        format!("{MIGRATION_PREFIX}{migration}#{run_key}"),
+        format!("{MIGRATION_PREFIX}{kind}{migration}#{run_key}"),
     )
+}
+
+/// The CodePipeline job that was named last.
+pub fn pipeline_job(key: &ReleaseKey) -> Key {
+    Key::new(ledger(key), PIPELINE_JOB)
 }
 
 /// A service's newest rollout.

@@ -39,6 +39,8 @@ impl Store {
                 }
             } else if sk.starts_with(keys::MIGRATION_PREFIX) {
                 ledger.migrations.push(from_item(item)?);
+            } else if sk == keys::PIPELINE_JOB {
+                ledger.job = Some(from_item(item)?);
             } else if sk.starts_with(keys::ROLLOUT_PREFIX) {
                 let rollout: Rollout = from_item(item)?;
                 ledger.rollouts.insert(rollout.service.clone(), rollout);

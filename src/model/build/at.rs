@@ -1,8 +1,9 @@
 //! What is wanted while a recorded revision is gone back to.
 
-use super::{image, migration, schedule, service};
+use super::{hooks, image, migration, schedule, service};
 use crate::model::desired::{Desired, Image, Pick, Wanted};
 use crate::model::ledger::{ResolvedImage, Revision};
+use crate::resource::hooks::Hooks;
 use crate::resource::release::ReleaseSpec;
 
 impl Desired {
@@ -29,12 +30,14 @@ impl Desired {
             spec: ReleaseSpec {
                 images: spec.images.clone(),
                 image_timeout: spec.image_timeout.clone(),
+                hooks: spec.hooks.clone(),
                 migrations: spec.migrations.clone(),
                 services: spec.services.clone(),
                 schedules: spec.schedules.clone(),
                 ..self.spec.clone()
             },
             images: images.collect(),
+            hooks: hooks::all(&spec.hooks, &place.tasks),
             migrations: migrations
                 .map(|found| migration(found, &place.tasks))
                 .collect(),
@@ -53,6 +56,8 @@ impl Desired {
         let mut back = self.clone();
         back.spec.images.clear();
         back.images.clear();
+        back.spec.hooks = Hooks::default();
+        back.hooks.clear();
         back.spec.migrations.clear();
         back.migrations.clear();
         back.spec

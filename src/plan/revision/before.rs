@@ -132,8 +132,13 @@ fn open_parts<'a>(draft: &Draft<'a>) -> Vec<Part<'a>> {
     let ledger = &draft.input.observed.ledger;
     let parts = draft.input.desired.parts();
     parts
-        .filter(|part| part.kind != PartKind::Migration && !is_moved(ledger, &part.resource()))
+        .filter(|part| !is_task(part.kind) && !is_moved(ledger, &part.resource()))
         .collect()
+}
+
+/// Whether a part runs once, so that nothing of it runs before.
+fn is_task(kind: PartKind) -> bool {
+    matches!(kind, PartKind::Hook | PartKind::Migration)
 }
 
 /// Whether evenkeel moved a part since it was declared, or found it as it is declared.
@@ -184,7 +189,7 @@ struct Runs {
 fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<Known<Runs>> {
     let observed = draft.input.observed;
     match part.kind {
-        PartKind::Migration => Some(Known::Absent),
+        PartKind::Hook | PartKind::Migration => Some(Known::Absent),
         PartKind::Service => {
             let known = observed.services.get(part.name)?.as_ref();
             Some(known.map(|service| Runs {
@@ -279,6 +284,7 @@ impl Found {
 
 fn nothing(draft: &Draft<'_>) -> Revision {
     Revision {
+        hooks: BTreeMap::new(),
         version: 0,
         number: 0,
         uid: draft.input.desired.uid.clone(),

@@ -280,7 +280,7 @@ pub(super) fn fails(
     status.message = Some(message);
     status.evidence = found;
     Failure {
-        service: case.service.name.clone(),
+        service: Some(case.service.name.clone()),
         cause,
         why: Explanation {
             reason: "RolloutFailed".to_owned(),

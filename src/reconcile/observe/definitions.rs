@@ -340,7 +340,9 @@ impl Look<'_> {
                     let service = self.observed.services.get(name).and_then(Known::present);
                     service.is_none_or(|service| service.task_definition != arn)
                 });
-                let pending = resource.starts_with("migration/") && !self.has_run(resource);
+                let once = ["migration/", "hook/"];
+                let is_once = once.iter().any(|kind| resource.starts_with(kind));
+                let pending = is_once && !self.has_run(resource);
                 inactive || away || pending
             })
             .map(|(_, target)| target.definition.clone())
@@ -368,12 +370,11 @@ impl Look<'_> {
         lost.collect()
     }
 
-    /// Whether the status said that a migration is done; its content is not needed then.
+    /// Whether a migration or a hook's task is done; its content is not needed then.
     pub(super) fn has_run(&self, resource: &str) -> bool {
         let runs = self.observed.ledger.migrations.iter();
-        let name = resource.trim_start_matches("migration/");
         let newest = runs
-            .filter(|run| run.migration == name)
+            .filter(|run| run.resource() == resource)
             .max_by_key(|run| run.revision);
         let current = self.current().map(|revision| revision.number);
         newest.is_some_and(|run| run.state == RunState::Succeeded && Some(run.revision) == current)

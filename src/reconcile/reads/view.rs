@@ -18,6 +18,7 @@ use crate::aws::ecs::services_in;
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::events::rules_named;
 use crate::model::desired::Wanted;
+use crate::model::hook::Invalidation;
 use crate::model::known::Known;
 use crate::model::observed::{Alarm, Definition, Service, ServiceEvent, Task};
 use crate::resource::image_ref::EcrRepository;
@@ -147,6 +148,19 @@ impl View {
         let call = Call::read("cloudwatch", "DescribeAlarms", alarms_named(names));
         self.may_ask(&call)?;
         self.clients().cloudwatch.alarms(names).await
+    }
+
+    /// How an invalidation stands.
+    pub(in crate::reconcile) async fn invalidation(
+        &self,
+        asked: &Invalidation,
+    ) -> Result<Known<String>, AwsError> {
+        let what = format!("invalidation {}", asked.id);
+        self.may_ask(&Call::read("cloudfront", "GetInvalidation", what))?;
+        let cloudfront = &self.clients().cloudfront;
+        cloudfront
+            .invalidation(&asked.distribution, &asked.id)
+            .await
     }
 
     /// Something was read that is not shared, and that no reading of AWS tells of when it changes.

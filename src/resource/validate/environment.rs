@@ -177,6 +177,10 @@ fn allow(allow: &Allow, path: &FieldPath, errors: &mut Vec<FieldError>) {
         (&allow.repositories, "repositories"),
         (&allow.roles, "roles"),
         (&allow.rule_names, "ruleNames"),
+        (&allow.functions, "functions"),
+        (&allow.distributions, "distributions"),
+        (&allow.urls, "urls"),
+        (&allow.secrets, "secrets"),
     ] {
         for (index, pattern) in patterns.iter().flatten().enumerate() {
             names::glob(pattern, path.key(name).index(index), errors);

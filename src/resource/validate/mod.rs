@@ -5,6 +5,7 @@
 mod environment;
 mod graph;
 mod holding;
+mod hooks;
 mod images;
 mod inline;
 mod names;
@@ -12,6 +13,7 @@ mod overrides;
 mod placement;
 mod rollout;
 mod schedules;
+mod secret;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +71,7 @@ pub fn release(release: &Release) -> Vec<FieldError> {
     size(spec, &path, &mut errors);
     let ctx = Context::new(spec, &path);
     images::images(spec, &path, &mut errors);
+    hooks::hooks(spec, &ctx, &path, &mut errors);
     migrations(spec, &ctx, &path, &mut errors);
     services(spec, &ctx, &path, &mut errors);
     schedules::schedules(release, &ctx, &path, &mut errors);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{ControllerStore, Refusal};
 use crate::aws::dynamodb::{Condition, Write};
 use crate::model::desired::Binding;
+use crate::model::hook::PipelineJob;
 use crate::model::ledger::{Claim, MigrationRun, Registration, Revision, Rollout};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::ReleaseStatus;
@@ -138,12 +139,45 @@ impl ControllerStore {
         key: &ReleaseKey,
         run: &MigrationRun,
     ) -> Result<MigrationRun, StoreError> {
-        let place = keys::migration(key, &run.migration, &run.run_key);
-        let what = format!("migration {} of {key}", run.migration);
+        let place = keys::migration(key, run);
+        let what = format!("{} of {key}", run.resource());
         self.put(&place, run, run.version, &what).await?;
         Ok(MigrationRun {
             version: run.version + 1,
             ..run.clone()
+        })
+    }
+
+    /// Forgets the run of a hook's task. One that is gone already is as good as forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::LostLease`], or what became of the call.
+    pub async fn forget_run(&self, key: &ReleaseKey, run: &MigrationRun) -> Result<(), StoreError> {
+        let write = Write::Delete {
+            key: keys::migration(key, run),
+            condition: Some(Condition::Any(vec![Condition::Absent, still(run.version)])),
+        };
+        let what = format!("{} of {key}", run.resource());
+        self.write(vec![write])
+            .await
+            .map_err(|refusal| refusal.or_conflict(&what))
+    }
+
+    /// Writes the CodePipeline job over the version it was read with; returns it with the new one.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::LostLease`], or what became of the call.
+    pub async fn put_job(
+        &self,
+        key: &ReleaseKey,
+        job: &PipelineJob,
+    ) -> Result<PipelineJob, StoreError> {
+        let place = keys::pipeline_job(key);
+        let what = format!("the pipeline job of {key}");
+        self.put(&place, job, job.version, &what).await?;
+        Ok(PipelineJob {
+            version: job.version + 1,
+            ..job.clone()
         })
     }
 

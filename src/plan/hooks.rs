@@ -1,0 +1,321 @@
+//! Hooks of a revision: in order, each once, before everything else and after it.
+//!
+//! What was begun is written into the revision before the call, and how it ended after it. A hook
+//! that repairs nothing: where a revision was Ready once, none is run.
+
+mod calls;
+mod retry;
+
+use serde_json::json;
+
+use super::draft::Draft;
+use super::holds;
+use super::migrations;
+use super::services::Failure;
+use crate::model::desired::{Hook, HookKind, Migration};
+use crate::model::hash;
+use crate::model::hook::End;
+use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome, RunState};
+use crate::model::plan::Step;
+use crate::resource::hooks::{HookFailure, HookTrigger};
+use crate::resource::status::{Cause, HookStatus, PartState};
+
+pub use calls::{open_calls, open_invalidations};
+pub use retry::{again, tasks_again};
+
+/// How the hooks of one end of a revision stand.
+pub enum Hooked {
+    /// All of them have been, as far as anything waits for them.
+    Done,
+    /// One of them is under way, or keeps the rest waiting, which is told in the draft.
+    Open,
+    /// One failed that takes the revision back.
+    Rejected(Box<Failure>),
+}
+
+/// Where one hook stands, and what is worth knowing of it.
+struct Stand {
+    state: PartState,
+    message: Option<String>,
+}
+
+impl Stand {
+    fn new(state: PartState, message: Option<String>) -> Self {
+        Self { state, message }
+    }
+}
+
+/// Runs the hooks before everything else.
+pub fn before(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Hooked {
+    run(draft, revision, runs, None)
+}
+
+/// Runs the hooks after everything else.
+pub fn after(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    runs: &[MigrationRun],
+    end: End,
+) -> Hooked {
+    run(draft, revision, runs, Some(end))
+}
+
+fn run(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    runs: &[MigrationRun],
+    end: Option<End>,
+) -> Hooked {
+    let desired = draft.input.desired;
+    let due: Vec<&Hook> = desired.hooks.iter().filter(|it| is_due(it, end)).collect();
+    // What brings nothing has nothing before or after it.
+    if due.is_empty() || holds::brings_nothing(draft, revision) {
+        return Hooked::Done;
+    }
+    // What is begun is written into the revision, once in a pass.
+    if revision.version == 0 || is_written(draft, revision) {
+        return Hooked::Open;
+    }
+    if end.is_none() && calls::older_go_on(draft, revision) {
+        return Hooked::Open;
+    }
+    for hook in due {
+        let stand = advance(draft, revision, hook, runs, end);
+        let failed = match stand.state {
+            PartState::Done => continue,
+            PartState::Pending | PartState::Progressing => {
+                told(draft, hook, &stand);
+                return Hooked::Open;
+            }
+            PartState::Failed | PartState::Unknown => stand,
+        };
+        told(draft, hook, &failed);
+        if hook.on_failure == HookFailure::Warn {
+            continue;
+        }
+        return gave_up(draft, hook, &failed, end);
+    }
+    Hooked::Done
+}
+
+/// Whether this pass writes the revision already; the next one goes on.
+fn is_written(draft: &Draft<'_>, revision: &Revision) -> bool {
+    let mut actions = draft.actions.iter();
+    actions.any(|action| {
+        let written = match &action.step {
+            Step::UpdateRevision(written) => Some(written.number),
+            _ => None,
+        };
+        written == Some(revision.number)
+    })
+}
+
+/// Whether a hook runs at this end of a revision, or before it.
+fn is_due(hook: &Hook, end: Option<End>) -> bool {
+    match end {
+        None => !hook.after,
+        Some(End::Success) => hook.after && hook.on != HookTrigger::Failure,
+        Some(End::Failure) => hook.after && hook.on != HookTrigger::Success,
+    }
+}
+
+/// What the failure of a hook leads to that does not only warn.
+fn gave_up(draft: &mut Draft<'_>, hook: &Hook, stand: &Stand, end: Option<End>) -> Hooked {
+    // The revision failed before: nothing more follows from it.
+    if end == Some(End::Failure) {
+        return Hooked::Open;
+    }
+    let resource = hook.resource();
+    let why = stand.message.as_deref().unwrap_or("it failed");
+    let key = &draft.input.desired.key;
+    if stand.state == PartState::Unknown {
+        let message = format!(
+            "{resource}: {why}; look at its work, then `evenkeel retry {key}` runs it again"
+        );
+        draft.stall(&resource, "HookUnknown", message);
+        return Hooked::Open;
+    }
+    let message = format!("{resource} failed: {why}");
+    if hook.on_failure == HookFailure::Rollback {
+        return Hooked::Rejected(Box::new(Failure {
+            service: None,
+            cause: Cause::Failed,
+            why: Explanation {
+                reason: "HookFailed".to_owned(),
+                message,
+            },
+        }));
+    }
+    let message = format!("{message}; fix it and release again, or `evenkeel retry {key}`");
+    draft.stall(&resource, "HookFailed", message);
+    Hooked::Open
+}
+
+/// One hook whose turn it is.
+fn advance(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    hook: &Hook,
+    runs: &[MigrationRun],
+    end: Option<End>,
+) -> Stand {
+    match &hook.does {
+        HookKind::Task(task) => one_task(draft, revision, hook, task, runs, end),
+        HookKind::Lambda(_) | HookKind::Invalidation(_) | HookKind::Http(_) => {
+            calls::advance(draft, revision, hook, end)
+        }
+    }
+}
+
+fn one_task(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    hook: &Hook,
+    task: &Migration,
+    runs: &[MigrationRun],
+    end: Option<End>,
+) -> Stand {
+    let key = run_key(revision, hook, end);
+    let entry = runs.iter().find(|run| run.run_key == key);
+    if let Some(ended) = entry.and_then(|run| ended(run, hook.idempotent)) {
+        return ended;
+    }
+    let state = migrations::advance(draft, revision, task, &key, entry);
+    Stand::new(state, entry.and_then(|run| run.message.clone()))
+}
+
+/// How a hook's task ended, if it did for good.
+fn ended(run: &MigrationRun, idempotent: bool) -> Option<Stand> {
+    let tried = || run.refusals >= migrations::REFUSALS;
+    match run.state {
+        RunState::Succeeded => Some(Stand::new(PartState::Done, None)),
+        RunState::Failed => Some(Stand::new(
+            PartState::Failed,
+            Some(migrations::explain(run)),
+        )),
+        RunState::NotStarted if tried() => {
+            let why = run.message.as_deref().unwrap_or("RunTask started nothing");
+            let message = format!("it could not be started in {} tries: {why}", run.refusals);
+            Some(Stand::new(PartState::Failed, Some(message)))
+        }
+        RunState::Unknown if !idempotent => {
+            Some(Stand::new(PartState::Unknown, run.message.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Hash that says whether a hook's task ran already for this end of a revision.
+fn run_key(revision: &Revision, hook: &Hook, end: Option<End>) -> String {
+    hash::of(&json!({
+        "uid": revision.uid,
+        "revision": revision.number,
+        "hook": hook.name,
+        "end": end,
+    }))
+}
+
+/// The keys of the runs that a revision's hooks may have: of those before, and of those after.
+pub fn run_keys(draft: &Draft<'_>, revision: &Revision) -> [Vec<String>; 2] {
+    let of = |end| {
+        let hooks = draft.input.desired.hooks.iter();
+        let due = hooks.filter(move |hook| is_due(hook, end));
+        due.map(move |hook| run_key(revision, hook, end))
+    };
+    let after = of(Some(End::Success)).chain(of(Some(End::Failure)));
+    [of(None).collect(), after.collect()]
+}
+
+fn told(draft: &mut Draft<'_>, hook: &Hook, stand: &Stand) {
+    let message = stand.message.clone();
+    let status = HookStatus {
+        state: stand.state,
+        message: message.or_else(|| draft.said_of(&hook.resource())),
+        ..blank(hook)
+    };
+    draft.status.hooks.push(status);
+}
+
+fn blank(hook: &Hook) -> HookStatus {
+    HookStatus {
+        name: hook.name.clone(),
+        after: hook.after,
+        kind: hook.does.as_str().to_owned(),
+        ..HookStatus::default()
+    }
+}
+
+/// Tells of every hook, in the manifest's order: of those that this pass did not come to, what is
+/// written down.
+pub fn tell(draft: &mut Draft<'_>) {
+    let desired = draft.input.desired;
+    if desired.hooks.is_empty() {
+        draft.status.hooks.clear();
+        return;
+    }
+    let ledger = &draft.input.observed.ledger;
+    let number = draft.status.revision;
+    let revision = number.and_then(|number| ledger.revisions.get(&number));
+    let said = std::mem::take(&mut draft.status.hooks);
+    let statuses = desired.hooks.iter().map(|hook| {
+        let mut status = said
+            .iter()
+            .find(|it| it.name == hook.name)
+            .cloned()
+            .unwrap_or_else(|| blank(hook));
+        let is_told = said.iter().any(|it| it.name == hook.name);
+        if let Some(revision) = revision {
+            record(draft, revision, hook, &mut status, is_told);
+        }
+        status
+    });
+    let statuses: Vec<HookStatus> = statuses.collect();
+    draft.status.hooks = statuses;
+}
+
+/// Puts in what is written down of a hook's newest run.
+fn record(
+    draft: &Draft<'_>,
+    revision: &Revision,
+    hook: &Hook,
+    status: &mut HookStatus,
+    is_told: bool,
+) {
+    if let Some(run) = revision.hooks.get(&hook.name) {
+        status.attempt = Some(run.attempt);
+        status.started_at = Some(run.begun_at);
+        status.finished_at = run.finished_at;
+        status.invalidation_id = run.invalidation.as_ref().map(|it| it.id.clone());
+        if !is_told {
+            status.state = calls::state_of(run.state);
+            status.message.clone_from(&run.message);
+        }
+        return;
+    }
+    let runs = &draft.input.observed.ledger.migrations;
+    let keys = [None, Some(End::Success), Some(End::Failure)];
+    let keys = keys.map(|end| run_key(revision, hook, end));
+    let newest = runs
+        .iter()
+        .filter(|run| keys.contains(&run.run_key))
+        .max_by_key(|run| run.intended_at);
+    let Some(run) = newest else { return };
+    status.attempt = Some(run.attempt);
+    status.task_arn.clone_from(&run.task_arn);
+    status.exit_code = run.exit_code;
+    status.log_stream.clone_from(&run.log_stream);
+    status.started_at = run.started_at;
+    status.finished_at = run.finished_at;
+    if !is_told {
+        status.state = migrations::state_of(run);
+        status.message.clone_from(&run.message);
+    }
+}
+
+/// Whether a revision failed in a way that hooks on failure are for, although it is not rejected.
+pub fn has_failed(draft: &Draft<'_>, revision: &Revision) -> bool {
+    let reasons = ["MigrationFailed", "MigrationNotStarted", "HookFailed"];
+    let mut stalled = draft.stalled.iter();
+    revision.outcome == RevisionOutcome::Pending
+        && stalled.any(|why| reasons.contains(&why.reason.as_str()))
+}

@@ -1,0 +1,382 @@
+//! Hooks that are one call to somebody else: a function, an invalidation, a URL.
+//!
+//! A function is called at most once: where its answer was lost, nobody knows. An invalidation and a
+//! URL are called again under the key of the attempt, by which the other side knows it.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::Stand;
+use crate::model::desired::{Hook, HookKind};
+use crate::model::hash;
+use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation};
+use crate::model::ledger::{Ledger, Revision, RevisionOutcome, RunState};
+use crate::model::plan::Step;
+use crate::plan::draft::Draft;
+use crate::plan::migrations;
+use crate::resource::status::PartState;
+
+/// By which the other side knows an attempt of a hook again.
+pub fn attempt_key(revision: &Revision, hook: &str, run: &HookRun) -> String {
+    hash::of(&json!({
+        "uid": revision.uid,
+        "revision": revision.number,
+        "hook": hook,
+        "end": run.end,
+        "attempt": run.attempt,
+    }))
+}
+
+pub(super) fn state_of(state: RunState) -> PartState {
+    match state {
+        RunState::Intended | RunState::Started => PartState::Progressing,
+        RunState::NotStarted | RunState::Retry => PartState::Pending,
+        RunState::Succeeded => PartState::Done,
+        RunState::Failed => PartState::Failed,
+        RunState::Unknown => PartState::Unknown,
+    }
+}
+
+/// One hook whose turn it is.
+pub(super) fn advance(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    hook: &Hook,
+    end: Option<End>,
+) -> Stand {
+    let Some(run) = revision.hooks.get(&hook.name) else {
+        return call(draft, revision, hook, first(draft, 1, end));
+    };
+    let stand = |state| Stand::new(state, run.message.clone());
+    match run.state {
+        // What it spoke of another end of says nothing of this one.
+        RunState::Succeeded | RunState::Failed | RunState::Unknown if run.end != end => {
+            call(draft, revision, hook, first(draft, run.attempt + 1, end))
+        }
+        RunState::Retry => call(draft, revision, hook, first(draft, run.attempt + 1, end)),
+        RunState::Succeeded => stand(PartState::Done),
+        RunState::Failed => stand(PartState::Failed),
+        RunState::Unknown => stand(PartState::Unknown),
+        RunState::NotStarted => not_taken(draft, revision, hook, run),
+        RunState::Intended | RunState::Started => match &hook.does {
+            HookKind::Invalidation(_) => invalidation(draft, revision, hook, run),
+            _ => answered(draft, revision, hook, run),
+        },
+    }
+}
+
+/// A call that this process makes, or another one made.
+fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
+    let key = attempt_key(revision, &hook.name, run);
+    let Some(calls) = &draft.input.observed.calls else {
+        return underway(draft, hook);
+    };
+    let gone =
+        || CallEnd::Lost("the controller that made the call ended before its answer".to_owned());
+    let end = match calls.get(&key) {
+        Some(Call::Underway) => return underway(draft, hook),
+        Some(Call::Ended(end)) => end.clone(),
+        None => gone(),
+    };
+    let may_repeat = hook.idempotent || matches!(hook.does, HookKind::Http(_));
+    match end {
+        CallEnd::Succeeded => write(
+            draft,
+            revision,
+            hook,
+            ended(draft, run, RunState::Succeeded, None),
+        ),
+        CallEnd::Failed(why) | CallEnd::Refused(why) => write(
+            draft,
+            revision,
+            hook,
+            ended(draft, run, RunState::Failed, Some(why)),
+        ),
+        CallEnd::NotTaken(why) => put_off(draft, revision, hook, run, why),
+        CallEnd::Lost(why) if may_repeat => put_off(draft, revision, hook, run, why),
+        CallEnd::Lost(why) => {
+            let why = format!("nobody knows how it ended: {why}");
+            write(
+                draft,
+                revision,
+                hook,
+                ended(draft, run, RunState::Unknown, Some(why)),
+            )
+        }
+    }
+}
+
+/// An invalidation that was asked for.
+fn invalidation(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
+    let resource = hook.resource();
+    let Some(asked) = &run.invalidation else {
+        // Its answer was lost: the same reference creates nothing twice.
+        return call(draft, revision, hook, run.clone());
+    };
+    let known = draft.input.observed.invalidations.get(asked);
+    let Some(found) = draft.seen(&resource, known).map(|found| found.cloned()) else {
+        return Stand::new(PartState::Progressing, None);
+    };
+    match found.as_deref() {
+        Some("Completed") => write(
+            draft,
+            revision,
+            hook,
+            ended(draft, run, RunState::Succeeded, None),
+        ),
+        Some(_) if is_overdue(draft, hook, run) => {
+            let why = format!(
+                "invalidation {} was not complete within {:#}",
+                asked.id, hook.timeout
+            );
+            write(
+                draft,
+                revision,
+                hook,
+                ended(draft, run, RunState::Failed, Some(why)),
+            )
+        }
+        Some(_) => underway(draft, hook),
+        None => {
+            let why = format!("invalidation {} is not there any more", asked.id);
+            write(
+                draft,
+                revision,
+                hook,
+                ended(draft, run, RunState::Failed, Some(why)),
+            )
+        }
+    }
+}
+
+fn underway(draft: &mut Draft<'_>, hook: &Hook) -> Stand {
+    let resource = hook.resource();
+    let message = format!("{resource} is running (at most {:#})", hook.timeout);
+    draft.progress(&resource, "HookRunning", message.clone());
+    Stand::new(PartState::Progressing, None)
+}
+
+/// The other side did not take it: the same attempt, later and bounded.
+fn not_taken(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
+    let why = run
+        .message
+        .clone()
+        .unwrap_or_else(|| "it was not taken".to_owned());
+    let next = run.called_at + migrations::pause(run.refusals);
+    let left = next.duration_since(draft.input.now);
+    let ends = run.begun_at + hook.timeout;
+    if next >= ends {
+        let why = format!("it was not taken in {} tries: {why}", run.refusals);
+        return write(
+            draft,
+            revision,
+            hook,
+            ended(draft, run, RunState::Failed, Some(why)),
+        );
+    }
+    if left > SignedDuration::ZERO {
+        let resource = hook.resource();
+        let message = format!("{resource} waits to be tried again: {why}");
+        draft.progress(&resource, "HookPending", message);
+        draft.wake_after(left);
+        return Stand::new(PartState::Pending, Some(why));
+    }
+    call(draft, revision, hook, run.clone())
+}
+
+fn put_off(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    hook: &Hook,
+    run: &HookRun,
+    why: String,
+) -> Stand {
+    let later = HookRun {
+        state: RunState::NotStarted,
+        refusals: run.refusals + 1,
+        message: Some(why),
+        ..run.clone()
+    };
+    write(draft, revision, hook, later)
+}
+
+fn is_overdue(draft: &Draft<'_>, hook: &Hook, run: &HookRun) -> bool {
+    draft.input.now.duration_since(run.begun_at) > hook.timeout
+}
+
+fn ended(draft: &Draft<'_>, run: &HookRun, state: RunState, why: Option<String>) -> HookRun {
+    HookRun {
+        state,
+        finished_at: Some(draft.input.now),
+        message: why,
+        ..run.clone()
+    }
+}
+
+fn first(draft: &Draft<'_>, attempt: u32, end: Option<End>) -> HookRun {
+    HookRun {
+        state: RunState::Intended,
+        attempt,
+        begun_at: draft.input.now,
+        end,
+        refusals: 0,
+        called_at: draft.input.now,
+        invalidation: None,
+        finished_at: None,
+        message: None,
+    }
+}
+
+/// Writes down where a hook's run stands. The next pass goes on from there.
+fn write(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -> Stand {
+    let resource = hook.resource();
+    let reason = match (&run.message, run.state) {
+        (_, RunState::Succeeded) => "it succeeded".to_owned(),
+        (Some(why), _) => why.clone(),
+        (None, _) => "it ended".to_owned(),
+    };
+    draft.progress(&resource, "HookRunning", format!("{resource}: {reason}"));
+    let step = Step::UpdateRevision(Box::new(with(revision, &hook.name, run)));
+    draft.act(resource, reason, step);
+    Stand::new(PartState::Progressing, None)
+}
+
+fn with(revision: &Revision, hook: &str, run: HookRun) -> Revision {
+    let mut hooks = revision.hooks.clone();
+    hooks.insert(hook.to_owned(), run);
+    Revision {
+        hooks,
+        ..revision.clone()
+    }
+}
+
+/// Decides to make the call, which is written down first.
+fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -> Stand {
+    let resource = hook.resource();
+    let run = HookRun {
+        state: RunState::Intended,
+        called_at: draft.input.now,
+        message: None,
+        ..run
+    };
+    let key = attempt_key(revision, &hook.name, &run);
+    let left = (run.begun_at + hook.timeout).duration_since(draft.input.now);
+    let told = told(draft, revision, hook, &run, &key);
+    let call = match &hook.does {
+        HookKind::Lambda(lambda) => HookCall::Lambda {
+            function: lambda.function_name.clone(),
+            qualifier: lambda.qualifier.clone(),
+            input: told,
+            timeout: left,
+        },
+        HookKind::Http(http) => HookCall::Http {
+            url: http.url.clone(),
+            signing_key: http.signing_key.clone(),
+            authorization: http.authorization.clone(),
+            body: told,
+            timeout: left,
+        },
+        HookKind::Invalidation(invalidation) => HookCall::Invalidation {
+            distribution: invalidation.distribution_id.clone(),
+            paths: invalidation.paths.clone(),
+        },
+        // Tasks are run as migrations are.
+        HookKind::Task(_) => return Stand::new(PartState::Pending, None),
+    };
+    let what = match run.end {
+        None => "before everything else",
+        Some(End::Success) => "everything else is so",
+        Some(End::Failure) => "the revision failed",
+    };
+    draft.progress(&resource, "HookRunning", format!("{resource} is being run"));
+    let reason = format!("run {what}");
+    let step = Step::CallHook {
+        revision: Box::new(with(revision, &hook.name, run)),
+        hook: hook.name.clone(),
+        key,
+        call,
+    };
+    draft.act(resource, reason, step);
+    Stand::new(PartState::Progressing, None)
+}
+
+/// What the other side is told. It names no secret, and no value of an environment.
+fn told(draft: &Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun, key: &str) -> Value {
+    let desired = draft.input.desired;
+    let images: BTreeMap<&String, &String> = revision
+        .images
+        .iter()
+        .map(|(name, image)| (name, &image.image))
+        .collect();
+    let payload = match &hook.does {
+        HookKind::Lambda(lambda) => lambda.payload.clone(),
+        HookKind::Http(http) => http.payload.clone(),
+        HookKind::Task(_) | HookKind::Invalidation(_) => None,
+    };
+    json!({
+        "version": 1,
+        "key": key,
+        "hook": hook.name,
+        "when": if hook.after { "after" } else { "before" },
+        "outcome": run.end,
+        "attempt": run.attempt,
+        "namespace": desired.key.namespace,
+        "release": desired.key.name,
+        "generation": revision.generation,
+        "revision": revision.number,
+        "source": revision.source,
+        "applier": revision.applier,
+        "images": images,
+        "reason": revision.reason.as_ref().map(|why| &why.message),
+        "payload": payload,
+    })
+}
+
+/// The keys of calls that may be going on.
+pub fn open_calls(ledger: &Ledger) -> Vec<String> {
+    let revisions = ledger.revisions.values();
+    let runs = revisions.flat_map(|revision| revision.hooks.iter().map(move |run| (revision, run)));
+    runs.filter(|(_, (_, run))| run.state.is_open())
+        .map(|(revision, (hook, run))| attempt_key(revision, hook, run))
+        .collect()
+}
+
+/// Whether a function that an earlier revision called is still at it: a newer one waits for that.
+pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
+    let Some(calls) = &draft.input.observed.calls else {
+        return false;
+    };
+    let ledger = &draft.input.observed.ledger;
+    let mut open = false;
+    for revision in ledger.revisions.values() {
+        if revision.number >= newest.number || revision.outcome == RevisionOutcome::Ready {
+            continue;
+        }
+        for (name, run) in &revision.hooks {
+            let key = attempt_key(revision, name, run);
+            let goes_on =
+                run.state == RunState::Intended && calls.get(&key) == Some(&Call::Underway);
+            if goes_on {
+                let resource = format!("hook/{name}");
+                let message = format!(
+                    "{resource} of revision {} is still running and ends first",
+                    revision.number
+                );
+                draft.progress(&resource, "HookRunning", message);
+                open = true;
+            }
+        }
+    }
+    open
+}
+
+/// The invalidations that may be going on.
+pub fn open_invalidations(ledger: &Ledger) -> Vec<Invalidation> {
+    let revisions = ledger.revisions.values();
+    let runs = revisions.flat_map(|revision| revision.hooks.values());
+    runs.filter(|run| run.state.is_open())
+        .filter_map(|run| run.invalidation.clone())
+        .collect()
+}

@@ -1,0 +1,155 @@
+//! Hooks that are one call, and the pipeline's job.
+
+use std::time::Duration;
+
+use super::post::Post;
+use super::{Executor, StepError, is_refusal};
+use crate::aws::codepipeline;
+use crate::aws::error::{AwsError, ErrorClass};
+use crate::model::hook::{HookCall, HookRun, Invalidation, PipelineJob};
+use crate::model::ledger::{Revision, RunState};
+
+impl Executor<'_> {
+    /// Writes down that a hook is called, and calls it. What takes its time goes on by itself.
+    pub(super) async fn call_hook(
+        &self,
+        intent: &Revision,
+        hook: &str,
+        key: &str,
+        call: &HookCall,
+    ) -> Result<(), StepError> {
+        let intended = self.writer.put_revision(self.key, intent).await?;
+        self.may_write().await?;
+        match call {
+            HookCall::Lambda {
+                function,
+                qualifier,
+                input,
+                timeout,
+            } => {
+                let lambda = self.clients.lambda.clone();
+                let (function, qualifier) = (function.clone(), qualifier.clone());
+                let (input, within) = (input.clone(), length(*timeout));
+                self.calls.forget(key);
+                self.calls.begin(key, async move {
+                    let qualifier = qualifier.as_deref();
+                    lambda.invoke(&function, qualifier, &input, within).await
+                });
+                Ok(())
+            }
+            HookCall::Http {
+                url,
+                signing_key,
+                authorization,
+                body,
+                timeout,
+            } => {
+                let post = Post {
+                    posting: self.posting.clone(),
+                    access: self.access.clone(),
+                    region: self.region.to_owned(),
+                    url: url.clone(),
+                    key: key.to_owned(),
+                    signing_key: signing_key.clone(),
+                    authorization: authorization.clone(),
+                    body: body.clone(),
+                    now: (self.now)(),
+                    within: length(*timeout),
+                };
+                self.calls.forget(key);
+                self.calls.begin(key, post.send());
+                Ok(())
+            }
+            HookCall::Invalidation {
+                distribution,
+                paths,
+            } => {
+                let cloudfront = &self.clients.cloudfront;
+                let asked = cloudfront.invalidate(distribution, paths, key).await;
+                let asked = asked.map(|id| Invalidation {
+                    distribution: distribution.clone(),
+                    id,
+                });
+                self.invalidated(intended, hook, asked).await
+            }
+        }
+    }
+
+    /// What became of the call that asks for an invalidation.
+    async fn invalidated(
+        &self,
+        intended: Revision,
+        hook: &str,
+        asked: Result<Invalidation, AwsError>,
+    ) -> Result<(), StepError> {
+        let mut answered = intended;
+        let Some(run) = answered.hooks.get_mut(hook) else {
+            return Ok(());
+        };
+        match asked {
+            Ok(invalidation) => {
+                *run = HookRun {
+                    state: RunState::Started,
+                    invalidation: Some(invalidation),
+                    ..run.clone()
+                };
+            }
+            Err(error) if is_refusal(&error) || error.class == ErrorClass::Throttled => {
+                let state = match is_later(&error) {
+                    true => RunState::NotStarted,
+                    false => RunState::Failed,
+                };
+                *run = HookRun {
+                    state,
+                    refusals: run.refusals + 1,
+                    finished_at: (state == RunState::Failed).then(|| (self.now)()),
+                    message: Some(error.lasting()),
+                    ..run.clone()
+                };
+            }
+            // Nobody knows: the next pass asks again under the same reference.
+            Err(error) => return Err(error.into()),
+        }
+        self.writer.put_revision(self.key, &answered).await?;
+        Ok(())
+    }
+
+    /// Tells a CodePipeline job how the Release ended. One that takes no answer is done with.
+    pub(super) async fn answer_job(&self, job: &PipelineJob) -> Result<(), StepError> {
+        let Some(answer) = &job.answer else {
+            return Ok(());
+        };
+        let intended = self.writer.put_job(self.key, job).await?;
+        self.may_write().await?;
+        let pipeline = &self.clients.codepipeline;
+        let told = match answer.succeeded {
+            true => pipeline.succeeded(&job.id, &answer.message).await,
+            false => pipeline.failed(&job.id, &answer.message).await,
+        };
+        let message = match told {
+            Ok(()) => None,
+            Err(error) if codepipeline::takes_none(&error) => {
+                tracing::warn!(%error, "the pipeline's job takes no answer");
+                Some(error.lasting())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let answered = PipelineJob {
+            answered: true,
+            answered_at: Some((self.now)()),
+            message,
+            ..intended
+        };
+        self.writer.put_job(self.key, &answered).await?;
+        Ok(())
+    }
+}
+
+/// Whether CloudFront takes it once others are through.
+fn is_later(error: &AwsError) -> bool {
+    error.class == ErrorClass::Throttled || error.has_code("TooManyInvalidationsInProgress")
+}
+
+fn length(span: jiff::SignedDuration) -> Duration {
+    Duration::try_from(span).unwrap_or_default()
+}
