@@ -17,7 +17,9 @@ mod access;
 mod account;
 mod cbor;
 mod clock;
+mod cloudfront;
 mod cloudwatch;
+mod codepipeline;
 mod connector;
 mod cx;
 mod delayed;
@@ -29,6 +31,7 @@ mod fault;
 mod glob;
 mod http;
 mod json;
+mod lambda;
 mod log;
 mod logs;
 mod notice;
@@ -237,6 +240,11 @@ impl Sandbox {
     /// When the next thing happens by itself, if anything is under way.
     pub fn next_event(&self) -> Option<Timestamp> {
         self.world().next_event()
+    }
+
+    /// Functions that were invoked, with what they were given, oldest first.
+    pub fn invoked(&self) -> Vec<(String, Value)> {
+        self.world().invoked()
     }
 
     /// What tasks do.

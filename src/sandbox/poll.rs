@@ -1,4 +1,4 @@
-//! SQS's long polls: the only calls that wait.
+//! Calls that wait: SQS's long polls, and invocations of functions that take their time.
 //!
 //! The world's lock is not held meanwhile. A poll wakes when somebody calls, when something is due
 //! to happen by itself, and when it has waited long enough; then it looks again.
@@ -37,16 +37,21 @@ impl Polls {
 impl Sandbox {
     /// Answers a call of an AWS client.
     pub(super) async fn answer(&self, protocol: Protocol, call: &Call) -> Answer {
-        let (mut outcome, id, until) = {
+        let (mut outcome, id, until, takes) = {
             let mut world = self.world();
             let outcome = world.handle(call, true);
-            (outcome, world.request_id(), world.poll_until(call))
+            let (id, until) = (world.request_id(), world.poll_until(call));
+            (outcome, id, until, world.takes(call))
         };
         self.inner.polls.wake();
         if let Some(until) = until
             && is_empty(&outcome)
         {
             outcome = self.poll(call, until).await;
+        }
+        if !takes.is_zero() {
+            let ends = self.now().saturating_add(takes).unwrap_or(Timestamp::MAX);
+            tokio::time::sleep(self.inner.clock.until(ends)).await;
         }
         wire::write(protocol, &call.operation, &outcome, id)
     }

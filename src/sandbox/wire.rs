@@ -1,4 +1,7 @@
-//! awsJson, awsQuery and Smithy's RPC in CBOR: from an HTTP request to a call, and from its outcome to an answer.
+//! awsJson, awsQuery, restJson and Smithy's RPC in CBOR: from an HTTP request to a call, and from its outcome to an answer.
+
+mod rest;
+mod rest_xml;
 
 use serde_json::Value;
 
@@ -13,7 +16,9 @@ const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The parts of an HTTP request that say what is asked.
 pub(super) struct Raw<'a> {
-    /// The URL, or its path.
+    /// `POST`, and with REST others
+    pub method: &'a str,
+    /// The URL, or its path and query.
     pub path: &'a str,
     /// `X-Amz-Target`
     pub target: Option<&'a str>,
@@ -43,6 +48,10 @@ pub(super) enum Protocol {
     Sqs,
     /// Smithy's RPC in CBOR, of a service that was a query service before.
     Cbor,
+    /// JSON, with the operation in method and path, and the error in a header.
+    RestJson,
+    /// The same in XML.
+    RestXml,
 }
 
 /// An HTTP answer.
@@ -53,6 +62,10 @@ pub(super) struct Answer {
     pub request_id: String,
     /// `x-amzn-query-error`
     pub query_error: Option<String>,
+    /// `x-amz-function-error`
+    pub function_error: Option<String>,
+    /// `x-amzn-errortype`
+    pub error_type: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -105,6 +118,12 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), Unreadable> {
             },
         ));
     }
+    if let Some(scope) = scope.as_ref().filter(|it| rest::is_rest(it.service)) {
+        return rest::read(raw, scope);
+    }
+    if let Some(scope) = scope.as_ref().filter(|it| rest_xml::is_rest(it.service)) {
+        return rest_xml::read(raw, scope);
+    }
     let Some(target) = raw.target else {
         let (operation, input) = read_query(raw.body)?;
         let service = scope.as_ref().map_or("sts", |scope| scope.service);
@@ -154,6 +173,7 @@ fn service(prefix: &str) -> (&str, Protocol) {
         "AmazonEC2ContainerRegistry_V20150921" => ("ecr", Protocol::Json11),
         "AWSEvents" => ("events", Protocol::Json11),
         "Logs_20140328" => ("logs", Protocol::Json11),
+        "CodePipeline_20150709" => ("codepipeline", Protocol::Json11),
         "DynamoDB_20120810" => ("dynamodb", Protocol::Json10),
         "AmazonSQS" => ("sqs", Protocol::Sqs),
         "GraniteServiceVersion20100801" => ("cloudwatch", Protocol::Json11),
@@ -241,10 +261,18 @@ pub(super) fn write(
     request_id: String,
 ) -> Answer {
     match outcome {
+        Ok(value) if protocol == Protocol::RestJson && operation == "Invoke" => {
+            // A function's answer is its payload, whatever that is.
+            let payload = value["Payload"].to_string().into_bytes();
+            let mut answer = answer(protocol, 200, request_id, payload);
+            answer.function_error = value["FunctionError"].as_str().map(str::to_owned);
+            answer
+        }
         Ok(value) => {
             let body = match protocol {
+                Protocol::RestXml => rest_xml::answer(value).into_bytes(),
                 Protocol::Query => result_xml(operation, value, &request_id).into_bytes(),
-                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => {
+                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs | Protocol::RestJson => {
                     value.to_string().into_bytes()
                 }
                 Protocol::Cbor => cbor::write(value),
@@ -273,6 +301,13 @@ pub(super) fn refusal(
 ) -> Answer {
     let body = match protocol {
         Protocol::Query => error_xml(status, code, message, &request_id).into_bytes(),
+        Protocol::RestXml => rest_xml::error(status, code, message, &request_id).into_bytes(),
+        Protocol::RestJson => {
+            let mut body = Object::new();
+            body.insert("Message".to_owned(), message.into());
+            body.extend(extra.clone());
+            Value::Object(body).to_string().into_bytes()
+        }
         Protocol::Json10 | Protocol::Json11 | Protocol::Sqs | Protocol::Cbor => {
             let mut body = Object::new();
             let kind = match (protocol, code) {
@@ -291,6 +326,9 @@ pub(super) fn refusal(
         }
     };
     let mut answer = answer(protocol, status, request_id, body);
+    if protocol == Protocol::RestJson {
+        answer.error_type = Some(code.to_owned());
+    }
     if matches!(protocol, Protocol::Sqs | Protocol::Cbor) {
         let side = if status < 500 { "Sender" } else { "Receiver" };
         answer.query_error = Some(format!("{};{side}", query_code(code)));
@@ -323,9 +361,13 @@ fn answer(protocol: Protocol, status: u16, request_id: String, body: Vec<u8>) ->
             Protocol::Json11 => "application/x-amz-json-1.1",
             Protocol::Query => "text/xml",
             Protocol::Cbor => CBOR,
+            Protocol::RestJson => "application/json",
+            Protocol::RestXml => "text/xml",
         },
         request_id,
         query_error: None,
+        error_type: None,
+        function_error: None,
         body,
     }
 }
@@ -377,6 +419,7 @@ mod tests {
 
     fn raw<'a>(target: Option<&'a str>, body: &'a str) -> Raw<'a> {
         Raw {
+            method: "POST",
             path: "/",
             target,
             authorization: Some(AUTH),

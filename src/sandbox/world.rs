@@ -1,19 +1,23 @@
 //! The account: every service's state, by Region, under one time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::access;
 use super::clock::Clock;
+use super::cloudfront::CloudFront;
 use super::cloudwatch::CloudWatch;
+use super::codepipeline::CodePipeline;
 use super::cx::{Cx, Ids, ImageLookup, Images};
 use super::dynamodb::Tables;
 use super::ecr::Registries;
 use super::ecs::Ecs;
 use super::events::Events;
 use super::fault::Fault;
+use super::lambda::Lambda;
 use super::log::Log;
 use super::logs::Logs;
 use super::notice::Notice;
@@ -38,6 +42,9 @@ pub(super) struct World {
     alarms: BTreeMap<String, CloudWatch>,
     logs: BTreeMap<String, Logs>,
     tables: BTreeMap<String, Tables>,
+    functions: BTreeMap<String, Lambda>,
+    cloudfront: CloudFront,
+    pipelines: BTreeMap<String, CodePipeline>,
     sts: Sts,
     throttle: Throttle,
 }
@@ -71,6 +78,9 @@ impl World {
             alarms: BTreeMap::new(),
             logs: BTreeMap::new(),
             tables: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            cloudfront: CloudFront::default(),
+            pipelines: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
         }
@@ -234,6 +244,20 @@ impl World {
         queues.call(&mut cx, &call.operation, &call.input)
     }
 
+    /// How long a call takes until it is answered.
+    pub fn takes(&self, call: &Call) -> Duration {
+        let functions = self.functions.get(&call.region);
+        let functions = functions.filter(|_| call.service == "lambda");
+        functions.map_or(Duration::ZERO, |it| it.takes(&call.operation, &call.input))
+    }
+
+    /// What functions were invoked with, oldest first.
+    pub fn invoked(&self) -> Vec<(String, Value)> {
+        let all = self.functions.values();
+        all.flat_map(|functions| functions.invoked.clone())
+            .collect()
+    }
+
     /// When a message of the polled queue can be received.
     pub fn next_visible(&self, call: &Call) -> Option<Timestamp> {
         self.queues.get(&call.region)?.next_visible(&call.input)
@@ -335,6 +359,15 @@ impl World {
                     Some(tables) => tables.call(&cx, operation, input),
                     None => Err(Fault::server("InternalServerError", "no tables")),
                 }
+            }
+            "lambda" => {
+                let functions = self.functions.entry(region.clone()).or_default();
+                functions.call(&cx, operation, input)
+            }
+            "cloudfront" => self.cloudfront.call(&mut cx, operation, input),
+            "codepipeline" => {
+                let jobs = self.pipelines.entry(region.clone()).or_default();
+                jobs.call(&mut cx, operation, input)
             }
             "sts" => self.sts.call(&mut cx, operation, input),
             _ => Err(Fault::client(

@@ -24,6 +24,7 @@ mod examples;
 mod following;
 mod going_back;
 mod holds;
+mod hooks;
 mod images;
 mod leases;
 mod migrations;
