@@ -47,6 +47,10 @@ impl Stand {
 
 /// Runs the hooks before everything else.
 pub fn before(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Hooked {
+    // What an earlier revision began ends first.
+    if calls::older_go_on(draft, revision) {
+        return Hooked::Open;
+    }
     run(draft, revision, runs, None)
 }
 
@@ -74,9 +78,6 @@ fn run(
     }
     // What is begun is written into the revision, once in a pass.
     if revision.version == 0 || is_written(draft, revision) {
-        return Hooked::Open;
-    }
-    if end.is_none() && calls::older_go_on(draft, revision) {
         return Hooked::Open;
     }
     for hook in due {

@@ -157,6 +157,7 @@ fn again(draft: &Draft<'_>, revision: &Revision, number: u64) -> Revision {
         left: None,
         lifted: false,
         approved: None,
+        hooks: BTreeMap::new(),
         begun_at: None,
         ..revision.clone()
     }

@@ -313,7 +313,10 @@ async fn a_task_that_fails_or_hangs_is_told_with_its_exit_code() {
     assert_eq!((check.state, check.exit_code), (PartState::Failed, Some(3)));
 
     // One that does not end is stopped.
-    rules(&world, &json!([]));
+    rules(
+        &world,
+        &json!([{"when": {"family": "job"}, "then": {"healthy": {}}}]),
+    );
     world.retry(&key()).await;
     assert_eq!(world.settle(&key()).await, stalled("HookFailed"));
     let why = world.why(&key()).await;

@@ -167,8 +167,11 @@ fn not_taken(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &Hook
     let next = run.called_at + migrations::pause(run.refusals);
     let left = next.duration_since(draft.input.now);
     let ends = run.begun_at + hook.timeout;
-    if next >= ends {
-        let why = format!("it was not taken in {} tries: {why}", run.refusals);
+    if next.max(draft.input.now) >= ends {
+        let why = format!(
+            "no try of {} within {:#} succeeded: {why}",
+            run.refusals, hook.timeout
+        );
         return write(
             draft,
             revision,

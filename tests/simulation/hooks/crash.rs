@@ -32,14 +32,15 @@ async fn with_hooks() -> (World, String) {
 async fn die_at_every(remainder: usize, of: usize) {
     let (world, _) = with_hooks().await;
     world.run_once().await.expect("runs");
-    let places = calls_of(&world);
-    assert!(places.len() > 60, "only {} calls to die at", places.len());
+    // Dying at a read is dying after the write before it.
+    let writes: Vec<u64> = calls_of(&world)
+        .into_iter()
+        .filter_map(|(at, write)| write.then_some(at))
+        .collect();
+    assert!(writes.len() > 30, "only {} calls to die at", writes.len());
     let mut lost = 0;
-    for (at, write) in places.into_iter().skip(remainder).step_by(of) {
+    for at in writes.into_iter().skip(remainder).step_by(of) {
         for moment in [Moment::Before, Moment::After] {
-            if moment == Moment::After && !write {
-                continue;
-            }
             let (world, distribution) = with_hooks().await;
             assert!(
                 die_at(&world, at, moment).await,
@@ -65,7 +66,8 @@ async fn die_at_every(remainder: usize, of: usize) {
             );
         }
     }
-    assert!(lost < 40, "{lost}");
+    // The call itself, and what is written from its intent to its answer.
+    assert!((1..10).contains(&lost), "{lost}");
 }
 
 #[tokio::test(start_paused = true)]
