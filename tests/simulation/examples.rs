@@ -349,3 +349,63 @@ fn every_page_has_an_example() {
         assert!(name == "README" || folder(name).is_dir(), "{name}");
     }
 }
+
+/// Names of the calls that the controller made around the service's rollout, in order.
+fn around(world: &World) -> Vec<String> {
+    let told = ["Invoke", "RunTask", "UpdateService", "CreateInvalidation"];
+    let log = world.sandbox.log();
+    let made = log.iter().filter(|call| call.client);
+    let operations = made.map(|call| call.operation.clone());
+    operations
+        .filter(|name| told.contains(&name.as_str()))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_task() {
+    let world = applied("hook-task").await;
+    world.rules(json!([{
+        "when": {"command": "bin/smoke-test"}, "then": {"exit": {"after": "5s"}},
+    }]));
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    assert_eq!(around(&world), ["UpdateService", "RunTask"]);
+    let before = image(&world, "web");
+    world.rules(json!([{
+        "when": {"command": "bin/smoke-test"}, "then": {"exit": {"after": "5s", "exitCode": 1}},
+    }]));
+    push(&world, "web", "v1.5.0", 0x51);
+    release(&world, "hook-task", "v1.4.0", "v1.5.0").await;
+    assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
+    assert_eq!(image(&world, "web"), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_lambda() {
+    let world = applied("hook-lambda").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    assert_eq!(around(&world), ["Invoke", "UpdateService", "Invoke"]);
+    let invoked = world.sandbox.invoked();
+    assert_eq!(invoked[0].1["payload"]["queue"], "orders");
+    assert_eq!(invoked[1].1["outcome"], "Success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_invalidation() {
+    let world = applied("hook-invalidation").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    assert_eq!(around(&world), ["UpdateService", "CreateInvalidation"]);
+    let hook = world.status(&key("shop")).await.hooks.remove(0);
+    assert!(hook.invalidation_id.is_some(), "{hook:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_pipeline() {
+    let world = applied("hook-pipeline").await;
+    let answer = world.aws("codepipeline", "StartJob", json!({}));
+    let job = answer["jobId"].as_str().expect("an id");
+    let id = "11111111-2222-3333-4444-555555555555";
+    release(&world, "hook-pipeline", id, job).await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let told = world.aws("codepipeline", "GetJobDetails", json!({"jobId": job}));
+    assert_eq!(told["status"], "Succeeded");
+}
