@@ -24,6 +24,7 @@ use super::logs::Logs;
 use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
+use super::secrets::SecretStores;
 use super::sts::{Identity, Sts};
 use crate::model::desired::Access;
 use crate::resource::meta::ReleaseKey;
@@ -91,6 +92,8 @@ pub struct Clients {
     pub cloudwatch: CloudWatch,
     /// CloudWatch Logs.
     pub logs: Logs,
+    /// SSM's parameters and Secrets Manager's secrets.
+    pub secrets: SecretStores,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -322,14 +325,20 @@ impl Aws {
                 $sdk::Client::from_conf(builder.build())
             }};
         }
-        let sts = builder!(aws_sdk_sts, self.metrics.clone()).build();
+        // What is called seldom has no budget of its own: the SDK's own client and times do.
+        macro_rules! seldom {
+            ($sdk:ident) => {
+                $sdk::Client::from_conf(builder!($sdk, self.metrics.clone()).build())
+            };
+        }
         Clients {
             ecs: Ecs::new(client!(aws_sdk_ecs)),
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
             cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
             logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
-            sts: Sts::new(aws_sdk_sts::Client::from_conf(sts), region),
+            secrets: SecretStores::new(seldom!(aws_sdk_ssm), seldom!(aws_sdk_secretsmanager)),
+            sts: Sts::new(seldom!(aws_sdk_sts), region),
             budget,
         }
     }

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod raw;
 mod retry;
 mod role;
+pub mod secrets;
 pub mod spans;
 pub mod sqs;
 pub mod streams;

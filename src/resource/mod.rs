@@ -20,6 +20,7 @@ pub mod path;
 pub mod patterns;
 pub mod problem;
 pub mod release;
+pub mod secret;
 mod shape;
 pub mod status;
 pub mod suggest;

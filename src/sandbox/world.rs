@@ -18,8 +18,10 @@ use super::log::Log;
 use super::logs::Logs;
 use super::notice::Notice;
 use super::rules::Rules;
+use super::secrets_manager::SecretsManager;
 use super::settings::Settings;
 use super::sqs::Sqs;
+use super::ssm::Ssm;
 use super::sts::Sts;
 use super::throttle::Throttle;
 use super::wire::Call;
@@ -37,6 +39,8 @@ pub(super) struct World {
     queues: BTreeMap<String, Sqs>,
     alarms: BTreeMap<String, CloudWatch>,
     logs: BTreeMap<String, Logs>,
+    parameters: BTreeMap<String, Ssm>,
+    secrets: BTreeMap<String, SecretsManager>,
     tables: BTreeMap<String, Tables>,
     sts: Sts,
     throttle: Throttle,
@@ -70,6 +74,8 @@ impl World {
             queues: BTreeMap::new(),
             alarms: BTreeMap::new(),
             logs: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             tables: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
@@ -325,6 +331,14 @@ impl World {
             "logs" => {
                 let logs = self.logs.entry(region.clone()).or_default();
                 logs.call(&mut cx, operation, input)
+            }
+            "ssm" => {
+                let parameters = self.parameters.entry(region.clone()).or_default();
+                parameters.call(&cx, operation, input)
+            }
+            "secretsmanager" => {
+                let secrets = self.secrets.entry(region.clone()).or_default();
+                secrets.call(&mut cx, operation, input)
             }
             "dynamodb" | "dynamodbstreams" => {
                 if !self.tables.contains_key(region) {

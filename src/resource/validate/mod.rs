@@ -12,6 +12,7 @@ mod overrides;
 mod placement;
 mod rollout;
 mod schedules;
+mod secret;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
