@@ -16,6 +16,7 @@ pub mod events;
 pub mod https;
 pub mod logs;
 pub mod metrics;
+pub mod post;
 pub mod raw;
 mod retry;
 mod role;

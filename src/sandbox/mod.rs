@@ -43,6 +43,7 @@ mod ssm;
 mod streams;
 mod sts;
 mod throttle;
+mod webhooks;
 mod wire;
 mod world;
 
@@ -57,6 +58,7 @@ pub use http::serve;
 pub use log::{CallRecord, Outcome, is_write};
 pub use rules::{Behavior, Match, Rule, Rules, Subject};
 pub use settings::{ACCOUNT, Delivery, Settings};
+pub use webhooks::{Webhook, WebhookAnswer};
 
 use fault::Fault;
 use poll::Polls;

@@ -24,6 +24,7 @@ use super::sqs::Sqs;
 use super::ssm::Ssm;
 use super::sts::Sts;
 use super::throttle::Throttle;
+use super::webhooks::Webhooks;
 use super::wire::Call;
 
 /// All that the simulated account is.
@@ -31,6 +32,7 @@ pub(super) struct World {
     pub settings: Settings,
     pub rules: Rules,
     pub log: Log,
+    pub webhooks: Webhooks,
     clock: Clock,
     ids: Ids,
     ecs: BTreeMap<String, Ecs>,
@@ -66,6 +68,7 @@ impl World {
             settings,
             rules,
             log: Log::default(),
+            webhooks: Webhooks::default(),
             clock,
             ids: Ids::default(),
             ecs: BTreeMap::new(),
