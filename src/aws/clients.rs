@@ -25,6 +25,7 @@ use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
 use super::secrets::SecretStores;
+use super::sns::Sns;
 use super::sts::{Identity, Sts};
 use crate::model::desired::Access;
 use crate::resource::meta::ReleaseKey;
@@ -94,6 +95,8 @@ pub struct Clients {
     pub logs: Logs,
     /// SSM's parameters and Secrets Manager's secrets.
     pub secrets: SecretStores,
+    /// SNS.
+    pub sns: Sns,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -338,6 +341,7 @@ impl Aws {
             cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
             logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
             secrets: SecretStores::new(seldom!(aws_sdk_ssm), seldom!(aws_sdk_secretsmanager)),
+            sns: Sns::new(seldom!(aws_sdk_sns)),
             sts: Sts::new(seldom!(aws_sdk_sts), region),
             budget,
         }

@@ -2,7 +2,7 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, SSM's parameters, Secrets Manager,
+//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, SNS, SSM's parameters, Secrets Manager,
 //! CloudWatch's alarms and logs, STS and DynamoDB for one account; any credentials do, and the Region
 //! is the one that a request is signed for.
 
@@ -37,6 +37,7 @@ mod poll;
 mod rules;
 mod secrets_manager;
 mod settings;
+mod sns;
 mod span;
 mod sqs;
 mod ssm;
