@@ -16,6 +16,7 @@ pub mod hidden;
 pub mod image_ref;
 pub mod manifest;
 pub mod meta;
+pub mod notification;
 pub mod path;
 pub mod patterns;
 pub mod problem;

@@ -8,6 +8,7 @@ mod holding;
 mod images;
 mod inline;
 mod names;
+mod notifications;
 mod overrides;
 mod placement;
 mod rollout;
