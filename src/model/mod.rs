@@ -6,6 +6,7 @@ pub mod hash;
 pub mod interest;
 pub mod known;
 pub mod ledger;
+pub mod notice;
 pub mod observed;
 pub mod pins;
 pub mod plan;

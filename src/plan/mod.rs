@@ -18,6 +18,7 @@ mod holds;
 mod images;
 mod migrations;
 pub mod normalize;
+pub mod notices;
 mod overtaken;
 mod pins;
 mod requests;

@@ -6,6 +6,7 @@ mod observe;
 mod preview;
 mod reads;
 mod settled;
+mod telling;
 mod told;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
 use crate::aws::error::ErrorClass;
@@ -36,6 +37,7 @@ pub use error::ReconcileError;
 pub use execute::{Executor, StepError};
 pub use observe::LookError;
 pub use reads::Settled;
+pub use telling::Posted;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -138,6 +140,8 @@ pub struct Reconciler {
     since: Option<Instant>,
     accounts: Arc<Mutex<BTreeMap<Access, Account>>>,
     installation: Arc<OnceCell<String>>,
+    /// Whoever sends what people are to be told.
+    posts: Option<mpsc::UnboundedSender<Posted>>,
 }
 
 impl Reconciler {
@@ -153,6 +157,7 @@ impl Reconciler {
             since: None,
             accounts: Arc::default(),
             installation: Arc::default(),
+            posts: None,
         }
     }
 
@@ -192,6 +197,11 @@ impl Reconciler {
     /// How many replicas share the request budgets of AWS.
     pub fn set_replicas(&self, replicas: usize) {
         self.aws.budget().set_replicas(replicas);
+    }
+
+    /// AWS, with everybody's credentials.
+    pub fn aws(&self) -> &Aws {
+        &self.aws
     }
 
     /// The table.
@@ -242,7 +252,8 @@ impl Reconciler {
         let failed = self.execute(desired, &plan, on_step).await?;
 
         // 5. Say how it stands; nothing is written if nothing changed.
-        let pass = self.conclude(&told, plan, failed).await?;
+        let ledger = &ready.observed.ledger;
+        let pass = self.conclude(&told, plan, failed, ledger).await?;
         let rests = pass.failed.is_none() && self.rests(&pass.plan, &ready);
         let settled = rests && self.has_told_all(&pass.plan, &ready);
         Ok(Pass {
@@ -278,7 +289,7 @@ impl Reconciler {
             Err(error) => return Err(error.into()),
         };
         tracing::Span::current().record("generation", stored.generation());
-        let told = Told::of(&stored);
+        let mut told = Told::of(&stored);
         let stalled = |told: Told, reason: &str, message: String| {
             let reason = reason.to_owned();
             Ok(Looked::Stalled(told, Explanation { reason, message }))
@@ -290,6 +301,8 @@ impl Reconciler {
                 None => return Err(error),
             },
         };
+        told.notifications
+            .clone_from(&environment.spec.notifications);
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
             Ok(desired) => desired.at(self.now()),
             Err(errors) => return stalled(told, "InvalidSpec", sentences(&errors)),
