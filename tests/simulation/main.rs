@@ -27,6 +27,7 @@ mod holds;
 mod images;
 mod leases;
 mod migrations;
+mod notifications;
 mod overtaken;
 mod pins;
 mod rails;
