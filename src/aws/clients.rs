@@ -28,6 +28,7 @@ use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
 use super::secrets::SecretStores;
+use super::sns::Sns;
 use super::sts::{Identity, Sts};
 use crate::model::desired::Access;
 use crate::resource::meta::ReleaseKey;
@@ -101,8 +102,10 @@ pub struct Clients {
     pub cloudfront: CloudFront,
     /// CodePipeline.
     pub codepipeline: CodePipeline,
-    /// SSM's parameters and Secrets Manager.
+    /// SSM's parameters and Secrets Manager's secrets.
     pub secrets: SecretStores,
+    /// SNS.
+    pub sns: Sns,
     /// STS.
     pub sts: Sts,
     /// How much may be asked of the account in the Region. Reads keep to it by themselves; writes
@@ -350,6 +353,7 @@ impl Aws {
             cloudfront: CloudFront::new(seldom!(aws_sdk_cloudfront)),
             codepipeline: CodePipeline::new(seldom!(aws_sdk_codepipeline)),
             secrets: SecretStores::new(seldom!(aws_sdk_ssm), seldom!(aws_sdk_secretsmanager)),
+            sns: Sns::new(seldom!(aws_sdk_sns)),
             sts: Sts::new(seldom!(aws_sdk_sts), region),
             budget,
         }

@@ -12,8 +12,11 @@ use super::raw::{Exchange, objects, string};
 use super::retry::OnlyIfNotDone;
 use crate::model::known::Known;
 
+mod bus;
 #[cfg(test)]
 mod tests;
+
+pub use bus::Event;
 
 const SERVICE: &str = "events";
 

@@ -24,6 +24,7 @@ pub mod raw;
 mod retry;
 mod role;
 pub mod secrets;
+pub mod sns;
 pub mod spans;
 pub mod sqs;
 pub mod streams;

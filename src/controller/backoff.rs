@@ -1,4 +1,4 @@
-//! Pauses between tries of a Release whose passes fail.
+//! Pauses between tries: of a Release whose passes fail, and of somebody who cannot be told.
 //!
 //! The `backoff` crate is used here only, and only to count: the waiting is tokio's.
 
@@ -13,20 +13,32 @@ pub struct Pauses(ExponentialBackoff);
 
 impl Default for Pauses {
     fn default() -> Self {
+        Self::between(Duration::from_millis(500), Duration::from_secs(60))
+    }
+}
+
+impl Pauses {
+    /// Pauses that grow from the first to the longest, with jitter, for ever.
+    pub fn between(first: Duration, longest: Duration) -> Self {
         Self(ExponentialBackoff {
-            initial_interval: Duration::from_millis(500),
-            max_interval: Duration::from_secs(60),
+            current_interval: first,
+            initial_interval: first,
+            max_interval: longest,
             multiplier: 2.0,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         })
     }
-}
 
-impl Pauses {
     /// The next pause.
     pub fn next(&mut self) -> Duration {
-        self.0.next_backoff().unwrap_or(Duration::from_secs(60))
+        let longest = self.0.max_interval;
+        self.0.next_backoff().unwrap_or(longest)
+    }
+
+    /// The next pause is the first one again.
+    pub fn reset(&mut self) {
+        self.0.reset();
     }
 }
 

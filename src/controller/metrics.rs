@@ -10,6 +10,8 @@ use prometheus::{
     exponential_buckets,
 };
 
+use super::notify::NotificationMetrics;
+
 /// The controller's and its queue's name, as a label.
 const CONTROLLER: &str = "release";
 /// What replicas compete for, as a label.
@@ -54,6 +56,7 @@ struct Families {
     longest: Gauge,
     leads: IntGauge,
     events: IntCounterVec,
+    notifications: NotificationMetrics,
 }
 
 /// How a pass ended.
@@ -95,6 +98,12 @@ impl LoopMetrics {
     /// When one of that name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, Error> {
         Families::register(registry).map(|families| Self(Some(Arc::new(families))))
+    }
+
+    /// What is counted of people who are told.
+    pub fn notifications(&self) -> NotificationMetrics {
+        let families = self.0.as_ref();
+        families.map_or_else(NotificationMetrics::default, |it| it.notifications.clone())
     }
 
     /// Keys were added to the queue.
@@ -259,6 +268,7 @@ impl Families {
                 ),
                 &["source"],
             )?,
+            notifications: NotificationMetrics::new()?,
         };
         // A series that begins with its first event has no rate for it.
         for outcome in Outcome::ALL {
@@ -275,7 +285,7 @@ impl Families {
     }
 
     fn all(&self) -> Vec<Box<dyn Collector>> {
-        vec![
+        let own: Vec<Box<dyn Collector>> = vec![
             Box::new(self.reconciles.clone()),
             Box::new(self.errors.clone()),
             Box::new(self.panics.clone()),
@@ -291,7 +301,8 @@ impl Families {
             Box::new(self.longest.clone()),
             Box::new(self.leads.clone()),
             Box::new(self.events.clone()),
-        ]
+        ];
+        own.into_iter().chain(self.notifications.all()).collect()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod index;
 pub mod leadership;
 mod list;
 pub mod metrics;
+mod notify;
 mod once;
 mod queue;
 mod service;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::aws::sqs::Queue;
@@ -30,16 +32,21 @@ use health::Health;
 use leadership::{Leadership, LeaseOptions};
 use list::List;
 use metrics::LoopMetrics;
+use notify::{Notifier, Posts};
 use service::Service;
 use watch::WatchOptions;
 use worker::Worker;
 
 pub use happening::{Happening, Observer, What};
+pub use notify::NotificationMetrics;
 pub use once::Summary;
 
 /// How long `run --once` waits for the leases: longer than one takes to run out that a replica held
 /// which died.
 const LEASES: Duration = Duration::from_secs(30);
+
+/// How long `run --once` goes on to tell people what came of it.
+const TELLING: Duration = Duration::from_secs(15);
 
 /// How the loop runs.
 #[derive(Clone)]
@@ -89,13 +96,18 @@ pub struct Controller {
     worker: Worker,
     leadership: Leadership,
     list: Arc<List>,
+    /// What people are to be told, as the passes write it down.
+    posts: Posts,
     options: ControllerOptions,
 }
 
 impl Controller {
     /// A loop over what `reconciler` reaches.
     pub fn new(reconciler: Reconciler, options: ControllerOptions) -> Self {
+        let (sender, posts) = mpsc::unbounded_channel();
+        let reconciler = reconciler.posting_to(sender);
         Self {
+            posts: Arc::new(tokio::sync::Mutex::new(posts)),
             leadership: Leadership::new(reconciler.store().clone(), options.leases.clone()),
             list: Arc::new(List::new(options.namespace.clone())),
             worker: Worker::new(reconciler, options.observer.clone()),
@@ -112,9 +124,15 @@ impl Controller {
         // Boxed, here and below: what is made of this many futures is too deep to lay out in another.
         let ended = Box::pin(async {
             self.leadership.hold_all(LEASES).await?;
+            let notifier = self.notifier();
+            let converge = async {
+                let summary = self.converge().await;
+                notifier.finish(TELLING).await;
+                summary
+            };
             tokio::select! {
                 biased;
-                summary = self.converge() => summary,
+                summary = converge => summary,
                 led = self.leadership.run() => Err(led.map_or_else(ReconcileError::from, |()| ReconcileError::NoLease)),
             }
         });
@@ -142,10 +160,16 @@ impl Controller {
     /// When at the start there are no credentials, or the table cannot be used.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcileError> {
         let mut service = Service::new(self);
+        let notifier = self.notifier();
+        let serve = async {
+            let result = service.run(shutdown).await;
+            notifier.finish(self.options.grace / 2).await;
+            result
+        };
         let mut leading = Box::pin(self.leadership.run());
         let result = tokio::select! {
             biased;
-            result = Box::pin(service.run(shutdown)) => result,
+            result = Box::pin(serve) => result,
             led = &mut leading => {
                 self.release().await;
                 return led.map_err(ReconcileError::from);
@@ -165,6 +189,16 @@ impl Controller {
     /// Gives back the leases of a controller that was stopped in the middle.
     pub async fn release(&self) {
         Box::pin(self.leadership.release()).await;
+    }
+
+    /// Tells people what the passes lead to, for as long as it lives.
+    fn notifier(&self) -> Notifier {
+        Notifier::start(
+            self.worker.reconciler(),
+            self.leadership.clone(),
+            self.posts.clone(),
+            self.options.metrics.notifications(),
+        )
     }
 
     fn engine(&self) -> Engine {

@@ -7,6 +7,7 @@ pub mod hook;
 pub mod interest;
 pub mod known;
 pub mod ledger;
+pub mod notice;
 pub mod observed;
 pub mod pins;
 pub mod plan;

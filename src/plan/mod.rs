@@ -20,6 +20,7 @@ mod images;
 mod jobs;
 mod migrations;
 pub mod normalize;
+pub mod notices;
 mod overtaken;
 mod pins;
 mod requests;

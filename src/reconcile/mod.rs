@@ -7,6 +7,7 @@ mod observe;
 mod preview;
 mod reads;
 mod settled;
+mod telling;
 mod told;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
 use crate::aws::error::ErrorClass;
@@ -39,6 +40,7 @@ use execute::Posting;
 pub use execute::{Executor, StepError};
 pub use observe::LookError;
 pub use reads::Settled;
+pub use telling::Posted;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -143,6 +145,8 @@ pub struct Reconciler {
     posting: Posting,
     accounts: Arc<Mutex<BTreeMap<Access, Account>>>,
     installation: Arc<OnceCell<String>>,
+    /// Whoever sends what people are to be told.
+    posts: Option<mpsc::UnboundedSender<Posted>>,
 }
 
 impl Reconciler {
@@ -160,6 +164,7 @@ impl Reconciler {
             aws,
             accounts: Arc::default(),
             installation: Arc::default(),
+            posts: None,
         }
     }
 
@@ -199,6 +204,11 @@ impl Reconciler {
     /// How many replicas share the request budgets of AWS.
     pub fn set_replicas(&self, replicas: usize) {
         self.aws.budget().set_replicas(replicas);
+    }
+
+    /// AWS, with everybody's credentials.
+    pub fn aws(&self) -> &Aws {
+        &self.aws
     }
 
     /// The table.
@@ -249,7 +259,8 @@ impl Reconciler {
         let failed = self.execute(desired, &plan, on_step).await?;
 
         // 5. Say how it stands; nothing is written if nothing changed.
-        let pass = self.conclude(&told, plan, failed).await?;
+        let ledger = &ready.observed.ledger;
+        let pass = self.conclude(&told, plan, failed, ledger).await?;
         let rests = pass.failed.is_none() && self.rests(&pass.plan, &ready);
         let settled = rests && self.has_told_all(&pass.plan, &ready);
         Ok(Pass {
@@ -285,7 +296,7 @@ impl Reconciler {
             Err(error) => return Err(error.into()),
         };
         tracing::Span::current().record("generation", stored.generation());
-        let told = Told::of(&stored);
+        let mut told = Told::of(&stored);
         let stalled = |told: Told, reason: &str, message: String| {
             let reason = reason.to_owned();
             Ok(Looked::Stalled(told, Explanation { reason, message }))
@@ -297,6 +308,8 @@ impl Reconciler {
                 None => return Err(error),
             },
         };
+        told.notifications
+            .clone_from(&environment.spec.notifications);
         let desired = match build::desired(&stored.release, &environment, provenance(&stored)) {
             Ok(desired) => desired.at(self.now()),
             Err(errors) => return stalled(told, "InvalidSpec", sentences(&errors)),

@@ -3,24 +3,33 @@
 use jiff::Timestamp;
 
 use super::execute::StepError;
+use super::telling::Cause;
 use super::{Looked, Pass, ReconcileError, Reconciler};
 use crate::aws::error::ErrorClass;
 use crate::model::desired::Deletion;
-use crate::model::ledger::Explanation;
+use crate::model::ledger::{Explanation, Ledger};
+use crate::model::notice::Announced;
 use crate::model::plan::{Action, Plan, Requeue, Step};
 use crate::plan;
 use crate::resource::meta::ReleaseKey;
+use crate::resource::notification::Notification;
 use crate::resource::status::ReleaseStatus;
 use crate::store::{StoreError, StoredRelease};
 
 /// A Release as far as telling its status needs it.
 pub(super) struct Told {
-    key: ReleaseKey,
-    uid: String,
+    pub(super) key: ReleaseKey,
+    pub(super) uid: String,
     generation: u64,
     deleting: Option<Deletion>,
     pub(super) status: ReleaseStatus,
-    status_version: u64,
+    pub(super) status_version: u64,
+    /// What people have been told of it.
+    pub(super) announced: Announced,
+    /// Who is told, where its Environment could be read.
+    pub(super) notifications: Vec<Notification>,
+    pub(super) applier: Option<String>,
+    pub(super) source: Option<String>,
     pub(super) applied_at: Option<Timestamp>,
 }
 
@@ -33,6 +42,10 @@ impl Told {
             deleting: stored.deleting,
             status: stored.release.status.clone().unwrap_or_default(),
             status_version: stored.status_version,
+            announced: stored.announced.clone(),
+            notifications: Vec::new(),
+            applier: stored.applier.clone(),
+            source: stored.source.clone(),
             applied_at: Some(stored.applied_at),
         }
     }
@@ -58,12 +71,14 @@ impl Reconciler {
         told: &Told,
         mut plan: Plan,
         failed: Option<(Action, StepError)>,
+        ledger: &Ledger,
     ) -> Result<Pass, ReconcileError> {
         let previous = &told.status;
+        let mut done = plan.actions.len();
         if let Some((action, _)) = &failed {
-            let done = plan.actions.iter().position(|one| one == action);
-            let left = &plan.actions[done.unwrap_or_default()..];
-            plan::not_done(&mut plan.status, previous, left);
+            let position = plan.actions.iter().position(|one| one == action);
+            done = position.unwrap_or_default();
+            plan::not_done(&mut plan.status, previous, &plan.actions[done..]);
         }
         let over_budget = failed.as_ref().and_then(|(action, error)| match error {
             StepError::OverBudget(over) => Some((action, over.after)),
@@ -80,7 +95,11 @@ impl Reconciler {
         if failed.is_none() && plan.actions.iter().any(is_end) {
             return Ok(Pass::gone(plan));
         }
-        let told_anew = self.say(told, &plan.status).await?;
+        let cause = Cause {
+            ledger: Some(ledger),
+            actions: &plan.actions[..done],
+        };
+        let told_anew = self.say(told, &plan.status, cause).await?;
         let over_budget = over_budget.map(|(_, after)| after);
         Ok(Pass {
             plan,
@@ -112,6 +131,10 @@ impl Reconciler {
             deleting: found.deleting,
             status: found.status.unwrap_or_default(),
             status_version: found.status_version,
+            announced: found.announced,
+            notifications: self.listeners(&key.namespace).await,
+            applier: None,
+            source: None,
             applied_at: None,
         };
         let why = Explanation {
@@ -119,6 +142,12 @@ impl Reconciler {
             message: error.to_string(),
         };
         Ok(Looked::Stalled(told, why))
+    }
+
+    /// Who is told of what goes on in an Environment, as far as that can be read.
+    async fn listeners(&self, namespace: &str) -> Vec<Notification> {
+        let environment = self.environment(namespace).await;
+        environment.map_or_else(|_| Vec::new(), |found| found.spec.notifications)
     }
 
     /// Nothing can be planned: told, and nothing else. A deletion that leaves everything as it is
@@ -133,7 +162,7 @@ impl Reconciler {
             return Ok(Pass::gone(Plan::default()));
         }
         let status = told.stalled(&why, self.now());
-        let told_anew = self.say(told, &status).await?;
+        let told_anew = self.say(told, &status, Cause::default()).await?;
         Ok(Pass {
             plan: Plan {
                 status,
@@ -149,18 +178,6 @@ impl Reconciler {
             applied_at: told.applied_at,
             settled: None,
         })
-    }
-
-    /// Writes a status, if it is another than before; says whether it is.
-    async fn say(&self, told: &Told, status: &ReleaseStatus) -> Result<bool, ReconcileError> {
-        if *status == told.status {
-            return Ok(false);
-        }
-        let version = told.status_version;
-        self.writer()?
-            .put_status(&told.key, &told.uid, status, version)
-            .await?;
-        Ok(true)
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
 use super::duration::Span;
+use super::notification::Notification;
 use super::release::{Approval, Windows};
 
 /// What an Environment declares.
@@ -43,6 +44,9 @@ pub struct EnvironmentSpec {
     /// Repositories whose pushes are followed without each Release saying so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_rules: Vec<ImageRule>,
+    /// Who is told when its Releases stand otherwise than before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<Notification>,
     /// What its Releases may touch. A list that is absent allows anything in the cluster, except
     /// roles: a role override must be listed here, or be the base definition's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

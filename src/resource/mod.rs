@@ -17,6 +17,7 @@ pub mod hooks;
 pub mod image_ref;
 pub mod manifest;
 pub mod meta;
+pub mod notification;
 pub mod path;
 pub mod patterns;
 pub mod problem;

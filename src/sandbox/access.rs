@@ -36,13 +36,14 @@ pub(super) fn check(
         cx.principal,
         resource(cx, prefix, input)
     );
-    Err(if service == "sts" {
-        Fault {
-            status: 403,
-            ..Fault::client("AccessDenied", message)
-        }
-    } else {
-        Fault::client("AccessDeniedException", message)
+    let forbidden = |code| Fault {
+        status: 403,
+        ..Fault::client(code, message.clone())
+    };
+    Err(match service {
+        "sts" => forbidden("AccessDenied"),
+        "sns" => forbidden("AuthorizationError"),
+        _ => Fault::client("AccessDeniedException", message),
     })
 }
 
@@ -93,6 +94,11 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
             name.or_else(|| text(input, "QueueName")).map(str::to_owned)
         }
         "logs" => log_resource(input),
+        "ssm" => {
+            text(input, "Name").map(|name| format!("parameter/{}", name.trim_start_matches('/')))
+        }
+        "secretsmanager" => text(input, "SecretId").map(|name| format!("secret:{name}")),
+        "sns" => return text(input, "TopicArn").unwrap_or("*").to_owned(),
         "sts" => return text(input, "RoleArn").unwrap_or("*").to_owned(),
         _ => None,
     };

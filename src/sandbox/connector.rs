@@ -15,6 +15,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use super::Sandbox;
 use super::json::Object;
 use super::log::is_write;
+use super::webhooks;
 use super::wire::{self, Answer, Protocol, Raw};
 
 /// A call, as a [`Tap`] sees it.
@@ -22,9 +23,9 @@ use super::wire::{self, Answer, Protocol, Raw};
 pub struct CallInfo<'a> {
     /// Counts the calls since the tap was set, from 0; retries count.
     pub index: u64,
-    /// The service, as boto3 names it.
+    /// The service, as boto3 names it; `webhook` for a server that is not AWS's.
     pub service: &'a str,
-    /// The operation.
+    /// The operation; `POST` for a server that is not AWS's.
     pub operation: &'a str,
     /// The Region.
     pub region: &'a str,
@@ -73,6 +74,8 @@ pub enum Verdict {
 enum Course {
     Go,
     Stop(Result<Answer, ConnectorError>),
+    /// As `Stop`, of a server that is not AWS's.
+    Posted(Result<HttpResponse, ConnectorError>),
     Hang,
 }
 
@@ -124,6 +127,7 @@ impl HttpConnector for Connector {
             match run(&sandbox, request).await {
                 Course::Stop(Ok(answer)) => response(answer),
                 Course::Stop(Err(error)) => Err(error),
+                Course::Posted(answer) => answer,
                 Course::Hang | Course::Go => pending().await,
             }
         })
@@ -138,6 +142,9 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
         Ok(body) => body.into_bytes(),
         Err(error) => return Course::Stop(Err(ConnectorError::user(error.into()))),
     };
+    if !webhooks::is_of_aws(&request) {
+        return post(sandbox, &request, &body);
+    }
     let raw = Raw {
         method: request.method(),
         path: request.uri(),
@@ -172,6 +179,36 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
     let answer = sandbox.answer(protocol, &call).await;
     match verdict(|tap, info| tap.after(info)) {
         Course::Go => Course::Stop(Ok(answer)),
+        stopped => stopped,
+    }
+}
+
+/// A post to a server that is not AWS's.
+fn post(sandbox: &Sandbox, request: &HttpRequest, body: &[u8]) -> Course {
+    let tap: Option<(Arc<dyn Tap>, u64)> = sandbox.next_tapped();
+    let input = Object::from_iter([("url".to_owned(), request.uri().into())]);
+    let verdict = |ask: fn(&dyn Tap, &CallInfo<'_>) -> Verdict| match &tap {
+        None => Course::Go,
+        Some((tap, index)) => ask(
+            tap.as_ref(),
+            &CallInfo {
+                index: *index,
+                service: "webhook",
+                operation: "POST",
+                region: "",
+                input: &input,
+                write: true,
+            },
+        )
+        .course(Protocol::Json11),
+    };
+    match verdict(|tap, info| tap.before(info)) {
+        Course::Go => {}
+        stopped => return stopped,
+    }
+    let answer = sandbox.post(request, body);
+    match verdict(|tap, info| tap.after(info)) {
+        Course::Go => webhooks::respond(answer).map_or(Course::Hang, Course::Posted),
         stopped => stopped,
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, CloudWatch's alarms and logs, STS and DynamoDB for
-//! one account; any credentials do, and the Region is the one that a request is signed for.
+//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, SNS, SSM's parameters, Secrets Manager,
+//! CloudWatch's alarms and logs, STS and DynamoDB for one account; any credentials do, and the Region
+//! is the one that a request is signed for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,12 +38,16 @@ mod logs;
 mod notice;
 mod poll;
 mod rules;
+mod secrets_manager;
 mod settings;
+mod sns;
 mod span;
 mod sqs;
+mod ssm;
 mod streams;
 mod sts;
 mod throttle;
+mod webhooks;
 mod wire;
 mod world;
 
@@ -57,6 +62,7 @@ pub use http::serve;
 pub use log::{CallRecord, Outcome, is_write};
 pub use rules::{Behavior, Match, Rule, Rules, Subject};
 pub use settings::{ACCOUNT, Delivery, Settings};
+pub use webhooks::{Webhook, WebhookAnswer};
 
 use fault::Fault;
 use poll::Polls;

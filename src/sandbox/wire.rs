@@ -175,6 +175,8 @@ fn service(prefix: &str) -> (&str, Protocol) {
         "Logs_20140328" => ("logs", Protocol::Json11),
         "CodePipeline_20150709" => ("codepipeline", Protocol::Json11),
         "DynamoDB_20120810" => ("dynamodb", Protocol::Json10),
+        "AmazonSSM" => ("ssm", Protocol::Json11),
+        "secretsmanager" => ("secretsmanager", Protocol::Json11),
         "AmazonSQS" => ("sqs", Protocol::Sqs),
         "GraniteServiceVersion20100801" => ("cloudwatch", Protocol::Json11),
         "DynamoDBStreams_20120810" => ("dynamodbstreams", Protocol::Json10),

@@ -22,10 +22,14 @@ use super::log::Log;
 use super::logs::Logs;
 use super::notice::Notice;
 use super::rules::Rules;
+use super::secrets_manager::SecretsManager;
 use super::settings::Settings;
+use super::sns::Sns;
 use super::sqs::Sqs;
+use super::ssm::Ssm;
 use super::sts::Sts;
 use super::throttle::Throttle;
+use super::webhooks::Webhooks;
 use super::wire::Call;
 
 /// All that the simulated account is.
@@ -33,14 +37,18 @@ pub(super) struct World {
     pub settings: Settings,
     pub rules: Rules,
     pub log: Log,
+    pub webhooks: Webhooks,
     clock: Clock,
     ids: Ids,
     ecs: BTreeMap<String, Ecs>,
     registries: Registries,
     events: BTreeMap<String, Events>,
     queues: BTreeMap<String, Sqs>,
+    topics: BTreeMap<String, Sns>,
     alarms: BTreeMap<String, CloudWatch>,
     logs: BTreeMap<String, Logs>,
+    parameters: BTreeMap<String, Ssm>,
+    secrets: BTreeMap<String, SecretsManager>,
     tables: BTreeMap<String, Tables>,
     functions: BTreeMap<String, Lambda>,
     cloudfront: CloudFront,
@@ -69,14 +77,18 @@ impl World {
             settings,
             rules,
             log: Log::default(),
+            webhooks: Webhooks::default(),
             clock,
             ids: Ids::default(),
             ecs: BTreeMap::new(),
             registries,
             events: BTreeMap::new(),
             queues: BTreeMap::new(),
+            topics: BTreeMap::new(),
             alarms: BTreeMap::new(),
             logs: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             tables: BTreeMap::new(),
             functions: BTreeMap::new(),
             cloudfront: CloudFront::default(),
@@ -135,6 +147,7 @@ impl World {
     /// Sends what the services told EventBridge on to queues.
     fn send_events(&mut self, now: Timestamp) {
         self.write_logs();
+        self.send_messages(now);
         let mut told: Vec<(String, Notice)> = Vec::new();
         let mut collect = |region: &String, notices: Vec<Notice>| {
             told.extend(notices.into_iter().map(|notice| (region.clone(), notice)));
@@ -170,7 +183,7 @@ impl World {
         let Some(events) = self.events.get(region) else {
             return;
         };
-        let delivery = &self.settings.delivery;
+        let delivery = self.settings.delivery.clone();
         for (arn, body) in events.route(event) {
             if self.ids.happens(delivery.drop) {
                 continue;
@@ -186,26 +199,40 @@ impl World {
                     let part = delivery.delay.mul_f64(self.ids.chance());
                     visible = at.saturating_add(part).unwrap_or(Timestamp::MAX);
                 }
-                // arn:aws:sqs:REGION:ACCOUNT:NAME
-                let mut parts = arn.split(':').skip(3);
-                let (Some(region), Some(name)) = (parts.next(), parts.nth(1)) else {
-                    continue;
-                };
-                let Some(queues) = self.queues.get_mut(region) else {
-                    continue;
-                };
-                let mut cx = Cx {
-                    now,
-                    account: &self.settings.account,
-                    region,
-                    principal: String::new(),
-                    rules: &self.rules,
-                    settings: &self.settings,
-                    ids: &mut self.ids,
-                    images: &NoImages,
-                };
-                queues.deliver(&mut cx, name, &body, visible);
+                self.deliver(now, &arn, &body, visible);
             }
+        }
+    }
+
+    /// Puts a message into a queue; without such a queue it is lost.
+    fn deliver(&mut self, now: Timestamp, arn: &str, body: &str, visible: Timestamp) {
+        // arn:aws:sqs:REGION:ACCOUNT:NAME
+        let mut parts = arn.split(':').skip(3);
+        let (Some(region), Some(name)) = (parts.next(), parts.nth(1)) else {
+            return;
+        };
+        let Some(queues) = self.queues.get_mut(region) else {
+            return;
+        };
+        let mut cx = Cx {
+            now,
+            account: &self.settings.account,
+            region,
+            principal: String::new(),
+            rules: &self.rules,
+            settings: &self.settings,
+            ids: &mut self.ids,
+            images: &NoImages,
+        };
+        queues.deliver(&mut cx, name, body, visible);
+    }
+
+    /// Brings what was published to the queues that are subscribed.
+    fn send_messages(&mut self, now: Timestamp) {
+        let topics = self.topics.values_mut();
+        let sent: Vec<_> = topics.flat_map(|it| std::mem::take(&mut it.sent)).collect();
+        for (arn, body) in sent {
+            self.deliver(now, &arn, &body, now);
         }
     }
 
@@ -342,6 +369,10 @@ impl World {
                 let queues = self.queues.entry(region.clone()).or_default();
                 queues.call(&mut cx, operation, input)
             }
+            "sns" => {
+                let topics = self.topics.entry(region.clone()).or_default();
+                topics.call(&mut cx, operation, input)
+            }
             "cloudwatch" => {
                 let alarms = self.alarms.entry(region.clone()).or_default();
                 alarms.call(&mut cx, operation, input)
@@ -349,6 +380,14 @@ impl World {
             "logs" => {
                 let logs = self.logs.entry(region.clone()).or_default();
                 logs.call(&mut cx, operation, input)
+            }
+            "ssm" => {
+                let parameters = self.parameters.entry(region.clone()).or_default();
+                parameters.call(&cx, operation, input)
+            }
+            "secretsmanager" => {
+                let secrets = self.secrets.entry(region.clone()).or_default();
+                secrets.call(&mut cx, operation, input)
             }
             "dynamodb" | "dynamodbstreams" => {
                 if !self.tables.contains_key(region) {

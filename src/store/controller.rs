@@ -83,6 +83,18 @@ impl ControllerStore {
         }
     }
 
+    /// Takes an item away that nobody else writes.
+    pub(super) async fn take(&self, key: crate::aws::dynamodb::Key) -> Result<(), StoreError> {
+        let what = key.to_string();
+        let write = Write::Delete {
+            key,
+            condition: None,
+        };
+        self.write(vec![write])
+            .await
+            .map_err(|refusal| refusal.or_conflict(&what))
+    }
+
     /// Puts a record over the version it was read with.
     async fn put(
         &self,

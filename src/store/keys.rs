@@ -27,10 +27,12 @@
 //! | `lease` | `shard#<number>` | who works on a shard's keys | the controller |
 //! | `lease` | `replica#<id>` | a replica's heartbeat, with several shards | the controller |
 //! | `epoch` | `shard#<number>` | how often a shard's lease was taken | the controller |
+//! | `outbox` | `<ns>/<name>#<id>#<notification>` | what somebody is to be told of a Release | the controller |
 //! | `hint` | `<what>` | that something happened, for the other replicas | the controller |
 
 use crate::aws::dynamodb::Key;
 use crate::model::ledger::MigrationRun;
+use crate::model::notice::Outgoing;
 use crate::resource::meta::{Kind, ReleaseKey};
 
 use super::ObjectRef;
@@ -46,6 +48,8 @@ pub const EPOCHS: &str = "epoch";
 /// Sort key prefix of replicas within the leases' partition.
 pub const REPLICA_PREFIX: &str = "replica#";
 const SHARD_PREFIX: &str = "shard#";
+/// Partition of what people are to be told of Releases.
+pub const OUTBOX: &str = "outbox";
 /// Partition of what replicas of the controller tell each other about AWS.
 pub const HINTS: &str = "hint";
 /// What the partitions of requests begin with; the namespace follows.
@@ -106,6 +110,16 @@ pub fn is_leadership(pk: &str) -> bool {
 
 fn shard(number: u32) -> String {
     format!("{SHARD_PREFIX}{number:04}")
+}
+
+/// What one of those who are told of a Release is to be told of it.
+pub fn outgoing(outgoing: &Outgoing) -> Key {
+    let Outgoing {
+        notification,
+        notice,
+    } = outgoing;
+    let place = format!("{}#{}#{notification}", notice.release, notice.id);
+    Key::new(OUTBOX, place)
 }
 
 /// A hint that something happened to `what`.

@@ -16,6 +16,7 @@ pub mod lease;
 mod ledger;
 pub mod merge;
 mod objects;
+mod outbox;
 mod record;
 mod rejections;
 mod requests;
@@ -31,6 +32,7 @@ use serde_json::Value;
 
 use crate::aws::dynamodb::Table;
 use crate::model::desired::Deletion;
+use crate::model::notice::Announced;
 use crate::resource::meta::{Kind, Release, ReleaseKey};
 use crate::resource::status::ReleaseStatus;
 
@@ -39,6 +41,7 @@ pub use controller::{ClaimOutcome, ControllerStore};
 pub use delete::{Left, Pruned};
 pub use edit::{EditOptions, NewTag};
 pub use error::StoreError;
+pub use outbox::Telling;
 pub use setup::InitReport;
 pub use watch::Changed;
 
@@ -114,6 +117,8 @@ pub struct StoredRelease {
     /// Version of the status item, to be stated by the next [`ControllerStore::put_status`];
     /// 0 when there is none.
     pub status_version: u64,
+    /// What people have been told of it.
+    pub announced: Announced,
     /// Set when its deletion was asked for.
     pub deleting: Option<Deletion>,
     /// Who made the newest change of the spec.
@@ -141,6 +146,8 @@ pub struct UnreadableRelease {
     pub status: Option<ReleaseStatus>,
     /// As [`StoredRelease::status_version`].
     pub status_version: u64,
+    /// What people have been told of it.
+    pub announced: Announced,
 }
 
 impl StoredRelease {

@@ -8,6 +8,7 @@ use super::record::{Record, from_item};
 use super::{Store, StoreError, StoredRelease, UnreadableRelease, keys};
 use crate::aws::dynamodb::{Item, Key};
 use crate::model::desired::{Binding, Deletion};
+use crate::model::notice::Announced;
 use crate::resource::environment::EnvironmentStatus;
 use crate::resource::environment::ImageRule;
 use crate::resource::meta::{Environment, Kind, ReleaseKey};
@@ -56,6 +57,9 @@ pub(super) struct StatusRecord {
     pub uid: String,
     pub version: u64,
     pub status: ReleaseStatus,
+    /// What people have been told.
+    #[serde(default, skip_serializing_if = "Announced::is_empty")]
+    pub announced: Announced,
 }
 
 impl Store {
@@ -220,13 +224,14 @@ impl Store {
             return Ok(None);
         };
         let record: Record = from_item(item)?;
-        let (status, status_version) = status_of(&record, status)?;
+        let (status, announced, status_version) = status_of(&record, status)?;
         Ok(Some(UnreadableRelease {
             deleting: deletion_of(&record),
             generation: record.generation,
             uid: record.uid,
             status,
             status_version,
+            announced,
         }))
     }
 
@@ -260,17 +265,17 @@ fn version_of(item: &Item) -> String {
         .unwrap_or_default()
 }
 
-/// The status of this very object, and the version of the status item.
+/// The status of this very object, what people have been told of it, and the version of the status
+/// item.
 fn status_of(
     record: &Record,
     status: Option<Item>,
-) -> Result<(Option<ReleaseStatus>, u64), StoreError> {
+) -> Result<(Option<ReleaseStatus>, Announced, u64), StoreError> {
     let status: Option<StatusRecord> = status.map(from_item).transpose()?;
     let version = status.as_ref().map_or(0, |status| status.version);
-    let status = status
-        .filter(|status| status.uid == record.uid)
-        .map(|status| status.status);
-    Ok((status, version))
+    let status = status.filter(|status| status.uid == record.uid);
+    let (status, announced) = status.map(|it| (it.status, it.announced)).unzip();
+    Ok((status, announced.unwrap_or_default(), version))
 }
 
 fn deletion_of(record: &Record) -> Option<Deletion> {
@@ -299,13 +304,14 @@ pub(super) fn release(
     record: Record,
     status: Option<Item>,
 ) -> Result<StoredRelease, StoreError> {
-    let (status, status_version) = status_of(&record, status)?;
+    let (status, announced, status_version) = status_of(&record, status)?;
     let deleting = deletion_of(&record);
     let ReleaseKey { namespace, name } = key.clone();
     let metadata = (Kind::Release, name, Some(namespace));
     Ok(StoredRelease {
         release: record.object(&keys::release(key), metadata, status)?,
         status_version,
+        announced,
         deleting,
         applier: record.applier,
         source: record.source,

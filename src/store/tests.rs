@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::lease::Taking;
-use super::{Applied, ApplyOptions, ApplyOutcome, ControllerStore, Store, StoreError};
+use super::{Applied, ApplyOptions, ApplyOutcome, ControllerStore, Store, StoreError, Telling};
 use crate::aws::dynamodb::local::Local;
 use crate::resource::meta::{API_VERSION, Environment, Release, ReleaseKey};
 

@@ -22,6 +22,7 @@ mod cases {
     mod logs;
     mod ministack;
     mod moto;
+    mod notifications;
     mod python;
     #[cfg(feature = "sandbox")]
     mod sandbox;

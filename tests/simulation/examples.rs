@@ -293,6 +293,38 @@ async fn image_rules() {
     assert_ne!(image(&world, "web"), before);
 }
 
+#[tokio::test(start_paused = true)]
+async fn notifications() {
+    let world = applied("notifications").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let posts = world.sandbox.webhooks();
+    let url = "https://hooks.slack.com/services/T00000000/B00000000/sandbox";
+    assert!(posts.iter().all(|post| post.url == url), "{posts:?}");
+    let said: Vec<String> = posts.iter().map(crate::notifications::text).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].starts_with("shop/shop: revision 1 (generation 1) begins."),
+        "{said:?}"
+    );
+    assert!(said[1].starts_with("shop/shop is Ready: "), "{said:?}");
+    assert_eq!(
+        world.published(),
+        [] as [String; 0],
+        "nothing needs a person"
+    );
+    assert_eq!(world.sent("PutEvents").len(), 2);
+    push(&world, "web", "v1.5.0", 0x51);
+    crash(&world, "shop/web:v1.5.0");
+    release(&world, "notifications", "v1.4.0", "v1.5.0").await;
+    assert_eq!(world.settle(&key("shop")).await, stalled("RolledBack"));
+    let published = world.published();
+    assert_eq!(published.len(), 1, "{published:?}");
+    assert!(
+        published[0].starts_with("shop RolledBack (revision 2): generation 2"),
+        "{published:?}"
+    );
+}
+
 /// Each example has a page, which names it.
 #[test]
 fn every_example_has_a_page() {

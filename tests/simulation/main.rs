@@ -28,6 +28,7 @@ mod hooks;
 mod images;
 mod leases;
 mod migrations;
+mod notifications;
 mod overtaken;
 mod pins;
 mod rails;

@@ -244,6 +244,8 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "SlowDown"
+        | "KMSThrottling"
+        | "KMSThrottlingException"
         | "PriorRequestNotComplete" => ErrorClass::Throttled,
         "AccessDeniedException"
         | "AccessDenied"
@@ -273,6 +275,10 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         | "ResourceNotFoundException"
         | "TaskSetNotFoundException"
         | "TableNotFoundException"
+        | "ParameterNotFound"
+        | "ParameterVersionNotFound"
+        | "NotFound"
+        | "NotFoundException"
         | "QueueDoesNotExist"
         | "AWS.SimpleQueueService.NonExistentQueue" => ErrorClass::NotFound,
         // Conditions that did not hold, and tokens used for something else.

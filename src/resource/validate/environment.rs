@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{holding, images, names, placement, timeout};
+use super::{holding, images, names, notifications, placement, timeout};
 use crate::resource::environment::{Allow, EnvironmentSpec, ImageRule};
 use crate::resource::path::FieldPath;
 use crate::resource::patterns;
@@ -50,6 +50,7 @@ pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<Fi
     for (index, rule) in spec.image_rules.iter().enumerate() {
         image_rule(rule, &path.key("imageRules").index(index), errors);
     }
+    notifications::notifications(spec, path, errors);
     if let Some(globs) = &spec.allow {
         allow(globs, &path.key("allow"), errors);
     }

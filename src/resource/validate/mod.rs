@@ -9,6 +9,7 @@ mod hooks;
 mod images;
 mod inline;
 mod names;
+mod notifications;
 mod overrides;
 mod placement;
 mod rollout;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Events, constraint, pattern};
+use super::{Events, check_bus, constraint, pattern};
 use crate::sandbox::cx::Cx;
 use crate::sandbox::fault::Fault;
 use crate::sandbox::json::{Object, list, text, texts};
@@ -77,6 +77,9 @@ fn read(cx: &Cx<'_>, entry: &Value) -> Result<Notice, (&'static str, String)> {
         let value = text(entry, name).filter(|value| !value.is_empty());
         value.map(str::to_owned).ok_or_else(|| invalid(name))
     };
+    if let Err(fault) = check_bus(entry) {
+        return Err((fault.code, fault.message));
+    }
     let (source, kind) = (needed("Source")?, needed("DetailType")?);
     if source.starts_with("aws.") {
         return Err((

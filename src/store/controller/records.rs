@@ -11,7 +11,7 @@ use crate::resource::meta::ReleaseKey;
 use crate::resource::status::ReleaseStatus;
 use crate::store::objects::{BindingRecord, StatusRecord};
 use crate::store::record::{still, to_item};
-use crate::store::{ObjectRef, StoreError, keys};
+use crate::store::{ObjectRef, StoreError, Telling, keys};
 
 /// Who holds a service or rule after a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ const HOLDER: &str = "holder";
 impl ControllerStore {
     /// Writes a Release's status over the version `read` ([`StoredRelease::status_version`]), and
     /// returns the new version. The spec is not touched, and a spec write does not touch this.
+    /// What people are to be told on account of it is written with it, or not at all.
     ///
     /// [`StoredRelease::status_version`]: crate::store::StoredRelease::status_version
     ///
@@ -40,6 +41,7 @@ impl ControllerStore {
         key: &ReleaseKey,
         uid: &str,
         status: &ReleaseStatus,
+        telling: &Telling,
         read: u64,
     ) -> Result<u64, StoreError> {
         let version = read + 1;
@@ -47,9 +49,10 @@ impl ControllerStore {
             uid: uid.to_owned(),
             version,
             status: status.clone(),
+            announced: telling.announced.clone(),
         };
         let item = to_item(&keys::status(key), &record)?;
-        let writes = vec![
+        let mut writes = vec![
             Write::Check {
                 key: keys::release(key),
                 condition: Condition::Equals("uid", uid.into()),
@@ -59,6 +62,7 @@ impl ControllerStore {
                 condition: Some(still(read)),
             },
         ];
+        writes.extend(telling.writes()?);
         match self.write(writes).await {
             Ok(()) => Ok(version),
             Err(Refusal::Condition(0)) => Err(StoreError::NotFound(format!(

@@ -115,7 +115,10 @@ async fn every_write_of_a_deposed_controller_is_refused() {
     let before = image(store.clone()).await;
     local.forget();
     first.outcome = RevisionOutcome::Ready;
-    lost(old.put_status(&key(), &uid, &status(1), 0).await);
+    lost(
+        old.put_status(&key(), &uid, &status(1), &Telling::default(), 0)
+            .await,
+    );
     lost(old.put_revision(&key(), &first).await);
     lost(old.delete_revision(&key(), &first).await);
     lost(old.put_definition("hash", &json!({})).await);
@@ -171,16 +174,17 @@ async fn spec_and_status_never_lose_each_other() {
     let (_, store, controller, uid) = with_release().await;
     let key = key();
     let version = controller
-        .put_status(&key, &uid, &status(1), 0)
+        .put_status(&key, &uid, &status(1), &Telling::default(), 0)
         .await
         .unwrap();
     // The spec changes after the controller read, and the status while somebody applies.
     let file = release(&spec("2"));
     let options = by("ci");
     let next = status(2);
+    let telling = Telling::default();
     let (applied, put) = tokio::join!(
         store.apply_release(&file, &options),
-        controller.put_status(&key, &uid, &next, version),
+        controller.put_status(&key, &uid, &next, &telling, version),
     );
     assert_eq!(applied.unwrap().generation, 2);
     assert_eq!(put.unwrap(), 2);
@@ -199,10 +203,14 @@ async fn spec_and_status_never_lose_each_other() {
 async fn a_status_written_in_between_is_a_conflict() {
     let (_, store, controller, uid) = with_release().await;
     controller
-        .put_status(&key(), &uid, &status(1), 0)
+        .put_status(&key(), &uid, &status(1), &Telling::default(), 0)
         .await
         .unwrap();
-    conflict(controller.put_status(&key(), &uid, &status(2), 0).await);
+    conflict(
+        controller
+            .put_status(&key(), &uid, &status(2), &Telling::default(), 0)
+            .await,
+    );
     assert_eq!(
         store.release(&key()).await.unwrap().unwrap().release.status,
         Some(status(1))
@@ -214,11 +222,15 @@ async fn the_status_of_an_object_that_is_gone_is_not_written() {
     let (_, store, controller, uid) = with_release().await;
     store.delete_release(&key(), true, at(1)).await.unwrap();
     controller.finish_deletion(&key(), &uid).await.unwrap();
-    let gone = controller.put_status(&key(), &uid, &status(1), 0).await;
+    let gone = controller
+        .put_status(&key(), &uid, &status(1), &Telling::default(), 0)
+        .await;
     assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     // Nor that of its successor under the same name.
     apply(&store, &spec("1"), "ci").await;
-    let gone = controller.put_status(&key(), &uid, &status(1), 0).await;
+    let gone = controller
+        .put_status(&key(), &uid, &status(1), &Telling::default(), 0)
+        .await;
     assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     assert_eq!(
         store.release(&key()).await.unwrap().unwrap().release.status,
@@ -472,7 +484,7 @@ async fn a_finished_deletion_keeps_what_was_migrated_and_registered() {
         .await
         .unwrap();
     controller
-        .put_status(&key(), &uid, &status(1), 0)
+        .put_status(&key(), &uid, &status(1), &Telling::default(), 0)
         .await
         .unwrap();
     for number in 0..100 {

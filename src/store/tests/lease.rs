@@ -166,7 +166,10 @@ async fn a_changed_layout_shuts_out_every_writer_of_the_old_one() {
     for hold in holds {
         let old = ControllerStore::new(store.clone(), hold.clone());
         lost(old.may_write().await);
-        lost(old.put_status(&key(), &uid, &Default::default(), 0).await);
+        lost(
+            old.put_status(&key(), &uid, &Default::default(), &Telling::default(), 0)
+                .await,
+        );
         lost(store.renew_lease(&hold, "one").await);
     }
     let next = take(&store, 1, 3, "two").await;

@@ -23,7 +23,10 @@ async fn releases_are_listed_with_their_own_status() {
         revision: Some(4),
         ..ReleaseStatus::default()
     };
-    controller.put_status(&key, &uid, &status, 0).await.unwrap();
+    controller
+        .put_status(&key, &uid, &status, &Telling::default(), 0)
+        .await
+        .unwrap();
 
     let all = store.list().await.unwrap();
     let keys: Vec<_> = all.iter().map(|stored| stored.key().to_string()).collect();
