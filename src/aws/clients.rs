@@ -24,6 +24,7 @@ use super::logs::Logs;
 use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
+use super::scheduler::Scheduler;
 use super::sts::{Identity, Sts};
 use crate::model::desired::Access;
 use crate::resource::meta::ReleaseKey;
@@ -87,6 +88,8 @@ pub struct Clients {
     pub ecr: Ecr,
     /// EventBridge.
     pub events: Events,
+    /// EventBridge Scheduler.
+    pub scheduler: Scheduler,
     /// CloudWatch.
     pub cloudwatch: CloudWatch,
     /// CloudWatch Logs.
@@ -327,6 +330,7 @@ impl Aws {
             ecs: Ecs::new(client!(aws_sdk_ecs)),
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
+            scheduler: Scheduler::new(client!(aws_sdk_scheduler)),
             cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
             logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
             sts: Sts::new(aws_sdk_sts::Client::from_conf(sts), region),
