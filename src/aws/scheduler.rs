@@ -113,7 +113,11 @@ impl Scheduler {
                     modified: modified.filter(|it| !it.is_null()).map(Value::to_string),
                 })
             };
-            found.extend(objects(&mut answer, "Schedules").into_iter().filter_map(listed));
+            found.extend(
+                objects(&mut answer, "Schedules")
+                    .into_iter()
+                    .filter_map(listed),
+            );
             token = call.next_page(token.as_ref(), string(&answer, "NextToken"))?;
             if token.is_none() {
                 found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -146,7 +150,7 @@ impl Scheduler {
         let name = member(input, "Name");
         let call = Call::write(SERVICE, "CreateScheduleGroup", group_named(name));
         let request = self.client.create_schedule_group().name(name);
-        send!(request, &call, Exchange::sending(input)).map(drop)
+        send!(request, &call, Exchange::sending(&body(input))).map(drop)
     }
 
     /// Puts tags on a group and leaves its others as they are.
@@ -177,7 +181,7 @@ impl Scheduler {
         let (group, name) = (member(input, "GroupName"), member(input, "Name"));
         let call = Call::write(SERVICE, "CreateSchedule", schedule_named(group, name));
         let request = self.client.create_schedule().name(name);
-        send!(request, &call, Exchange::sending(input)).map(drop)
+        send!(request, &call, Exchange::sending(&body(input))).map(drop)
     }
 
     /// UpdateSchedule with its whole input: what is left out goes back to AWS's default. Harmless
@@ -186,7 +190,7 @@ impl Scheduler {
         let (group, name) = (member(input, "GroupName"), member(input, "Name"));
         let call = Call::write(SERVICE, "UpdateSchedule", schedule_named(group, name));
         let request = self.client.update_schedule().name(name);
-        send!(request, &call, Exchange::sending(input)).map(drop)
+        send!(request, &call, Exchange::sending(&body(input))).map(drop)
     }
 
     /// Deletes a schedule. One that is not there is fine.
@@ -212,6 +216,15 @@ fn gone(answer: Result<Map<String, Value>, AwsError>) -> Result<(), AwsError> {
         Err(error) if error.is_not_found() => Ok(()),
         answer => answer.map(drop),
     }
+}
+
+/// What is sent of an input: its name is in the path.
+fn body(input: &Value) -> Value {
+    let mut body = input.clone();
+    if let Some(members) = body.as_object_mut() {
+        members.shift_remove("Name");
+    }
+    body
 }
 
 fn member<'a>(input: &'a Value, key: &str) -> &'a str {

@@ -329,7 +329,10 @@ fn scheduler(schedule: &release::Schedule) -> Option<SchedulerSettings> {
     let of_scheduler = schedule.backend == Some(ScheduleBackend::Scheduler);
     let window = schedule.flexible_time_window.as_ref();
     of_scheduler.then(|| SchedulerSettings {
-        time_zone: schedule.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        time_zone: schedule
+            .time_zone
+            .clone()
+            .unwrap_or_else(|| "UTC".to_owned()),
         window: window.map_or(0, |window| window.length().as_mins()),
         start: schedule.start,
         end: schedule.end,

@@ -101,7 +101,9 @@ fn scheduler_arn(observed: &Observed, desired: &Desired, resource: &str) -> Opti
     let account = observed.account.as_deref()?;
     let region = &desired.environment.region;
     let partition = partition(region);
-    Some(format!("arn:{partition}:scheduler:{region}:{account}:{resource}"))
+    Some(format!(
+        "arn:{partition}:scheduler:{region}:{account}:{resource}"
+    ))
 }
 
 /// Name of the schedule of an ARN, in its group.
@@ -140,7 +142,8 @@ fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
             matches!(observed.rules.get(name), Some(Known::Absent))
                 || matches!(observed.rules.get(name), Some(Known::Present(rule)) if !super::schedules::is_owned(draft, rule))
         } else if arn.contains(":scheduler:") {
-            let is_in = schedule_named(arn).is_none_or(|name| observed.scheduled.contains_key(name));
+            let is_in =
+                schedule_named(arn).is_none_or(|name| observed.scheduled.contains_key(name));
             is_group_gone(draft) || !is_in && observed.group_listed == Some(true)
         } else {
             !declared.contains(&claim.part)

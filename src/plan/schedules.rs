@@ -107,7 +107,10 @@ impl Change {
 /// Tells of schedules that cannot be written at all, before anything else is begun.
 pub fn check(draft: &mut Draft<'_>) {
     for schedule in &draft.input.desired.schedules {
-        let refused = match (&schedule.scheduler, draft.input.observed.rules.get(&schedule.rule)) {
+        let refused = match (
+            &schedule.scheduler,
+            draft.input.observed.rules.get(&schedule.rule),
+        ) {
             (Some(_), _) => scheduled::refusal(draft, schedule),
             (None, Some(Known::Present(rule))) => rule::refusal(draft, schedule, rule),
             (None, _) => None,
@@ -254,7 +257,9 @@ fn one(
             drift::differs(draft, &resource, &field, desired, actual, action);
         }
     }
-    let finishes = other.as_ref().is_some_and(|other| switch::is_half(other, &change));
+    let finishes = other
+        .as_ref()
+        .is_some_and(|other| switch::is_half(other, &change));
     if !open && !finishes {
         let message = format!("{resource} waits until every service has moved");
         draft.wait(&resource, message.clone());
@@ -333,7 +338,12 @@ fn usable<'a>(
 
 /// Decides the calls.
 fn carry_out(draft: &mut Draft<'_>, resource: &str, change: Change, correction: bool) {
-    act(draft, resource, change, if correction { "put right" } else { "set" });
+    act(
+        draft,
+        resource,
+        change,
+        if correction { "put right" } else { "set" },
+    );
     draft.progress(
         resource,
         "WritingSchedules",
@@ -357,7 +367,10 @@ fn act(draft: &mut Draft<'_>, resource: &str, change: Change, verb: &str) {
                 format!("{reason}: run {runs}")
             }
         };
-        draft.act(resource, reason, step);
+        // Several schedules need their group once.
+        if !draft.actions.iter().any(|action| action.step == step) {
+            draft.act(resource, reason, step);
+        }
     }
 }
 

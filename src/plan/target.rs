@@ -110,8 +110,14 @@ fn failures(target: &mut Map<String, Value>, schedule: &Schedule) {
         target.insert("DeadLetterConfig".to_owned(), json!({ "Arn": queue }));
     }
     let declared = [
-        ("MaximumEventAgeInSeconds", schedule.event_age.map(|age| json!(age))),
-        ("MaximumRetryAttempts", schedule.retries.map(|times| json!(times))),
+        (
+            "MaximumEventAgeInSeconds",
+            schedule.event_age.map(|age| json!(age)),
+        ),
+        (
+            "MaximumRetryAttempts",
+            schedule.retries.map(|times| json!(times)),
+        ),
     ];
     if declared.iter().all(|(_, value)| value.is_none()) {
         return;

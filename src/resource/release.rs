@@ -381,9 +381,7 @@ pub struct Schedule {
 }
 
 /// What fires a schedule.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ScheduleBackend {
     /// An EventBridge rule on the default bus.
     #[default]

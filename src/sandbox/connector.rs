@@ -139,6 +139,7 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
         Err(error) => return Course::Stop(Err(ConnectorError::user(error.into()))),
     };
     let raw = Raw {
+        method: request.method(),
         path: request.uri(),
         target: request.headers().get("x-amz-target"),
         authorization: request.headers().get("authorization"),
@@ -190,6 +191,9 @@ fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
     headers.insert("x-amzn-requestid", answer.request_id);
     if let Some(code) = answer.query_error {
         headers.insert("x-amzn-query-error", code);
+    }
+    if let Some(code) = answer.error_type {
+        headers.insert("x-amzn-errortype", code);
     }
     Ok(response)
 }

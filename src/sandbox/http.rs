@@ -59,7 +59,8 @@ async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if method != Method::POST {
+    let signed = headers.contains_key(header::AUTHORIZATION);
+    if method != Method::POST && !signed {
         tracing::warn!(%method, %uri, "the sandbox has no such service or page");
         return text(
             StatusCode::NOT_FOUND,
@@ -69,7 +70,8 @@ async fn call(
     }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let raw = Raw {
-        path: uri.path(),
+        method: method.as_str(),
+        path: uri.path_and_query().map_or("/", |path| path.as_str()),
         target: header("x-amz-target"),
         authorization: header("authorization"),
         body: &body,
@@ -88,6 +90,9 @@ async fn call(
     }
     if let Some(code) = answer.query_error {
         response = response.header("x-amzn-query-error", code);
+    }
+    if let Some(code) = answer.error_type {
+        response = response.header("x-amzn-errortype", code);
     }
     let response = response.body(Body::from(answer.body));
     response.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")))

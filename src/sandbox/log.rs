@@ -18,7 +18,7 @@ const KEPT: usize = 50_000;
 pub struct CallRecord {
     /// When.
     pub at: Timestamp,
-    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `sqs`, `cloudwatch`, `logs`,
+    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `scheduler`, `sqs`, `cloudwatch`, `logs`,
     /// `dynamodb`, `dynamodbstreams`, `sts`.
     pub service: String,
     /// The operation, such as `UpdateService`.

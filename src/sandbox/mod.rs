@@ -2,7 +2,8 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, CloudWatch's alarms and logs, STS and DynamoDB for
+//! ([`serve`]). It plays ECS, ECR, EventBridge and its
+//! Scheduler, SQS, CloudWatch's alarms and logs, STS and DynamoDB for
 //! one account; any credentials do, and the Region is the one that a request is signed for.
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ mod ecr;
 mod ecs;
 mod events;
 mod fault;
+mod firing;
 mod glob;
 mod http;
 mod json;
@@ -34,6 +36,7 @@ mod logs;
 mod notice;
 mod poll;
 mod rules;
+mod scheduler;
 mod settings;
 mod span;
 mod sqs;
@@ -49,6 +52,7 @@ mod tests;
 pub use account::{AccountCall, BadCall, LoadError, parse_account};
 pub use clock::Clock;
 pub use connector::{CallInfo, Tap, Verdict};
+pub use firing::Firing;
 pub use glob::Glob;
 pub use http::serve;
 pub use log::{CallRecord, Outcome, is_write};
@@ -237,6 +241,13 @@ impl Sandbox {
     /// When the next thing happens by itself, if anything is under way.
     pub fn next_event(&self) -> Option<Timestamp> {
         self.world().next_event()
+    }
+
+    /// What schedules fired, oldest first, where the settings let them.
+    pub fn firings(&self) -> Vec<Firing> {
+        let mut world = self.world();
+        world.advance(self.inner.clock.now());
+        world.fired.clone()
     }
 
     /// What tasks do.

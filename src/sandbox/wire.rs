@@ -1,4 +1,6 @@
-//! awsJson, awsQuery and Smithy's RPC in CBOR: from an HTTP request to a call, and from its outcome to an answer.
+//! awsJson, awsQuery, restJson and Smithy's RPC in CBOR: from an HTTP request to a call, and from its outcome to an answer.
+
+mod rest;
 
 use serde_json::Value;
 
@@ -13,7 +15,9 @@ const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The parts of an HTTP request that say what is asked.
 pub(super) struct Raw<'a> {
-    /// The URL, or its path.
+    /// `POST`, and with REST others
+    pub method: &'a str,
+    /// The URL, or its path and query.
     pub path: &'a str,
     /// `X-Amz-Target`
     pub target: Option<&'a str>,
@@ -43,6 +47,8 @@ pub(super) enum Protocol {
     Sqs,
     /// Smithy's RPC in CBOR, of a service that was a query service before.
     Cbor,
+    /// JSON, with the operation in method and path, and the error in a header.
+    RestJson,
 }
 
 /// An HTTP answer.
@@ -53,6 +59,8 @@ pub(super) struct Answer {
     pub request_id: String,
     /// `x-amzn-query-error`
     pub query_error: Option<String>,
+    /// `x-amzn-errortype`
+    pub error_type: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -104,6 +112,9 @@ pub(super) fn read(raw: &Raw<'_>) -> Result<(Protocol, Call), Unreadable> {
                 access_key,
             },
         ));
+    }
+    if let Some(scope) = scope.as_ref().filter(|it| rest::is_rest(it.service)) {
+        return rest::read(raw, scope);
     }
     let Some(target) = raw.target else {
         let (operation, input) = read_query(raw.body)?;
@@ -244,7 +255,7 @@ pub(super) fn write(
         Ok(value) => {
             let body = match protocol {
                 Protocol::Query => result_xml(operation, value, &request_id).into_bytes(),
-                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs => {
+                Protocol::Json10 | Protocol::Json11 | Protocol::Sqs | Protocol::RestJson => {
                     value.to_string().into_bytes()
                 }
                 Protocol::Cbor => cbor::write(value),
@@ -273,6 +284,12 @@ pub(super) fn refusal(
 ) -> Answer {
     let body = match protocol {
         Protocol::Query => error_xml(status, code, message, &request_id).into_bytes(),
+        Protocol::RestJson => {
+            let mut body = Object::new();
+            body.insert("Message".to_owned(), message.into());
+            body.extend(extra.clone());
+            Value::Object(body).to_string().into_bytes()
+        }
         Protocol::Json10 | Protocol::Json11 | Protocol::Sqs | Protocol::Cbor => {
             let mut body = Object::new();
             let kind = match (protocol, code) {
@@ -291,6 +308,9 @@ pub(super) fn refusal(
         }
     };
     let mut answer = answer(protocol, status, request_id, body);
+    if protocol == Protocol::RestJson {
+        answer.error_type = Some(code.to_owned());
+    }
     if matches!(protocol, Protocol::Sqs | Protocol::Cbor) {
         let side = if status < 500 { "Sender" } else { "Receiver" };
         answer.query_error = Some(format!("{};{side}", query_code(code)));
@@ -323,9 +343,11 @@ fn answer(protocol: Protocol, status: u16, request_id: String, body: Vec<u8>) ->
             Protocol::Json11 => "application/x-amz-json-1.1",
             Protocol::Query => "text/xml",
             Protocol::Cbor => CBOR,
+            Protocol::RestJson => "application/json",
         },
         request_id,
         query_error: None,
+        error_type: None,
         body,
     }
 }
@@ -377,6 +399,7 @@ mod tests {
 
     fn raw<'a>(target: Option<&'a str>, body: &'a str) -> Raw<'a> {
         Raw {
+            method: "POST",
             path: "/",
             target,
             authorization: Some(AUTH),

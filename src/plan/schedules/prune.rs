@@ -46,7 +46,10 @@ fn prune_scheduled(draft: &mut Draft<'_>, revision: &Revision) -> bool {
                 };
             }
             Known::Unknown(why) => {
-                draft.doubt(&format!("scheduler/{name}"), format!("schedule {name}: {why}"));
+                draft.doubt(
+                    &format!("scheduler/{name}"),
+                    format!("schedule {name}: {why}"),
+                );
                 clean = false;
             }
             Known::Absent => {}

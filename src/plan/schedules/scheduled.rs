@@ -125,7 +125,7 @@ pub fn change(
     Change { steps, fields }
 }
 
-/// Makes the group ours, where it is not. Several schedules need it once.
+/// Makes the group ours, where it is not.
 fn owned(draft: &Draft<'_>) -> Vec<(Why, Step)> {
     let desired = draft.input.desired;
     let tags = ownership(&desired.key, &draft.input.observed.installation);
@@ -145,15 +145,11 @@ fn owned(draft: &Draft<'_>) -> Vec<(Why, Step)> {
                 .collect();
             let token = token(draft, name);
             let input = json!({"Name": name, "Tags": tags, "ClientToken": token});
-            let why = Why::Own(format!("schedule group {name} is to hold this release's schedules"));
+            let why = Why::Own(format!(
+                "schedule group {name} is to hold this release's schedules"
+            ));
             steps.push((why, Step::CreateScheduleGroup { input }));
         }
-    }
-    let is_decided = |step: &Step| draft.actions.iter().any(|action| action.step == *step);
-    if steps.iter().any(|(_, step)| is_decided(step)) {
-        let why = Why::Own("schedules follow once their group shows".to_owned());
-        let nothing = steps.drain(..).next().map(|(_, step)| (why, step));
-        return nothing.into_iter().collect();
     }
     steps
 }
@@ -189,7 +185,10 @@ fn moment(value: &Value) -> Option<Timestamp> {
     if let Some(text) = value.as_str() {
         return text.parse().ok();
     }
-    #[expect(clippy::cast_possible_truncation, reason = "seconds of this millennium")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "seconds of this millennium"
+    )]
     let seconds = value.as_f64()? as i64;
     Timestamp::from_second(seconds).ok()
 }
@@ -207,8 +206,11 @@ fn pointed(found: &Scheduled, place: Place<'_>) -> (Value, Vec<(String, String, 
 /// What UpdateSchedule has to be sent again of a schedule, since it replaces.
 fn carried(found: &Scheduled) -> Map<String, Value> {
     let members = found.schedule.iter();
-    let taken = members.filter(|(name, value)| !TOLD_ONLY.contains(&name.as_str()) && !value.is_null());
-    taken.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let taken =
+        members.filter(|(name, value)| !TOLD_ONLY.contains(&name.as_str()) && !value.is_null());
+    taken
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// CreateSchedule's or UpdateSchedule's input, and in which fields it differs from what there is.
@@ -224,7 +226,11 @@ fn whole(
     for (member, value) in declared(draft, schedule, wanted, over) {
         let before = input.insert(member.to_owned(), value.clone());
         if !is_same(member, before.as_ref(), &value) {
-            fields.push((member.to_owned(), shown(Some(&value)), shown(before.as_ref())));
+            fields.push((
+                member.to_owned(),
+                shown(Some(&value)),
+                shown(before.as_ref()),
+            ));
         }
     }
     let existing = found.and_then(Scheduled::target);
@@ -241,9 +247,8 @@ fn whole(
     let token = token(draft, &schedule.name);
     input.insert("ClientToken".to_owned(), json!(token));
     // It has begun, and saying so again is refused.
-    let begun = |value: &Value| {
-        moment(value).is_some_and(|at| draft.input.now.duration_since(at) > -PAST)
-    };
+    let begun =
+        |value: &Value| moment(value).is_some_and(|at| draft.input.now.duration_since(at) > -PAST);
     if input.get("StartDate").is_some_and(begun) {
         input.shift_remove("StartDate");
     }
@@ -296,9 +301,7 @@ fn declared(
 fn is_same(member: &str, before: Option<&Value>, value: &Value) -> bool {
     match member {
         "StartDate" | "EndDate" => before.and_then(moment) == moment(value),
-        "ScheduleExpressionTimezone" => {
-            before.map_or(Some("UTC"), Value::as_str) == value.as_str()
-        }
+        "ScheduleExpressionTimezone" => before.map_or(Some("UTC"), Value::as_str) == value.as_str(),
         "FlexibleTimeWindow" => {
             let minutes = |window: Option<&Value>| {
                 let window = window?;
@@ -324,9 +327,8 @@ pub fn stop(draft: &Draft<'_>, found: &Scheduled) -> Step {
     let mut input = carried(found);
     input.insert("Name".to_owned(), json!(found.name));
     input.insert("State".to_owned(), json!("DISABLED"));
-    let begun = |value: &Value| {
-        moment(value).is_some_and(|at| draft.input.now.duration_since(at) > -PAST)
-    };
+    let begun =
+        |value: &Value| moment(value).is_some_and(|at| draft.input.now.duration_since(at) > -PAST);
     if input.get("StartDate").is_some_and(begun) {
         input.shift_remove("StartDate");
     }
@@ -406,7 +408,11 @@ pub fn remove(draft: &mut Draft<'_>, name: &str, arn: &str) -> bool {
     };
     draft.act(&resource, "no longer declared", step);
     if let Some(claim) = draft.input.observed.ledger.claims.get(arn) {
-        draft.act(&resource, "its schedule is gone", Step::Unclaim(claim.clone()));
+        draft.act(
+            &resource,
+            "its schedule is gone",
+            Step::Unclaim(claim.clone()),
+        );
     }
     draft.progress(&resource, "Pruning", message);
     false
@@ -423,7 +429,9 @@ pub fn delete_group(draft: &mut Draft<'_>, reason: &str) -> bool {
     let name = group.name.clone();
     let resource = format!("scheduler/{name}");
     if group.state != "DELETING" {
-        let step = Step::DeleteScheduleGroup { group: name.clone() };
+        let step = Step::DeleteScheduleGroup {
+            group: name.clone(),
+        };
         draft.act(&resource, reason, step);
     }
     let message = format!("schedule group {name} is being deleted");

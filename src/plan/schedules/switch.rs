@@ -12,7 +12,6 @@ use super::{Change, Found, act, is_owned, rule, scheduled};
 use crate::model::desired::Schedule;
 use crate::model::known::Known;
 use crate::model::observed::{Rule, Scheduled};
-use crate::model::plan::Step;
 use crate::plan::claims;
 use crate::plan::draft::Draft;
 use crate::resource::firings::Firings;
@@ -156,7 +155,12 @@ pub(super) fn over(
         return Some(message);
     }
     draft.act(&resource, format!("{name} is replaced: off"), off);
-    act(draft, &resource, on, &format!("{name} is off: switch on by"));
+    act(
+        draft,
+        &resource,
+        on,
+        &format!("{name} is off: switch on by"),
+    );
     draft.progress(&resource, "SwitchingSchedules", progress);
     None
 }
@@ -188,14 +192,22 @@ fn times_of(found: Found<'_>) -> Times {
 fn times_of_new(schedule: &Schedule) -> Times {
     let settings = schedule.scheduler.as_ref();
     let zone = settings.map(|settings| settings.time_zone.as_str());
-    Some((Firings::of(&schedule.expression, zone)?, SignedDuration::ZERO))
+    Some((
+        Firings::of(&schedule.expression, zone)?,
+        SignedDuration::ZERO,
+    ))
 }
 
 /// The first quiet moment; none where they come too often for one.
 fn quiet(now: Timestamp, times: &[Times]) -> Option<Timestamp> {
     let mut at = now;
     for _ in 0..TIMES {
-        match times.iter().flatten().filter_map(|it| disturbed(at, it)).max() {
+        match times
+            .iter()
+            .flatten()
+            .filter_map(|it| disturbed(at, it))
+            .max()
+        {
             None => return Some(at),
             Some(later) => at = later,
         }
@@ -207,7 +219,9 @@ fn quiet(now: Timestamp, times: &[Times]) -> Option<Timestamp> {
 fn disturbed(at: Timestamp, (firings, window): &(Firings, SignedDuration)) -> Option<Timestamp> {
     let over = |time: Timestamp| time.checked_add(STARTED.checked_add(*window)?).ok();
     let before = firings.latest(at).and_then(over).filter(|over| at < *over);
-    let next = firings.next(at).filter(|next| next.duration_since(at) < AHEAD);
+    let next = firings
+        .next(at)
+        .filter(|next| next.duration_since(at) < AHEAD);
     before.max(next.and_then(over))
 }
 

@@ -101,7 +101,9 @@ impl View {
         self.may_ask(&call)?;
         let fresh = self.since.map_or(self.fresh, older_tags);
         let shared = &self.reads.groups;
-        let read = shared.ask(&self.place, [name.to_owned()].into(), fresh).await;
+        let read = shared
+            .ask(&self.place, [name.to_owned()].into(), fresh)
+            .await;
         read.into_values().next().unwrap_or_else(|| Err(lost(call)))
     }
 
@@ -135,7 +137,10 @@ impl View {
         let shared = &self.reads.schedules;
         let names = [key(group, listed)].into();
         let read = shared.ask(&self.place, names, fresh).await;
-        let known = read.into_values().next().unwrap_or_else(|| Err(lost(call)))?;
+        let known = read
+            .into_values()
+            .next()
+            .unwrap_or_else(|| Err(lost(call)))?;
         Ok(known.map(Arc::unwrap_or_clone))
     }
 }

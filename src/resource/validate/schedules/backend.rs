@@ -11,8 +11,10 @@ use crate::resource::windows;
 /// The longest window that Scheduler takes.
 const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// Between which a firing's greatest age may be.
-const AGE: (SignedDuration, SignedDuration) =
-    (SignedDuration::from_secs(60), SignedDuration::from_hours(24));
+const AGE: (SignedDuration, SignedDuration) = (
+    SignedDuration::from_secs(60),
+    SignedDuration::from_hours(24),
+);
 /// The most times that a start is tried again.
 const ATTEMPTS: u32 = 185;
 
