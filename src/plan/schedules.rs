@@ -226,27 +226,66 @@ fn one(
         cluster: &cluster,
         task_definition: &arn,
     };
-    let correction = revision.outcome == RevisionOutcome::Ready;
+    let whole = Whole {
+        schedule,
+        found,
+        place,
+        correction: revision.outcome == RevisionOutcome::Ready,
+    };
+    settle(draft, whole, open, status)
+}
+
+/// Everything that it takes to put a schedule right.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    schedule: &'a Schedule,
+    found: Found<'a>,
+    place: Place<'a>,
+    /// Whether it was delivered before.
+    correction: bool,
+}
+
+impl Whole<'_> {
+    /// What has to change for it to be switched on or off.
+    fn change(&self, draft: &Draft<'_>, state: ScheduleState) -> Change {
+        let place = self.place;
+        Change::of(draft, self.schedule, Wanted { place, state }, self.found)
+    }
+}
+
+/// Puts a schedule right, or tells why not yet.
+fn settle(
+    draft: &mut Draft<'_>,
+    whole: Whole<'_>,
+    open: bool,
+    mut status: ScheduleStatus,
+) -> ScheduleStatus {
+    let Whole {
+        schedule,
+        found,
+        correction,
+        ..
+    } = whole;
+    let resource = format!("schedule/{}", schedule.name);
     // What was delivered has no other that fires in its stead: such a one is extra.
     let other = match correction {
-        true => None,
-        false => match switch::other(draft, schedule) {
-            Ok(other) => other,
-            Err(why) => {
-                draft.doubt(&resource, format!("{resource}: {why}"));
-                status.state = PartState::Unknown;
-                return status;
-            }
-        },
+        true => Ok(None),
+        false => switch::other(draft, schedule),
     };
-    let state = match &other {
-        // Not both: it is switched on when the other one is off.
-        Some(other) if other.fires && !found.fires(draft) => ScheduleState::Disabled,
-        _ => schedule.state,
+    let other = match other {
+        Ok(other) => other,
+        Err(why) => {
+            draft.doubt(&resource, format!("{resource}: {why}"));
+            status.state = PartState::Unknown;
+            return status;
+        }
     };
-    let wanted = Wanted { place, state };
-    let change = Change::of(draft, schedule, wanted, found);
     let firing = other.as_ref().filter(|other| other.fires);
+    // Not both: it is switched on when the other one is off.
+    let change = match firing {
+        Some(_) if !found.fires(draft) => whole.change(draft, ScheduleState::Disabled),
+        _ => whole.change(draft, schedule.state),
+    };
     if change.steps.is_empty() && firing.is_none() {
         status.state = PartState::Done;
         return status;
@@ -274,11 +313,7 @@ fn one(
     status.state = PartState::Progressing;
     match firing {
         Some(other) if change.steps.is_empty() => {
-            let wanted = Wanted {
-                place,
-                state: schedule.state,
-            };
-            let on = Change::of(draft, schedule, wanted, found);
+            let on = whole.change(draft, schedule.state);
             status.message = switch::over(draft, schedule, found, other, on);
         }
         _ => carry_out(draft, &resource, change, correction),
