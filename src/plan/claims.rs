@@ -142,8 +142,11 @@ fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
             matches!(observed.rules.get(name), Some(Known::Absent))
                 || matches!(observed.rules.get(name), Some(Known::Present(rule)) if !super::schedules::is_owned(draft, rule))
         } else if arn.contains(":scheduler:") {
-            let is_in =
-                schedule_named(arn).is_none_or(|name| observed.scheduled.contains_key(name));
+            let is_there = |known: Option<&Known<_>>| {
+                known.is_some_and(|known| !matches!(known, Known::Absent))
+            };
+            let name = schedule_named(arn);
+            let is_in = name.is_none_or(|name| is_there(observed.scheduled.get(name)));
             is_group_gone(draft) || !is_in && observed.group_listed == Some(true)
         } else {
             !declared.contains(&claim.part)

@@ -274,6 +274,7 @@ impl Sandbox {
         let account = world.settings.account.clone();
         change(&mut world.settings);
         world.settings.account = account;
+        world.note_schedules(self.inner.clock.now());
     }
 
     /// Makes a rule that an AWS service owns (`ManagedBy`), which no API call can.

@@ -3,6 +3,7 @@
 use super::{Look, LookError};
 use crate::aws::scheduler::Listed;
 use crate::model::known::Known;
+use crate::model::observed::Scheduled;
 
 impl Look<'_> {
     /// Everything in the Release's schedule group, where anything of it is declared or claimed.
@@ -29,15 +30,13 @@ impl Look<'_> {
             Err(error) => {
                 let why = self.failed(error)?;
                 self.observed.group_listed = Some(false);
-                self.all_unknown(&why);
+                self.all_are(&Known::Unknown(why));
                 return Ok(());
             }
         };
         self.observed.group_listed = Some(true);
-        for schedule in self.desired.scheduled() {
-            let name = schedule.name.clone();
-            self.observed.scheduled.insert(name, Known::Absent);
-        }
+        // What is declared or claimed is there or certainly not.
+        self.all_are(&Known::Absent);
         for listed in listed.iter() {
             self.one_scheduled(&group, listed).await?;
         }
@@ -53,15 +52,14 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The list could not be read: nobody knows of any schedule whether it is there.
-    fn all_unknown(&mut self, why: &str) {
+    /// What is known of everything that is declared or claimed.
+    fn all_are(&mut self, known: &Known<Scheduled>) {
         let claimed = self.observed.ledger.claims.keys();
         let claimed = claimed.filter_map(|arn| Some(arn.rsplit_once(":schedule/")?.1));
         let claimed = claimed.filter_map(|path| Some(path.split_once('/')?.1.to_owned()));
         let declared = self.desired.scheduled().map(|it| it.name.clone());
         for name in claimed.chain(declared).collect::<Vec<String>>() {
-            let known = Known::Unknown(why.to_owned());
-            self.observed.scheduled.insert(name, known);
+            self.observed.scheduled.insert(name, known.clone());
         }
     }
 

@@ -20,7 +20,7 @@ enum Came {
 
 impl World {
     /// Takes note of what is switched on.
-    pub(super) fn note_schedules(&mut self, now: Timestamp) {
+    pub(in crate::sandbox) fn note_schedules(&mut self, now: Timestamp) {
         if !self.settings.fire_schedules {
             self.clockworks.clear();
             return;
