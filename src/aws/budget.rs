@@ -1,10 +1,11 @@
 //! How many requests we make of AWS, so that others in the account get theirs.
 //!
 //! AWS limits requests per account and Region with token buckets that all callers share
-//! (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>; EventBridge's
-//! and CloudWatch's are in their quotas). We keep buckets of our own of the same kinds, a share of AWS's each: who stays
-//! below AWS's limits is not throttled, and does not throttle others. ECR allows thousands of requests
-//! a second and says nothing of DescribeImages; it has no bucket here.
+//! (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>; EventBridge's,
+//! its Scheduler's and CloudWatch's are in their quotas, of which those of the Regions with the least
+//! count here). We keep buckets of our own of the same kinds, a share of AWS's each: who stays below
+//! AWS's limits is not throttled, and does not throttle others. ECR allows thousands of requests a
+//! second and says nothing of DescribeImages; it has no bucket here.
 
 mod bucket;
 #[cfg(test)]
@@ -38,7 +39,7 @@ const fn limit(service: &'static str, name: &'static str, burst: f64, rate: f64)
     }
 }
 
-static LIMITS: [Limit; 13] = [
+static LIMITS: [Limit; 17] = [
     limit("ecs", "task_definition_writes", 20.0, 1.0),
     limit("ecs", "task_definition_reads", 50.0, 20.0),
     limit("ecs", "service_writes", 50.0, 5.0),
@@ -52,6 +53,10 @@ static LIMITS: [Limit; 13] = [
     limit("fargate", "task_starts", 20.0, 20.0),
     limit("eventbridge", "control_plane", 50.0, 50.0),
     limit("cloudwatch", "alarm_reads", 9.0, 9.0),
+    limit("scheduler", "schedule_writes", 250.0, 250.0),
+    limit("scheduler", "schedule_reads", 250.0, 250.0),
+    limit("scheduler", "schedule_lists", 50.0, 50.0),
+    limit("scheduler", "schedule_groups", 10.0, 10.0),
 ];
 
 /// The name of the bucket that an operation takes from.
@@ -59,6 +64,11 @@ fn bucket_name(service: &str, operation: &str) -> Option<&'static str> {
     Some(match (service, operation) {
         ("events", _) => "control_plane",
         ("cloudwatch", "DescribeAlarms") => "alarm_reads",
+        ("scheduler", "CreateSchedule" | "UpdateSchedule" | "DeleteSchedule") => "schedule_writes",
+        ("scheduler", "GetSchedule") => "schedule_reads",
+        ("scheduler", "ListSchedules") => "schedule_lists",
+        // Ten a second each; together they stay below all of them.
+        ("scheduler", _) => "schedule_groups",
         ("fargate", "RunTask") => "task_starts",
         ("ecs", "RegisterTaskDefinition" | "DeregisterTaskDefinition") => "task_definition_writes",
         (

@@ -17,7 +17,8 @@ use super::clients::{Aws, Clients};
 /// One request, as it left the SDK.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    /// From `x-amz-target`; STS speaks another protocol and has none.
+    /// From `x-amz-target`, or from path and method of a REST service; STS speaks another protocol
+    /// and has none.
     pub operation: String,
     /// Its JSON.
     pub body: Value,
@@ -105,9 +106,12 @@ impl HttpConnector for Canned {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let header = |name: &str| request.headers().get(name).map(str::to_owned);
         let body = request.body().bytes().unwrap_or_default();
-        let target = header("x-amz-target").unwrap_or_default();
+        let operation = match header("x-amz-target") {
+            Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
+            None => super::rest::operation(&request).map_or(String::new(), |(_, it)| it.to_owned()),
+        };
         let seen = Seen {
-            operation: target.rsplit('.').next().unwrap_or_default().to_owned(),
+            operation,
             body: serde_json::from_slice(body).unwrap_or(Value::Null),
             length: header("content-length"),
             bytes: body.len(),

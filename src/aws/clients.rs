@@ -27,6 +27,7 @@ use super::logs::Logs;
 use super::metrics::AwsMetrics;
 use super::retry;
 use super::role::{self, Role};
+use super::scheduler::Scheduler;
 use super::secrets::SecretStores;
 use super::sns::Sns;
 use super::sts::{Identity, Sts};
@@ -92,6 +93,8 @@ pub struct Clients {
     pub ecr: Ecr,
     /// EventBridge.
     pub events: Events,
+    /// EventBridge Scheduler.
+    pub scheduler: Scheduler,
     /// CloudWatch.
     pub cloudwatch: CloudWatch,
     /// CloudWatch Logs.
@@ -347,6 +350,7 @@ impl Aws {
             ecs: Ecs::new(client!(aws_sdk_ecs)),
             ecr: Ecr::new(client!(aws_sdk_ecr), region),
             events: Events::new(client!(aws_sdk_eventbridge)),
+            scheduler: Scheduler::new(client!(aws_sdk_scheduler)),
             cloudwatch: CloudWatch::new(client!(aws_sdk_cloudwatch)),
             logs: Logs::new(client!(aws_sdk_cloudwatchlogs), region),
             lambda: Lambda::new(seldom!(aws_sdk_lambda)),

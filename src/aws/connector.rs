@@ -1,4 +1,4 @@
-//! What every attempt of a call to ECS, ECR, EventBridge and CloudWatch passes on its way out: its request
+//! What every attempt of a call to ECS, ECR, EventBridge, its Scheduler and CloudWatch passes on its way out: its request
 //! budget, the time that it may take, and a span for those who trace.
 
 use std::error::Error;
@@ -28,6 +28,7 @@ use tracing::Instrument;
 use super::budget::RegionBudget;
 use super::error::{code_of_response, is_throttle};
 use super::metrics::AwsMetrics;
+use super::rest;
 use super::retry::ATTEMPT;
 
 #[cfg(test)]
@@ -213,9 +214,27 @@ struct Attempt {
 impl Attempt {
     fn of(request: &HttpRequest) -> Option<Self> {
         let headers = request.headers();
-        let (prefix, operation) = match headers.get("x-amz-target") {
+        let (service, operation) = match rest::operation(request) {
+            Some((service, operation)) => (service, operation),
+            None => Self::named(request)?,
+        };
+        // `attempt=2; max=3`
+        let told = headers.get("amz-sdk-request").unwrap_or_default();
+        let number = told.split(';').find_map(|part| {
+            let number = part.trim().strip_prefix("attempt=")?;
+            number.parse().ok()
+        });
+        Some(Self {
+            service,
+            operation: operation.to_owned(),
+            number: number.unwrap_or(1),
+        })
+    }
+
+    /// Service and operation, where a header names them, or the path of Smithy's RPC.
+    fn named(request: &HttpRequest) -> Option<(&'static str, &str)> {
+        let (prefix, operation) = match request.headers().get("x-amz-target") {
             Some(target) => target.rsplit_once('.')?,
-            // Smithy's RPC names them in the path.
             None => request
                 .uri()
                 .rsplit_once("/service/")?
@@ -230,17 +249,7 @@ impl Attempt {
             "Logs_20140328" => "logs",
             _ => return None,
         };
-        // `attempt=2; max=3`
-        let told = headers.get("amz-sdk-request").unwrap_or_default();
-        let number = told.split(';').find_map(|part| {
-            let number = part.trim().strip_prefix("attempt=")?;
-            number.parse().ok()
-        });
-        Some(Self {
-            service,
-            operation: operation.to_owned(),
-            number: number.unwrap_or(1),
-        })
+        Some((service, operation))
     }
 
     fn reads(&self) -> bool {

@@ -39,7 +39,8 @@ pub enum ErrorClass {
 /// One call that is about to be made: what its error will say of it.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The service's IAM prefix: `ecs`, `ecr`, `events`, `cloudwatch`, `sts`, `dynamodb`.
+    /// The service's IAM prefix: `ecs`, `ecr`, `events`, `scheduler`, `cloudwatch`, `sts`,
+    /// `dynamodb`.
     pub service: &'static str,
     /// The API operation.
     pub operation: &'static str,

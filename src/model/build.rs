@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::desired::{
     Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, PartKind, Pick,
-    Requirement, Schedule, Service, Source, TagPattern, Wanted,
+    Requirement, Schedule, SchedulerSettings, Service, Source, TagPattern, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
@@ -22,7 +22,7 @@ use crate::resource::meta::{self, ReleaseKey};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
 use crate::resource::release::{
-    self, AtLeast, DeletionPolicy, Pin, ScheduleState, TaskDefinitionSource,
+    self, AtLeast, DeletionPolicy, Pin, ScheduleBackend, ScheduleState, TaskDefinitionSource,
 };
 use crate::resource::{cron, image_ref, patterns, validate};
 
@@ -81,6 +81,7 @@ pub fn desired(
         .and_then(|drift| drift.after.as_ref())
         .or_else(|| general?.after.as_ref());
     Ok(Desired {
+        schedule_group: schedule_group(&key),
         key,
         uid: release.metadata.uid.clone().unwrap_or_default(),
         created_at: release.metadata.creation_timestamp,
@@ -306,10 +307,12 @@ fn service(service: &release::Service) -> Service {
 }
 
 fn schedule(key: &ReleaseKey, schedule: &release::Schedule, place: &Environment) -> Schedule {
+    let policy = schedule.retry_policy.clone().unwrap_or_default();
     Schedule {
         name: schedule.name.clone(),
         rule: validate::rule_of(key, schedule),
-        expression: cron::schedule_expression(&schedule.expression).unwrap_or_default(),
+        scheduler: scheduler(schedule),
+        expression: cron::scheduler_expression(&schedule.expression).unwrap_or_default(),
         state: schedule.state.unwrap_or(ScheduleState::Enabled),
         description: schedule.description.clone(),
         adopt: schedule.adopt.unwrap_or(false),
@@ -322,8 +325,41 @@ fn schedule(key: &ReleaseKey, schedule: &release::Schedule, place: &Environment)
             .role_arn
             .clone()
             .or_else(|| place.schedule_role.clone()),
+        dead_letters: schedule.dead_letter_queue_arn.clone(),
+        event_age: policy.maximum_event_age.map(|age| age.length().as_secs()),
+        retries: policy.maximum_retry_attempts,
         only_definition: false,
     }
+}
+
+/// What only EventBridge Scheduler knows, where that fires it.
+fn scheduler(schedule: &release::Schedule) -> Option<SchedulerSettings> {
+    let of_scheduler = schedule.backend == Some(ScheduleBackend::Scheduler);
+    let window = schedule.flexible_time_window.as_ref();
+    of_scheduler.then(|| SchedulerSettings {
+        time_zone: schedule
+            .time_zone
+            .clone()
+            .unwrap_or_else(|| "UTC".to_owned()),
+        window: window.map_or(0, |window| window.length().as_mins()),
+        start: schedule.start,
+        end: schedule.end,
+    })
+}
+
+/// The longest name of a schedule group.
+const GROUP_NAME: usize = 64;
+
+/// Name of a Release's schedule group: hashed at its end where it would be too long.
+fn schedule_group(key: &ReleaseKey) -> String {
+    let plain = format!("{}-{}", key.namespace, key.name);
+    if plain.len() <= GROUP_NAME {
+        return plain;
+    }
+    // Two long names may begin alike, and may be joined alike.
+    let hash = hash::of(&json!([key.namespace, key.name]));
+    let (tail, room) = (&hash[..hash.len().min(16)], GROUP_NAME - 17);
+    format!("{}-{tail}", &plain[..room])
 }
 
 /// EventBridge runs a task only with a role: its own or the Environment's.

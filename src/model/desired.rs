@@ -53,6 +53,8 @@ pub struct Desired {
     pub services: Vec<Service>,
     /// In the manifest's order.
     pub schedules: Vec<Schedule>,
+    /// Name of the Release's schedule group.
+    pub schedule_group: String,
     /// Whether orphaned rules are deleted.
     pub prune: bool,
     /// Whether nothing may be changed.
@@ -359,9 +361,11 @@ pub struct Service {
 pub struct Schedule {
     /// Name.
     pub name: String,
-    /// Rule name.
+    /// Rule name; what `allow.ruleNames` is about with either backend.
     pub rule: String,
-    /// `cron(...)` or `rate(...)`.
+    /// What fires it, where that is no rule.
+    pub scheduler: Option<SchedulerSettings>,
+    /// `cron(...)`, `rate(...)` or `at(...)`.
     pub expression: String,
     /// Whether it fires.
     pub state: ScheduleState,
@@ -381,8 +385,27 @@ pub struct Schedule {
     pub task_count: u32,
     /// Role that EventBridge assumes.
     pub role_arn: Option<String>,
+    /// SQS queue of what could not be started, if declared.
+    pub dead_letters: Option<String>,
+    /// How old a firing may become, in seconds, if declared.
+    pub event_age: Option<i64>,
+    /// How often its start is tried again, if declared.
+    pub retries: Option<u32>,
     /// Whether an existing rule is left as it stands but for the definition that its target runs.
     pub only_definition: bool,
+}
+
+/// What is declared of a schedule of EventBridge Scheduler beside what rules know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchedulerSettings {
+    /// IANA name of the zone of its expression.
+    pub time_zone: String,
+    /// Within how many minutes after its time it may be started; 0 for at its time.
+    pub window: i64,
+    /// From when on it fires, if declared.
+    pub start: Option<Timestamp>,
+    /// Until when it fires, if declared.
+    pub end: Option<Timestamp>,
 }
 
 /// A part of a Release that runs a task definition.
@@ -445,6 +468,18 @@ impl Desired {
             HookKind::Task(task) => Some(&**task),
             HookKind::Lambda(_) | HookKind::Invalidation(_) | HookKind::Http(_) => None,
         })
+    }
+
+    /// Schedules that are rules.
+    pub fn rules(&self) -> impl Iterator<Item = &Schedule> {
+        let schedules = self.schedules.iter();
+        schedules.filter(|schedule| schedule.scheduler.is_none())
+    }
+
+    /// Schedules of EventBridge Scheduler.
+    pub fn scheduled(&self) -> impl Iterator<Item = &Schedule> {
+        let schedules = self.schedules.iter();
+        schedules.filter(|schedule| schedule.scheduler.is_some())
     }
 
     /// Every part that runs a task definition, hooks and migrations first, schedules last.

@@ -24,6 +24,8 @@ pub struct Interest {
     pub repositories: BTreeSet<EcrRepository>,
     /// Names of EventBridge rules.
     pub rules: BTreeSet<String>,
+    /// Name of its schedule group, where it looks at that.
+    pub schedule_group: Option<String>,
     /// Families whose ACTIVE revisions it lists.
     pub families: BTreeSet<String>,
     /// `startedBy` of the tasks of migrations that may be going on.

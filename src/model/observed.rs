@@ -55,6 +55,14 @@ pub struct Observed {
     pub rules: BTreeMap<String, Known<Rule>>,
     /// Whether the list of rules could be read whole; nothing is pruned otherwise.
     pub rules_listed: Option<bool>,
+    /// The Release's schedule group; none where nothing is declared or claimed of it.
+    pub group: Option<Known<ScheduleGroup>>,
+    /// Name -> what EventBridge Scheduler says of it: everything that is in that group, and what is
+    /// declared.
+    pub scheduled: BTreeMap<String, Known<Scheduled>>,
+    /// Whether the list of the group could be read whole, where there is one; nothing is pruned
+    /// otherwise.
+    pub group_listed: Option<bool>,
     /// ARN -> who holds it, of what this Release declares and does not hold itself.
     pub foreign_claims: BTreeMap<String, Claim>,
     /// What was written down.
@@ -275,4 +283,35 @@ pub struct Rule {
     pub targets: Vec<Map<String, Value>>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// A schedule group of EventBridge Scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScheduleGroup {
+    /// Name.
+    pub name: String,
+    /// ARN.
+    pub arn: String,
+    /// ACTIVE or DELETING.
+    pub state: String,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A schedule of EventBridge Scheduler.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scheduled {
+    /// Name in its group.
+    pub name: String,
+    /// ARN.
+    pub arn: String,
+    /// As GetSchedule answers: Name, Arn, GroupName, ScheduleExpression, State, Target, ...
+    pub schedule: Map<String, Value>,
+}
+
+impl Scheduled {
+    /// What it runs.
+    pub fn target(&self) -> Option<&Map<String, Value>> {
+        self.schedule.get("Target")?.as_object()
+    }
 }

@@ -181,6 +181,40 @@ pub enum Step {
         /// Tags.
         tags: BTreeMap<String, String>,
     },
+    /// Make a schedule group.
+    CreateScheduleGroup {
+        /// CreateScheduleGroup's input, whole.
+        input: Value,
+    },
+    /// Put tags on a schedule group.
+    TagScheduleGroup {
+        /// ARN of the group.
+        arn: String,
+        /// Tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Delete a schedule group and all that is in it.
+    DeleteScheduleGroup {
+        /// Its name.
+        group: String,
+    },
+    /// Make a schedule.
+    CreateSchedule {
+        /// CreateSchedule's input, whole.
+        input: Value,
+    },
+    /// Replace a schedule.
+    UpdateSchedule {
+        /// UpdateSchedule's input, whole.
+        input: Value,
+    },
+    /// Delete a schedule.
+    DeleteSchedule {
+        /// Its group.
+        group: String,
+        /// Its name.
+        name: String,
+    },
     /// A request was carried out. Table only.
     FinishRequest {
         /// Its id.
@@ -195,6 +229,19 @@ impl Step {
     /// record what it shall be, or to claim what it moves.
     pub fn is_first_use(&self) -> bool {
         matches!(self, Step::RecordRevision { .. } | Step::Claim(_))
+    }
+
+    /// Whether it writes to EventBridge Scheduler.
+    pub fn is_of_scheduler(&self) -> bool {
+        matches!(
+            self,
+            Step::CreateScheduleGroup { .. }
+                | Step::TagScheduleGroup { .. }
+                | Step::DeleteScheduleGroup { .. }
+                | Step::CreateSchedule { .. }
+                | Step::UpdateSchedule { .. }
+                | Step::DeleteSchedule { .. }
+        )
     }
 
     /// Whether it writes a rule in EventBridge.
@@ -212,6 +259,7 @@ impl Step {
     /// Whether it changes something in AWS that is looked at for drift.
     pub fn is_of_aws(&self) -> bool {
         self.is_of_rule()
+            || self.is_of_scheduler()
             || matches!(
                 self,
                 Step::UpdateService { .. } | Step::StopServiceDeployment { .. }
@@ -251,6 +299,12 @@ impl Step {
             Step::RemoveTargets { .. } => "RemoveTargets",
             Step::DeleteRule { .. } => "DeleteRule",
             Step::TagRule { .. } => "TagResource",
+            Step::CreateScheduleGroup { .. } => "CreateScheduleGroup",
+            Step::TagScheduleGroup { .. } => "TagResource",
+            Step::DeleteScheduleGroup { .. } => "DeleteScheduleGroup",
+            Step::CreateSchedule { .. } => "CreateSchedule",
+            Step::UpdateSchedule { .. } => "UpdateSchedule",
+            Step::DeleteSchedule { .. } => "DeleteSchedule",
             Step::FinishRequest { .. } => "FinishRequest",
             Step::FinishDeletion => "FinishDeletion",
         }

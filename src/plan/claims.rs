@@ -1,9 +1,9 @@
-//! Claims: an ECS service or rule belongs to one Release.
+//! Claims: an ECS service, rule or schedule belongs to one Release.
 
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
-use crate::model::desired::Desired;
+use crate::model::desired::{Desired, Schedule};
 use crate::model::known::Known;
 use crate::model::ledger::Claim;
 use crate::model::observed::Observed;
@@ -68,12 +68,48 @@ fn wanted(draft: &Draft<'_>) -> BTreeMap<String, String> {
             wanted.insert(found.arn.clone(), format!("service/{}", service.name));
         }
     }
+    wanted.extend(schedule_arns(draft.input.observed, desired));
+    wanted
+}
+
+/// ARNs that the declared schedules have or will have, and their group's, by what they are for.
+pub fn schedule_arns(observed: &Observed, desired: &Desired) -> BTreeMap<String, String> {
+    let mut arns = BTreeMap::new();
     for schedule in &desired.schedules {
-        if let Some(arn) = rule_arn(draft.input.observed, desired, &schedule.rule) {
-            wanted.insert(arn, format!("schedule/{}", schedule.name));
+        if let Some(arn) = arn_of(observed, desired, schedule) {
+            arns.insert(arn, format!("schedule/{}", schedule.name));
         }
     }
-    wanted
+    if desired.scheduled().next().is_some() {
+        let group = format!("schedule-group/{}", desired.schedule_group);
+        let arn = scheduler_arn(observed, desired, &group);
+        arns.extend(arn.map(|arn| (arn, "schedules".to_owned())));
+    }
+    arns
+}
+
+/// ARN that what fires a schedule has or will have.
+pub fn arn_of(observed: &Observed, desired: &Desired, schedule: &Schedule) -> Option<String> {
+    if schedule.scheduler.is_none() {
+        return rule_arn(observed, desired, &schedule.rule);
+    }
+    let name = format!("schedule/{}/{}", desired.schedule_group, schedule.name);
+    scheduler_arn(observed, desired, &name)
+}
+
+fn scheduler_arn(observed: &Observed, desired: &Desired, resource: &str) -> Option<String> {
+    let account = observed.account.as_deref()?;
+    let region = &desired.environment.region;
+    let partition = partition(region);
+    Some(format!(
+        "arn:{partition}:scheduler:{region}:{account}:{resource}"
+    ))
+}
+
+/// Name of the schedule of an ARN, in its group.
+pub fn schedule_named(arn: &str) -> Option<&str> {
+    let (_, path) = arn.rsplit_once(":schedule/")?;
+    Some(path.split_once('/')?.1)
 }
 
 /// ARN that a rule has or will have.
@@ -102,12 +138,18 @@ fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
         if wanted.contains_key(arn) {
             continue;
         }
-        let gone = match arn.rsplit_once(":rule/") {
-            Some((_, name)) => {
-                matches!(observed.rules.get(name), Some(Known::Absent))
-                    || matches!(observed.rules.get(name), Some(Known::Present(rule)) if !super::schedules::is_owned(draft, rule))
-            }
-            None => !declared.contains(&claim.part),
+        let gone = if let Some((_, name)) = arn.rsplit_once(":rule/") {
+            matches!(observed.rules.get(name), Some(Known::Absent))
+                || matches!(observed.rules.get(name), Some(Known::Present(rule)) if !super::schedules::is_owned(draft, rule))
+        } else if arn.contains(":scheduler:") {
+            let is_there = |known: Option<&Known<_>>| {
+                known.is_some_and(|known| !matches!(known, Known::Absent))
+            };
+            let name = schedule_named(arn);
+            let is_in = name.is_none_or(|name| is_there(observed.scheduled.get(name)));
+            is_group_gone(draft) || !is_in && observed.group_listed == Some(true)
+        } else {
+            !declared.contains(&claim.part)
         };
         if gone {
             draft.act(
@@ -116,5 +158,14 @@ fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
                 Step::Unclaim(claim.clone()),
             );
         }
+    }
+}
+
+/// Whether there is no schedule group of ours.
+fn is_group_gone(draft: &Draft<'_>) -> bool {
+    match &draft.input.observed.group {
+        Some(Known::Absent) => true,
+        Some(Known::Present(group)) => !super::schedules::is_owned_group(draft, group),
+        Some(Known::Unknown(_)) | None => false,
     }
 }

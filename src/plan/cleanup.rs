@@ -6,6 +6,7 @@ use super::draft::Draft;
 use super::images;
 use crate::model::known::Known;
 use crate::model::ledger::{MigrationRun, Registration, Revision, RevisionOutcome};
+use crate::model::observed::Scheduled;
 use crate::model::plan::Step;
 
 /// Decides to forget what is beyond the history limit. Only for a Release that is Ready.
@@ -164,12 +165,17 @@ fn used(draft: &Draft<'_>) -> Option<BTreeSet<String>> {
     let is_known = observed.services.values().all(is_known)
         && observed.rules.values().all(is_known)
         && observed.tasks.values().all(is_known)
-        && observed.rules_listed == Some(true);
+        && observed.rules_listed == Some(true)
+        && observed.group.as_ref().is_none_or(is_known)
+        && observed.scheduled.values().all(is_known)
+        && observed.group_listed != Some(false);
     if !is_known {
         return None;
     }
     let rules = observed.rules.values().filter_map(Known::present);
     let targets = rules.flat_map(|rule| &rule.targets);
+    let scheduled = observed.scheduled.values().filter_map(Known::present);
+    let targets = targets.chain(scheduled.filter_map(Scheduled::target));
     let by_rules = targets.filter_map(super::target::definition);
     let tasks = observed.tasks.values().filter_map(Known::present).flatten();
     let mut used = run_by_services(draft, |_| true);

@@ -66,7 +66,7 @@ fn remove_rules(draft: &mut Draft<'_>, deletion: Deletion) -> bool {
         );
         return false;
     }
-    let mut clean = problems.is_empty();
+    let mut clean = problems.is_empty() && remove_group(draft, deletion);
     for (name, known) in &observed.rules {
         match known {
             Known::Present(rule) if super::schedules::is_owned(draft, rule) => {
@@ -86,6 +86,33 @@ fn remove_rules(draft: &mut Draft<'_>, deletion: Deletion) -> bool {
         }
     }
     clean
+}
+
+/// Deletes the schedule group with all that is in it; true once it is gone.
+fn remove_group(draft: &mut Draft<'_>, deletion: Deletion) -> bool {
+    let observed = draft.input.observed;
+    let name = &draft.input.desired.schedule_group;
+    match &observed.group {
+        None => true,
+        Some(Known::Present(_)) => {
+            super::schedules::delete_group(draft, "the release is being deleted")
+        }
+        Some(Known::Unknown(why)) => {
+            draft.doubt("release", format!("schedule group {name}: {why}"));
+            false
+        }
+        // It may have been written a moment before the deletion was asked for.
+        Some(Known::Absent) => {
+            let mut claims = observed.ledger.claims.keys();
+            let claimed = claims.any(|arn| arn.contains(":schedule/"));
+            let recent = draft.input.now.duration_since(deletion.since) < SETTLING;
+            if claimed && recent {
+                let message = format!("schedule group {name} does not show (yet)");
+                draft.progress(&format!("scheduler/{name}"), "Pruning", message);
+            }
+            !(claimed && recent)
+        }
+    }
 }
 
 /// Whether EventBridge may not show a rule yet that this release wrote.

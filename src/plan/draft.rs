@@ -237,8 +237,12 @@ impl<'a> Draft<'a> {
         let requeue = if self.actions.is_empty() && !self.stalled.is_empty() && self.wake.is_none()
         {
             Requeue::Resync
-        } else if self.actions.iter().any(|action| action.step.is_of_rule()) {
-            // Nothing is written down of rules but what EventBridge shows, which takes its time:
+        } else if self
+            .actions
+            .iter()
+            .any(|action| action.step.is_of_rule() || action.step.is_of_scheduler())
+        {
+            // Nothing is written down of schedules but what EventBridge shows, which takes its time:
             // looked at at once, they would be written again and again meanwhile.
             Requeue::After(SOON)
         } else if !self.actions.is_empty() {

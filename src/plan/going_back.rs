@@ -305,14 +305,20 @@ fn rules_left(draft: &Draft<'_>, rejected: &Revision) -> Vec<String> {
     let Some(to) = to.and_then(|rollback| revisions.get(&rollback.to)) else {
         return Vec::new();
     };
-    let declared = draft.input.desired.at_revision(to).schedules;
-    let known: Vec<String> = declared.into_iter().map(|it| it.rule).collect();
+    let declared = draft.input.desired.at_revision(to);
+    let known: Vec<String> = declared.rules().map(|it| it.rule.clone()).collect();
+    let scheduled: Vec<String> = declared.scheduled().map(|it| it.name.clone()).collect();
     let all = schedules::made(draft, &known).into_iter();
     let present = all.filter_map(|(claim, rule)| Some((claim, rule.present()?)));
     let left =
         present.filter(|(claim, _)| to.spec.is_none() || !schedules::may_prune(draft, claim));
-    left.map(|(_, rule)| format!("rule {}", rule.name))
-        .collect()
+    let rules = left.map(|(_, rule)| format!("rule {}", rule.name));
+    let scheduled = schedules::made_scheduled(draft, &scheduled).into_iter();
+    let present = scheduled.filter_map(|(claim, found)| Some((claim, found.present()?)));
+    let left =
+        present.filter(|(claim, _)| to.spec.is_none() || !schedules::may_prune(draft, claim));
+    let scheduled = left.map(|(_, found)| format!("schedule {}", found.name));
+    rules.chain(scheduled).collect()
 }
 
 /// Tells of a revision that was rejected and leads nowhere.

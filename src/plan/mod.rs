@@ -36,7 +36,7 @@ mod windows;
 
 pub use bake::is_baking;
 pub use base::{completed, is_answer, newest_successful};
-pub use claims::rule_arn;
+pub use claims::schedule_arns;
 pub use conditions::{over_budget, stall};
 pub use draft::Input;
 pub use drift::not_done;

@@ -1,12 +1,17 @@
-//! Schedules: EventBridge rules of this release, put right once every service has moved.
+//! Schedules: EventBridge rules of this release, and what EventBridge Scheduler fires for it, put
+//! right once every service has moved.
 
 mod prune;
+mod rule;
+mod scheduled;
+mod switch;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use prune::{made, may_prune, prune, prune_made, remove};
+pub use scheduled::{delete_group, is_owned_group, made as made_scheduled};
 
 use super::base::{self, Registered};
 use super::claims;
@@ -17,10 +22,12 @@ use super::target::{self, Place};
 use crate::model::desired::Schedule;
 use crate::model::known::Known;
 use crate::model::ledger::{PartTarget, Revision, RevisionOutcome};
-use crate::model::observed::Rule;
+use crate::model::observed::{Rule, Scheduled};
 use crate::model::plan::Step;
 use crate::resource::meta::ReleaseKey;
+use crate::resource::release::{ScheduleBackend, ScheduleState};
 use crate::resource::status::{DifferenceAction, PartState, ScheduleStatus};
+use rule::our_target;
 
 /// Tag that names the Release a rule belongs to.
 pub const RELEASE_TAG: &str = "evenkeel:release";
@@ -37,20 +44,94 @@ pub fn ownership(key: &ReleaseKey, installation: &str) -> BTreeMap<String, Strin
 
 /// Whether a rule has both our tags.
 pub fn is_owned(draft: &Draft<'_>, rule: &Rule) -> bool {
-    let ours = ownership(&draft.input.desired.key, &draft.input.observed.installation);
-    ours.iter()
-        .all(|(key, value)| rule.tags.get(key) == Some(value))
+    is_of(draft, &rule.tags)
 }
 
-/// Tells of schedules whose rules cannot be written at all, before anything else is begun.
+/// Whether these tags say that something is this Release's.
+fn is_of(draft: &Draft<'_>, tags: &BTreeMap<String, String>) -> bool {
+    let ours = ownership(&draft.input.desired.key, &draft.input.observed.installation);
+    ours.iter().all(|(key, value)| tags.get(key) == Some(value))
+}
+
+/// What there is of a schedule.
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Rule(Option<&'a Rule>),
+    Scheduled(Option<&'a Scheduled>),
+}
+
+impl Found<'_> {
+    /// Whether it runs our task when its time comes.
+    fn fires(self, draft: &Draft<'_>) -> bool {
+        match self {
+            Found::Rule(rule) => rule.is_some_and(|rule| rule::fires(draft, rule)),
+            Found::Scheduled(found) => found.is_some_and(scheduled::fires),
+        }
+    }
+}
+
+/// What a schedule is to run, and whether it is to fire.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    place: Place<'a>,
+    state: ScheduleState,
+}
+
+/// What has to change in a rule or schedule.
+struct Change {
+    /// In this order.
+    steps: Vec<(Why, Step)>,
+    /// Field, wanted, actual.
+    fields: Vec<(String, String, String)>,
+}
+
+/// Why a step is done.
+enum Why {
+    /// For this.
+    Own(String),
+    /// For the fields that differ.
+    Fields,
+    /// The same, and for what it runs.
+    Runs,
+}
+
+impl Change {
+    fn of(draft: &Draft<'_>, schedule: &Schedule, wanted: Wanted<'_>, found: Found<'_>) -> Self {
+        match found {
+            Found::Rule(rule) => rule::change(draft, schedule, wanted, rule),
+            Found::Scheduled(found) => scheduled::change(draft, schedule, wanted, found),
+        }
+    }
+}
+
+/// Tells of schedules that cannot be written at all, before anything else is begun.
 pub fn check(draft: &mut Draft<'_>) {
     for schedule in &draft.input.desired.schedules {
-        if let Some(Known::Present(rule)) = draft.input.observed.rules.get(&schedule.rule)
-            && let Some((reason, message)) = refusal(draft, schedule, rule)
-        {
+        let refused = match (
+            &schedule.scheduler,
+            draft.input.observed.rules.get(&schedule.rule),
+        ) {
+            (Some(_), _) => scheduled::refusal(draft, schedule),
+            (None, Some(Known::Present(rule))) => rule::refusal(draft, schedule, rule),
+            (None, _) => None,
+        };
+        if let Some((reason, message)) = refused {
             let resource = format!("schedule/{}", schedule.name);
             draft.stall(&resource, reason, format!("{resource}: {message}"));
         }
+    }
+}
+
+/// The beginning of what is told of a schedule.
+fn status_of(draft: &Draft<'_>, schedule: &Schedule) -> ScheduleStatus {
+    let of_scheduler = schedule.scheduler.is_some();
+    let group = &draft.input.desired.schedule_group;
+    ScheduleStatus {
+        name: schedule.name.clone(),
+        backend: of_scheduler.then_some(ScheduleBackend::Scheduler),
+        rule_name: (!of_scheduler).then(|| schedule.rule.clone()),
+        schedule_name: of_scheduler.then(|| format!("{group}/{}", schedule.name)),
+        ..ScheduleStatus::default()
     }
 }
 
@@ -72,7 +153,10 @@ pub fn point_back(draft: &mut Draft<'_>, zero: &Revision) -> bool {
     for schedule in &draft.input.desired.schedules {
         let resource = format!("schedule/{}", schedule.name);
         if let Some(part) = zero.parts.get(&resource) {
-            let status = one_back(draft, schedule, part);
+            let status = match schedule.scheduler {
+                Some(_) => scheduled::one_back(draft, schedule, part),
+                None => one_back(draft, schedule, part),
+            };
             all &= status.state == PartState::Done;
             draft.status.schedules.push(status);
         }
@@ -82,11 +166,7 @@ pub fn point_back(draft: &mut Draft<'_>, zero: &Revision) -> bool {
 
 fn one_back(draft: &mut Draft<'_>, schedule: &Schedule, part: &PartTarget) -> ScheduleStatus {
     let resource = format!("schedule/{}", schedule.name);
-    let mut status = ScheduleStatus {
-        name: schedule.name.clone(),
-        rule_name: Some(schedule.rule.clone()),
-        ..ScheduleStatus::default()
-    };
+    let mut status = status_of(draft, schedule);
     let known = draft.input.observed.rules.get(&schedule.rule);
     let Some(rule) = draft.seen(&resource, known) else {
         status.state = PartState::Unknown;
@@ -126,12 +206,8 @@ fn one(
     open: bool,
 ) -> ScheduleStatus {
     let resource = format!("schedule/{}", schedule.name);
-    let mut status = ScheduleStatus {
-        name: schedule.name.clone(),
-        rule_name: Some(schedule.rule.clone()),
-        ..ScheduleStatus::default()
-    };
-    let Some(rule) = usable(draft, schedule, &mut status) else {
+    let mut status = status_of(draft, schedule);
+    let Some(found) = usable(draft, schedule, &mut status) else {
         return status;
     };
     let Some(part) = revision.parts.get(&resource) else {
@@ -150,19 +226,80 @@ fn one(
         cluster: &cluster,
         task_definition: &arn,
     };
-    let change = Change::of(draft, schedule, place, rule);
-    if change.is_none() {
+    let whole = Whole {
+        schedule,
+        found,
+        place,
+        correction: revision.outcome == RevisionOutcome::Ready,
+    };
+    settle(draft, whole, open, status)
+}
+
+/// Everything that it takes to put a schedule right.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    schedule: &'a Schedule,
+    found: Found<'a>,
+    place: Place<'a>,
+    /// Whether it was delivered before.
+    correction: bool,
+}
+
+impl Whole<'_> {
+    /// What has to change for it to be switched on or off.
+    fn change(&self, draft: &Draft<'_>, state: ScheduleState) -> Change {
+        let place = self.place;
+        Change::of(draft, self.schedule, Wanted { place, state }, self.found)
+    }
+}
+
+/// Puts a schedule right, or tells why not yet.
+fn settle(
+    draft: &mut Draft<'_>,
+    whole: Whole<'_>,
+    open: bool,
+    mut status: ScheduleStatus,
+) -> ScheduleStatus {
+    let Whole {
+        schedule,
+        found,
+        correction,
+        ..
+    } = whole;
+    let resource = format!("schedule/{}", schedule.name);
+    // What was delivered has no other that fires in its stead: such a one is extra.
+    let other = match correction {
+        true => Ok(None),
+        false => switch::other(draft, schedule),
+    };
+    let other = match other {
+        Ok(other) => other,
+        Err(why) => {
+            draft.doubt(&resource, format!("{resource}: {why}"));
+            status.state = PartState::Unknown;
+            return status;
+        }
+    };
+    let firing = other.as_ref().filter(|other| other.fires);
+    // Not both: it is switched on when the other one is off.
+    let change = match firing {
+        Some(_) if !found.fires(draft) => whole.change(draft, ScheduleState::Disabled),
+        _ => whole.change(draft, schedule.state),
+    };
+    if change.steps.is_empty() && firing.is_none() {
         status.state = PartState::Done;
         return status;
     }
-    let correction = revision.outcome == RevisionOutcome::Ready;
     if correction {
         for (field, desired, actual) in change.fields.clone() {
             let action = DifferenceAction::Pending;
             drift::differs(draft, &resource, &field, desired, actual, action);
         }
     }
-    if !open {
+    let finishes = other
+        .as_ref()
+        .is_some_and(|other| switch::is_half(other, &change));
+    if !open && !finishes {
         let message = format!("{resource} waits until every service has moved");
         draft.wait(&resource, message.clone());
         status.message = Some(message);
@@ -174,7 +311,13 @@ fn one(
         return status;
     }
     status.state = PartState::Progressing;
-    carry_out(draft, &resource, schedule, change, correction);
+    match firing {
+        Some(other) if change.steps.is_empty() => {
+            let on = whole.change(draft, schedule.state);
+            status.message = switch::over(draft, schedule, found, other, on);
+        }
+        _ => carry_out(draft, &resource, change, correction),
+    }
     status
 }
 
@@ -199,226 +342,81 @@ fn registered(
     None
 }
 
-/// The rule as observed, if it may be written. `Some(None)`: it is not there yet.
-#[expect(
-    clippy::option_option,
-    reason = "the outer one says whether to go on at all"
-)]
+/// What there is, if it may be written.
 fn usable<'a>(
     draft: &mut Draft<'a>,
     schedule: &Schedule,
     status: &mut ScheduleStatus,
-) -> Option<Option<&'a Rule>> {
+) -> Option<Found<'a>> {
     let resource = format!("schedule/{}", schedule.name);
-    let known = draft.input.observed.rules.get(&schedule.rule);
-    let Some(rule) = draft.seen(&resource, known) else {
-        status.state = PartState::Unknown;
-        return None;
+    let (found, refused) = if schedule.scheduler.is_some() {
+        let found = scheduled::seen(draft, schedule, status)?;
+        let refused = scheduled::refusal(draft, schedule);
+        (Found::Scheduled(found), refused)
+    } else {
+        let known = draft.input.observed.rules.get(&schedule.rule);
+        let Some(rule) = draft.seen(&resource, known) else {
+            status.state = PartState::Unknown;
+            return None;
+        };
+        let refused = rule.and_then(|rule| rule::refusal(draft, schedule, rule));
+        (Found::Rule(rule), refused)
     };
-    let Some(rule) = rule else {
-        return Some(None);
-    };
-    let refused = refusal(draft, schedule, rule);
     if let Some((reason, message)) = refused {
         status.state = PartState::Failed;
         status.message = Some(message.clone());
         draft.stall(&resource, reason, format!("{resource}: {message}"));
         return None;
     }
-    Some(Some(rule))
+    Some(found)
 }
 
-/// Why a rule cannot be written, if so: a word for programs, and a sentence.
-fn refusal(draft: &Draft<'_>, schedule: &Schedule, rule: &Rule) -> Option<(&'static str, String)> {
-    let name = &schedule.rule;
-    if let Some(by) = rule.rule.get("ManagedBy").and_then(Value::as_str) {
-        Some((
-            "ManagedRule",
-            format!("rule {name} is managed by {by}; give the schedule another ruleName"),
-        ))
-    } else if !is_owned(draft, rule) && !schedule.adopt {
-        Some((
-            "AdoptionRequired",
-            format!(
-                "rule {name} exists and is not this release's; say `adopt: true` to take it over, or give the schedule another ruleName"
-            ),
-        ))
-    } else if schedule.adopt && is_ambiguous(draft, rule) {
-        Some((
-            "AdoptionAmbiguous",
-            format!(
-                "rule {name} has several ECS targets and none of them is named {}; remove all but one",
-                target::TARGET_ID
-            ),
-        ))
-    } else {
-        None
-    }
-}
-
-/// Several ECS targets, none of them ours.
-fn is_ambiguous(draft: &Draft<'_>, rule: &Rule) -> bool {
-    target::ecs_targets(rule).count() > 1 && our_target(draft, rule, true).is_none()
-}
-
-/// The target of a rule that runs our task.
-fn our_target<'r>(
-    draft: &Draft<'_>,
-    rule: &'r Rule,
-    adopt: bool,
-) -> Option<(&'r str, &'r Map<String, Value>)> {
-    let ledger = &draft.input.observed.ledger;
-    target::ours(rule, adopt, |arn| {
-        let registered = ledger.registrations.values().any(|found| {
-            found.arn.as_deref() == Some(arn) || found.former.iter().any(|former| former == arn)
-        });
-        let revisions = ledger.revisions.values().filter(|found| found.number > 0);
-        let mut parts = revisions.flat_map(|found| found.parts.values());
-        registered || parts.any(|part| part.arn.as_deref() == Some(arn))
-    })
-}
-
-/// What has to change in a rule.
-struct Change {
-    rule: Option<Value>,
-    target: Option<Map<String, Value>>,
-    tag: Option<String>,
-    fields: Vec<(String, String, String)>,
-}
-
-impl Change {
-    fn of(draft: &Draft<'_>, schedule: &Schedule, place: Place<'_>, rule: Option<&Rule>) -> Self {
-        let existing = rule
-            .and_then(|rule| our_target(draft, rule, schedule.adopt))
-            .map(|(_, target)| target);
-        let wanted = match existing.filter(|_| schedule.only_definition) {
-            Some(existing) => target::pointed(place, existing),
-            None => target::wanted(schedule, place, existing),
-        };
-        let targets = target::differences(&wanted, existing);
-        let (put, mut fields) = match existing.filter(|_| schedule.only_definition) {
-            Some(_) => (None, Vec::new()),
-            None => put_rule(draft, schedule, rule),
-        };
-        let target = (!targets.is_empty()).then_some(wanted);
-        fields.extend(targets);
-        let tag = rule
-            .filter(|rule| !is_owned(draft, rule))
-            .map(|rule| rule.arn.clone());
-        if rule.is_none() {
-            fields = vec![(
-                "rule".to_owned(),
-                "(present)".to_owned(),
-                "(absent)".to_owned(),
-            )];
-        }
-        Self {
-            rule: put,
-            target,
-            tag,
-            fields,
-        }
-    }
-
-    fn is_none(&self) -> bool {
-        self.rule.is_none() && self.target.is_none() && self.tag.is_none()
-    }
-}
-
-/// PutRule's input where the rule has to change, and in which fields. What is not declared is
-/// carried over: PutRule replaces.
-fn put_rule(
-    draft: &Draft<'_>,
-    schedule: &Schedule,
-    rule: Option<&Rule>,
-) -> (Option<Value>, Vec<(String, String, String)>) {
-    let mut input = Map::new();
-    if let Some(rule) = rule {
-        for member in [
-            "Name",
-            "EventPattern",
-            "Description",
-            "RoleArn",
-            "EventBusName",
-            "ScheduleExpression",
-            "State",
-        ] {
-            if let Some(value) = rule.rule.get(member).filter(|value| !value.is_null()) {
-                input.insert(member.to_owned(), value.clone());
-            }
-        }
-    }
-    let mut declared = vec![
-        ("ScheduleExpression", schedule.expression.clone()),
-        ("State", schedule.state.as_str().to_owned()),
-    ];
-    declared.extend(
-        schedule
-            .description
-            .clone()
-            .map(|text| ("Description", text)),
+/// Decides the calls.
+fn carry_out(draft: &mut Draft<'_>, resource: &str, change: Change, correction: bool) {
+    act(
+        draft,
+        resource,
+        change,
+        if correction { "put right" } else { "set" },
     );
-    let mut fields = Vec::new();
-    for (member, value) in declared {
-        let before = input.insert(member.to_owned(), json!(value));
-        if before.as_ref() != Some(&json!(value)) {
-            let before = before.and_then(|before| before.as_str().map(str::to_owned));
-            fields.push((
-                member.to_owned(),
-                value,
-                before.unwrap_or_else(|| "(absent)".to_owned()),
-            ));
-        }
-    }
-    if rule.is_none() {
-        input.insert("Name".to_owned(), json!(schedule.rule));
-        let ours = ownership(&draft.input.desired.key, &draft.input.observed.installation);
-        let tags: Vec<Value> = ours
-            .iter()
-            .map(|(key, value)| json!({"Key": key, "Value": value}))
-            .collect();
-        input.insert("Tags".to_owned(), json!(tags));
-    }
-    ((!fields.is_empty()).then_some(Value::Object(input)), fields)
-}
-
-/// Decides the calls: ownership first, then the rule, then its target.
-fn carry_out(
-    draft: &mut Draft<'_>,
-    resource: &str,
-    schedule: &Schedule,
-    change: Change,
-    correction: bool,
-) {
-    let fields: Vec<&str> = change
-        .fields
-        .iter()
-        .map(|(field, _, _)| field.as_str())
-        .collect();
-    let verb = if correction { "put right" } else { "set" };
-    let reason = format!("{verb} {}", fields.join(", "));
-    if let Some(arn) = change.tag {
-        let tags = ownership(&draft.input.desired.key, &draft.input.observed.installation);
-        let reason = format!("rule {} is adopted", schedule.rule);
-        draft.act(resource, reason, Step::TagRule { arn, tags });
-    }
-    if let Some(input) = change.rule {
-        draft.act(resource, reason.clone(), Step::PutRule { input });
-    }
-    if let Some(target) = change.target {
-        let definition = target::definition(&target);
-        let reason = format!(
-            "{reason}: run {}",
-            definition.map_or("the released images", short)
-        );
-        let input = json!({"Rule": schedule.rule, "Targets": [target]});
-        draft.act(resource, reason, Step::PutTargets { input });
-    }
     draft.progress(
         resource,
         "WritingSchedules",
         format!("{resource} is being written"),
     );
+}
+
+fn act(draft: &mut Draft<'_>, resource: &str, change: Change, verb: &str) {
+    let fields: Vec<&str> = change
+        .fields
+        .iter()
+        .map(|(field, _, _)| field.as_str())
+        .collect();
+    let reason = format!("{verb} {}", fields.join(", "));
+    for (why, step) in change.steps {
+        let reason = match why {
+            Why::Own(why) => why,
+            Why::Fields => reason.clone(),
+            Why::Runs => {
+                let runs = definition(&step).map_or("the released images", short);
+                format!("{reason}: run {runs}")
+            }
+        };
+        // Several schedules need their group once.
+        if !draft.actions.iter().any(|action| action.step == step) {
+            draft.act(resource, reason, step);
+        }
+    }
+}
+
+/// The definition that a step has run.
+fn definition(step: &Step) -> Option<&str> {
+    let target = match step {
+        Step::PutTargets { input } => input.get("Targets")?.get(0)?,
+        Step::CreateSchedule { input } | Step::UpdateSchedule { input } => input.get("Target")?,
+        _ => return None,
+    };
+    target::definition(target.as_object()?)
 }
 
 /// ARN of the Environment's cluster.

@@ -100,7 +100,34 @@ pub fn wanted(
     set(&mut ecs, "TaskCount", Some(json!(schedule.task_count)));
     place_tasks(&mut ecs, &schedule.tasks);
     target.insert("EcsParameters".to_owned(), Value::Object(ecs));
+    failures(&mut target, schedule);
     target
+}
+
+/// What becomes of firings that come to nothing: what is declared of it, the rest as it stands.
+fn failures(target: &mut Map<String, Value>, schedule: &Schedule) {
+    if let Some(queue) = &schedule.dead_letters {
+        target.insert("DeadLetterConfig".to_owned(), json!({ "Arn": queue }));
+    }
+    let declared = [
+        (
+            "MaximumEventAgeInSeconds",
+            schedule.event_age.map(|age| json!(age)),
+        ),
+        (
+            "MaximumRetryAttempts",
+            schedule.retries.map(|times| json!(times)),
+        ),
+    ];
+    if declared.iter().all(|(_, value)| value.is_none()) {
+        return;
+    }
+    let policy = target.entry("RetryPolicy").or_insert_with(|| json!({}));
+    for (member, value) in declared {
+        if let (Some(policy), Some(value)) = (policy.as_object_mut(), value) {
+            policy.insert(member.to_owned(), value);
+        }
+    }
 }
 
 /// The target as it stands, running another definition.

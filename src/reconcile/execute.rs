@@ -162,6 +162,12 @@ impl Executor<'_> {
             | Step::RemoveTargets { .. }
             | Step::DeleteRule { .. }
             | Step::TagRule { .. } => self.write_rule(step).await,
+            Step::CreateScheduleGroup { .. }
+            | Step::TagScheduleGroup { .. }
+            | Step::DeleteScheduleGroup { .. }
+            | Step::CreateSchedule { .. }
+            | Step::UpdateSchedule { .. }
+            | Step::DeleteSchedule { .. } => self.write_schedule(step).await,
             Step::FinishRequest { id } => Ok(self.writer.finish_request(self.key, id).await?),
             Step::FinishDeletion => Ok(self.writer.finish_deletion(self.key, self.uid).await?),
         }
@@ -371,6 +377,22 @@ impl Executor<'_> {
         }
         Ok(())
     }
+
+    /// So may every write of a schedule; what is made twice is refused, and looked at again.
+    async fn write_schedule(&self, step: &Step) -> Result<(), StepError> {
+        self.may_write().await?;
+        let scheduler = &self.clients.scheduler;
+        match step {
+            Step::CreateScheduleGroup { input } => scheduler.create_group(input).await?,
+            Step::TagScheduleGroup { arn, tags } => scheduler.tag_group(arn, tags).await?,
+            Step::DeleteScheduleGroup { group } => scheduler.delete_group(group).await?,
+            Step::CreateSchedule { input } => scheduler.create(input).await?,
+            Step::UpdateSchedule { input } => scheduler.update(input).await?,
+            Step::DeleteSchedule { group, name } => scheduler.delete(group, name).await?,
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// The requests of a step that change something in AWS, by their IAM prefix. `fargate` is the
@@ -392,6 +414,12 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         Step::RemoveTargets { .. } => vec![("events", "RemoveTargets")],
         Step::DeleteRule { .. } => vec![("events", "DeleteRule")],
         Step::TagRule { .. } => vec![("events", "TagResource")],
+        Step::CreateScheduleGroup { .. } => vec![("scheduler", "CreateScheduleGroup")],
+        Step::TagScheduleGroup { .. } => vec![("scheduler", "TagResource")],
+        Step::DeleteScheduleGroup { .. } => vec![("scheduler", "DeleteScheduleGroup")],
+        Step::CreateSchedule { .. } => vec![("scheduler", "CreateSchedule")],
+        Step::UpdateSchedule { .. } => vec![("scheduler", "UpdateSchedule")],
+        Step::DeleteSchedule { .. } => vec![("scheduler", "DeleteSchedule")],
         Step::RecordRevision { .. }
         | Step::UpdateRevision(_)
         | Step::DeleteRevision(_)

@@ -11,6 +11,7 @@ mod images;
 mod registrations;
 mod required;
 mod rules;
+mod scheduled;
 
 use std::collections::BTreeSet;
 
@@ -116,6 +117,7 @@ impl Look<'_> {
             return Ok(());
         }
         self.rules().await?;
+        self.scheduled().await?;
         if deleting.is_some() {
             // By what they run, rules' targets are told from strangers'.
             return self.registrations(account).await;
@@ -413,10 +415,7 @@ impl Look<'_> {
             let found = self.observed.services.get(&service.name)?.present()?;
             Some(found.arn.clone())
         });
-        let rules =
-            self.desired.schedules.iter().filter_map(|schedule| {
-                plan::rule_arn(&self.observed, self.desired, &schedule.rule)
-            });
+        let rules = plan::schedule_arns(&self.observed, self.desired).into_keys();
         let held = &self.observed.ledger.claims;
         let open: Vec<String> = services
             .chain(rules)

@@ -7,6 +7,7 @@
 mod kept;
 mod kinds;
 mod records;
+mod scheduled;
 mod settled;
 mod shared;
 mod view;
@@ -32,6 +33,7 @@ use crate::store::{Store, StoreError};
 use kept::Kept;
 use kinds::{Families, Images, Rules, Services, TagLists, Tags, Targets, Tasks};
 use records::{Deployments, Revisions};
+use scheduled::{GroupLists, Groups, Schedules};
 use shared::{Asked, Fresh, KEPT, Order, Shared};
 
 pub(super) use settled::Began;
@@ -91,6 +93,9 @@ pub(super) struct Reads {
     rules: Shared<Rules>,
     targets: Shared<Targets>,
     tags: Shared<Tags>,
+    groups: Shared<Groups>,
+    group_lists: Shared<GroupLists>,
+    schedules: Shared<Schedules>,
     families: Shared<Families>,
     deployments: Shared<Deployments>,
     revisions: Shared<Revisions>,
@@ -112,6 +117,9 @@ impl Reads {
             rules: Shared::new(Rules(accounts.clone()), &order),
             targets: Shared::new(Targets(accounts.clone()), &order),
             tags: Shared::new(Tags(accounts.clone()), &order),
+            groups: Shared::new(Groups(accounts.clone()), &order),
+            group_lists: Shared::new(GroupLists(accounts.clone()), &order),
+            schedules: Shared::new(Schedules(accounts.clone()), &order),
             families: Shared::new(Families(accounts.clone()), &order),
             deployments: Shared::new(Deployments(accounts.clone()), &order),
             revisions: Shared::new(Revisions(accounts.clone()), &order),
@@ -174,6 +182,10 @@ impl Reads {
         for (place, asked) in wanted.rules {
             let reads = self.clone();
             reading.spawn(async move { reads.rules_ahead(&place, asked, fresh).await });
+        }
+        for (place, asked) in wanted.groups {
+            let lists = self.group_lists.clone();
+            reading.spawn(async move { lists.ahead(&place, asked, fresh).await });
         }
         while reading.join_next().await.is_some() {}
     }
@@ -291,6 +303,16 @@ impl Reads {
                 self.wrote_rule(&place, rule);
             }
             Step::TagRule { arn, .. } => self.wrote_rule(&place, rule_of(arn)),
+            Step::CreateScheduleGroup { input } => self.wrote_group(&place, text(input, "Name")),
+            Step::TagScheduleGroup { arn, .. } => self.wrote_group(&place, group_of(arn)),
+            Step::DeleteScheduleGroup { group } => {
+                self.wrote_group(&place, group);
+                self.schedules.forget(&place, |(of, ..)| of == group);
+            }
+            Step::CreateSchedule { input } | Step::UpdateSchedule { input } => {
+                self.wrote_schedule(&place, text(input, "GroupName"), text(input, "Name"));
+            }
+            Step::DeleteSchedule { group, name } => self.wrote_schedule(&place, group, name),
             Step::RecordRevision { .. }
             | Step::UpdateRevision(_)
             | Step::DeleteRevision(_)
@@ -315,6 +337,17 @@ impl Reads {
         self.tags.forget(place, |arn| rule_of(arn) == rule);
     }
 
+    fn wrote_group(&self, place: &Place, group: &str) {
+        self.groups.forget(place, |name| name == group);
+        self.group_lists.forget(place, |name| name == group);
+    }
+
+    fn wrote_schedule(&self, place: &Place, group: &str, name: &str) {
+        self.group_lists.forget(place, |it| it == group);
+        let written = |(of, it, _): &(String, String, String)| of == group && it == name;
+        self.schedules.forget(place, written);
+    }
+
     fn forget_old(&self) {
         self.services.forget_older(KEPT);
         self.tasks.forget_older(KEPT);
@@ -323,6 +356,9 @@ impl Reads {
         self.rules.forget_older(KEPT);
         self.targets.forget_older(KEPT);
         self.tags.forget_older(TAGS_KEPT);
+        self.groups.forget_older(TAGS_KEPT);
+        self.group_lists.forget_older(KEPT);
+        self.schedules.forget_older(TAGS_KEPT);
         self.families.forget_older(KEPT);
         self.deployments.forget_older(KEPT);
         self.revisions.forget_older(KEPT);
@@ -349,6 +385,12 @@ fn rule_of(arn: &str) -> &str {
     arn.rsplit_once(":rule/").map_or(arn, |(_, name)| name)
 }
 
+/// Name of the schedule group of an ARN.
+fn group_of(arn: &str) -> &str {
+    arn.rsplit_once(":schedule-group/")
+        .map_or(arn, |(_, name)| name)
+}
+
 /// See [`TAGS_KEPT`].
 fn older_tags(since: Instant) -> Fresh {
     Fresh::Lasting(since, TAGS_KEPT)
@@ -362,6 +404,7 @@ struct Wants {
     tag_lists: BTreeSet<(Access, EcrRepository)>,
     families: BTreeMap<Place, Asked<String>>,
     rules: BTreeMap<Place, BTreeSet<String>>,
+    groups: BTreeMap<Place, Asked<String>>,
 }
 
 impl Wants {
@@ -383,6 +426,10 @@ impl Wants {
         if !interest.families.is_empty() {
             let asked = self.families.entry(place.clone()).or_default();
             asked.push(interest.families.clone());
+        }
+        if let Some(group) = &interest.schedule_group {
+            let asked = self.groups.entry(place.clone()).or_default();
+            asked.push([group.clone()].into());
         }
         if !interest.rules.is_empty() {
             let asked = self.rules.entry(place).or_default();

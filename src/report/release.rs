@@ -275,6 +275,10 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
                 .rule_name
                 .as_ref()
                 .map(|rule| format!("rule {rule}")),
+            schedule
+                .schedule_name
+                .as_ref()
+                .map(|name| format!("Scheduler {name}")),
             schedule.task_definition.as_deref().map(short_arn),
             schedule.message.clone(),
         ]),

@@ -37,6 +37,30 @@ pub fn schedule_expression(text: &str) -> Result<String, String> {
     Ok(translated)
 }
 
+/// The same for EventBridge Scheduler, which also knows `at(...)`: one time, without its zone.
+///
+/// # Errors
+/// As [`schedule_expression`].
+pub fn scheduler_expression(text: &str) -> Result<String, String> {
+    let Some(inner) = call(text.trim(), "at") else {
+        return schedule_expression(text);
+    };
+    let moment = once(text).ok_or_else(|| {
+        format!(
+            "`at({inner})` is not one time; write it as `at(2030-12-24T18:00:00)`, and its zone \
+             into `timeZone`"
+        )
+    })?;
+    Ok(format!("at({})", moment.strftime("%Y-%m-%dT%H:%M:%S")))
+}
+
+/// The wall-clock time of `at(...)`.
+pub fn once(expression: &str) -> Option<jiff::civil::DateTime> {
+    let inner = call(expression.trim(), "at")?;
+    let has_form = inner.len() == 19 && inner.as_bytes().get(10) == Some(&b'T');
+    inner.parse().ok().filter(|_| has_form)
+}
+
 /// Whether a text is a crontab line of five fields. Beside what [`schedule_expression`] takes, both
 /// day fields may be given: either of them counts then.
 ///
@@ -63,8 +87,8 @@ fn other(text: &str) -> Result<String, String> {
     }
     if text.starts_with("at(") {
         return Err(
-            "`at(...)` is for one time only, and EventBridge rules have no such thing; \
-                    name the day and the year: `cron(0 18 24 12 ? 2030)`"
+            "`at(...)` is for one time only, and EventBridge rules have no such thing; write \
+             `backend: Scheduler`, or name the day and the year: `cron(0 18 24 12 ? 2030)`"
                 .to_owned(),
         );
     }

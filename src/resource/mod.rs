@@ -12,6 +12,7 @@ pub mod cron;
 pub mod duration;
 pub mod environment;
 mod files;
+pub mod firings;
 pub mod hidden;
 pub mod hooks;
 pub mod image_ref;

@@ -31,7 +31,8 @@ pub struct ReleaseSpec {
     /// ECS services that are there already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
-    /// EventBridge rules that run tasks of the released images.
+    /// EventBridge rules, or schedules of EventBridge Scheduler, that run tasks of the released
+    /// images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<Schedule>,
     /// Whether owned rules that are no longer declared are deleted; true when absent.
@@ -311,24 +312,57 @@ pub enum OnFailure {
     Hold,
 }
 
-/// An EventBridge rule whose ECS target runs the released images.
+/// An EventBridge rule, or a schedule of EventBridge Scheduler, that runs the released images.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Schedule {
     /// Name, unique among the release's schedules.
     pub name: String,
-    /// `cron(...)`, `rate(...)` or a five-field crontab line; UTC.
+    /// `cron(...)`, `rate(...)` or a five-field crontab line; in UTC, or with Scheduler in
+    /// `timeZone`. With Scheduler also `at(...)`.
     pub expression: String,
+    /// What fires it; Rules when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<ScheduleBackend>,
+    /// With Scheduler: the IANA time zone of `expression`, such as `Europe/Berlin`; UTC when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// With Scheduler: within how many minutes after its time it may be started; at its time when
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flexible_time_window: Option<Span>,
+    /// With Scheduler: from when on it fires; left as it is when absent.
+    #[serde(
+        default,
+        deserialize_with = "moment",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub start: Option<Timestamp>,
+    /// With Scheduler: until when it fires; left as it is when absent.
+    #[serde(
+        default,
+        deserialize_with = "moment",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub end: Option<Timestamp>,
+    /// The SQS queue that gets what could not be started; left as it is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter_queue_arn: Option<String>,
+    /// How often and for how long starting it is tried again; left as it is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     /// The rule's name; `<namespace>-<release>-<schedule>` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_name: Option<String>,
-    /// Takes over a rule of that name that is not ours yet.
+    /// Takes over a rule of that name, or with Scheduler a schedule group, that is not ours yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<bool>,
     /// ENABLED when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ScheduleState>,
-    /// The rule's description; left as it is when absent.
+    /// The description of the rule or schedule; left as it is when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Where its task definition comes from.
@@ -350,7 +384,29 @@ pub struct Schedule {
     pub role_arn: Option<String>,
 }
 
-/// Whether a rule fires.
+/// What fires a schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ScheduleBackend {
+    /// An EventBridge rule on the default bus.
+    #[default]
+    Rules,
+    /// EventBridge Scheduler, with time zones, in a schedule group of the release.
+    Scheduler,
+}
+
+/// How often and for how long starting a schedule's task is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetryPolicy {
+    /// How old a firing may become: 60s to 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_event_age: Option<Span>,
+    /// How often it is tried again: 0 to 185.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_retry_attempts: Option<u32>,
+}
+
+/// Whether a rule or schedule fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ScheduleState {

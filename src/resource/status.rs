@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
+use super::release::ScheduleBackend;
 
 /// What the controller found and did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -367,9 +368,15 @@ pub struct ScheduleStatus {
     pub name: String,
     /// Where it stands.
     pub state: PartState,
+    /// What fires it; Rules when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<ScheduleBackend>,
     /// The rule's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_name: Option<String>,
+    /// With Scheduler: `group/name` of the schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_name: Option<String>,
     /// The definition its target shall run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_definition: Option<String>,

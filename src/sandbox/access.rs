@@ -87,6 +87,7 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
         "ecs" => ecs_resource(input),
         "ecr" => named("repositoryName", "repository"),
         "events" => named("Name", "rule").or_else(|| named("Rule", "rule")),
+        "scheduler" => scheduler_resource(input),
         "cloudwatch" => text(input, "AlarmName").map(|name| format!("alarm:{name}")),
         "dynamodb" => named("TableName", "table"),
         "sqs" => {
@@ -109,6 +110,15 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
             None => arn(resource),
         },
     )
+}
+
+fn scheduler_resource(input: &Object) -> Option<String> {
+    let group = text(input, "GroupName");
+    match (group, text(input, "Name")) {
+        (Some(group), Some(name)) => Some(format!("schedule/{group}/{name}")),
+        (Some(group), None) => Some(format!("schedule/{group}/*")),
+        (None, name) => name.map(|name| format!("schedule-group/{name}")),
+    }
 }
 
 fn log_resource(input: &Object) -> Option<String> {

@@ -18,8 +18,9 @@ const KEPT: usize = 50_000;
 pub struct CallRecord {
     /// When.
     pub at: Timestamp,
-    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `sqs`, `sns`, `ssm`, `secretsmanager`,
-    /// `cloudwatch`, `logs`, `dynamodb`, `dynamodbstreams`, `sts`.
+    /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `scheduler`, `sqs`, `sns`, `ssm`,
+    /// `secretsmanager`, `cloudwatch`, `logs`, `lambda`, `cloudfront`, `codepipeline`, `dynamodb`,
+    /// `dynamodbstreams`, `sts`.
     pub service: String,
     /// The operation, such as `UpdateService`.
     pub operation: String,

@@ -2,9 +2,10 @@
 //!
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
-//! ([`serve`]). It plays ECS, ECR, EventBridge, SQS, SNS, SSM's parameters, Secrets Manager,
-//! CloudWatch's alarms and logs, STS and DynamoDB for one account; any credentials do, and the Region
-//! is the one that a request is signed for.
+//! ([`serve`]). It plays ECS, ECR, EventBridge and its Scheduler, SQS, SNS, SSM's parameters, Secrets
+//! Manager, CloudWatch's alarms and logs, Lambda, CloudFront's invalidations, CodePipeline's jobs, STS
+//! and DynamoDB for one account; any credentials do, and the Region is the one that a request is signed
+//! for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ mod ecr;
 mod ecs;
 mod events;
 mod fault;
+mod firing;
 mod glob;
 mod http;
 mod json;
@@ -38,6 +40,7 @@ mod logs;
 mod notice;
 mod poll;
 mod rules;
+mod scheduler;
 mod secrets_manager;
 mod settings;
 mod sns;
@@ -57,6 +60,7 @@ mod tests;
 pub use account::{AccountCall, BadCall, LoadError, parse_account};
 pub use clock::Clock;
 pub use connector::{CallInfo, Tap, Verdict};
+pub use firing::Firing;
 pub use glob::Glob;
 pub use http::serve;
 pub use log::{CallRecord, Outcome, is_write};
@@ -253,6 +257,13 @@ impl Sandbox {
         self.world().invoked()
     }
 
+    /// What schedules fired, oldest first, where the settings let them.
+    pub fn firings(&self) -> Vec<Firing> {
+        let mut world = self.world();
+        world.advance(self.inner.clock.now());
+        world.fired.clone()
+    }
+
     /// What tasks do.
     pub fn rules(&self) -> Rules {
         self.world().rules.clone()
@@ -277,6 +288,7 @@ impl Sandbox {
         let account = world.settings.account.clone();
         change(&mut world.settings);
         world.settings.account = account;
+        world.note_schedules(self.inner.clock.now());
     }
 
     /// Makes a rule that an AWS service owns (`ManagedBy`), which no API call can.

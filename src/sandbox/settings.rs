@@ -36,6 +36,8 @@ pub struct Settings {
     pub fail_targets: Vec<Glob>,
     /// The external id that a role's trust policy asks for, by the role's ARN. Others take any.
     pub external_ids: BTreeMap<String, String>,
+    /// Schedules of rules and of EventBridge Scheduler start their tasks. Off by default.
+    pub fire_schedules: bool,
     /// What befalls events on their way to queues, and messages in them.
     pub delivery: Delivery,
 }
@@ -67,6 +69,7 @@ impl Default for Settings {
             deny_keys: Vec::new(),
             fail_targets: Vec::new(),
             external_ids: BTreeMap::new(),
+            fire_schedules: false,
             delivery: Delivery::default(),
         }
     }

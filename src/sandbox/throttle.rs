@@ -32,6 +32,9 @@ const TAG_READS: Bucket = bucket("ecs tag reads", 50.0, 20.0);
 const FARGATE: Bucket = bucket("fargate task starts", 20.0, 20.0);
 const EVENTS: Bucket = bucket("eventbridge", 50.0, 50.0);
 const ALARM_READS: Bucket = bucket("cloudwatch alarm reads", 9.0, 9.0);
+const SCHEDULES: Bucket = bucket("scheduler schedules", 250.0, 250.0);
+const SCHEDULE_LISTS: Bucket = bucket("scheduler lists", 50.0, 50.0);
+const SCHEDULE_GROUPS: Bucket = bucket("scheduler groups", 10.0, 10.0);
 
 /// The buckets of all Regions.
 #[derive(Default)]
@@ -85,6 +88,13 @@ impl Throttle {
 fn buckets(service: &str, operation: &str, input: &Object) -> Vec<Bucket> {
     if service == "events" {
         return vec![EVENTS];
+    }
+    if service == "scheduler" {
+        return vec![match operation {
+            "CreateSchedule" | "UpdateSchedule" | "DeleteSchedule" | "GetSchedule" => SCHEDULES,
+            "ListSchedules" => SCHEDULE_LISTS,
+            _ => SCHEDULE_GROUPS,
+        }];
     }
     if service == "cloudwatch" && operation == "DescribeAlarms" {
         return vec![ALARM_READS];

@@ -1,5 +1,7 @@
 //! The account: every service's state, by Region, under one time.
 
+mod schedules;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,11 +19,13 @@ use super::ecr::Registries;
 use super::ecs::Ecs;
 use super::events::Events;
 use super::fault::Fault;
+use super::firing::{Clockwork, Firing};
 use super::lambda::Lambda;
 use super::log::Log;
 use super::logs::Logs;
 use super::notice::Notice;
 use super::rules::Rules;
+use super::scheduler::Scheduler;
 use super::secrets_manager::SecretsManager;
 use super::settings::Settings;
 use super::sns::Sns;
@@ -55,6 +59,10 @@ pub(super) struct World {
     pipelines: BTreeMap<String, CodePipeline>,
     sts: Sts,
     throttle: Throttle,
+    schedulers: BTreeMap<String, Scheduler>,
+    clockworks: BTreeMap<String, Clockwork>,
+    /// What fired.
+    pub fired: Vec<Firing>,
 }
 
 /// The surroundings of a call that pulls nothing: the registry is the very thing it changes.
@@ -95,6 +103,9 @@ impl World {
             pipelines: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
+            schedulers: BTreeMap::new(),
+            clockworks: BTreeMap::new(),
+            fired: Vec::new(),
         }
     }
 
@@ -111,6 +122,7 @@ impl World {
         let account = &self.settings.account;
         let principal = self.sts.principal(account, call.access_key.as_deref());
         let outcome = self.answer(now, call, client);
+        self.note_schedules(now);
         self.send_events(now);
         if let Err(fault) = &outcome
             && matches!(fault.code, "UnknownOperationException" | "InvalidAction")
@@ -127,6 +139,15 @@ impl World {
 
     /// Lets happen what was due by `now`.
     pub fn advance(&mut self, now: Timestamp) {
+        self.note_schedules(now);
+        while let Some(at) = self.next_firing().filter(|at| *at <= now) {
+            self.advance_services(at);
+            self.fire(at);
+        }
+        self.advance_services(now);
+    }
+
+    fn advance_services(&mut self, now: Timestamp) {
         for (region, ecs) in &mut self.ecs {
             ecs.notices.wanted = self.events.get(region).is_some_and(Events::listens);
             let mut cx = Cx {
@@ -364,6 +385,10 @@ impl World {
             "events" => {
                 let events = self.events.entry(region.clone()).or_default();
                 events.call(&mut cx, operation, input)
+            }
+            "scheduler" => {
+                let scheduler = self.schedulers.entry(region.clone()).or_default();
+                scheduler.call(&mut cx, operation, input)
             }
             "sqs" => {
                 let queues = self.queues.entry(region.clone()).or_default();

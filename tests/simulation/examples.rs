@@ -325,6 +325,31 @@ async fn notifications() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn scheduler() {
+    let world = applied("scheduler").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    world
+        .sandbox
+        .update_settings(|settings| settings.fire_schedules = true);
+    world.sandbox.skip(Duration::from_secs(24 * 60 * 60));
+    let fired = world.sandbox.firings();
+    let report = "schedule/shop-shop/report";
+    let reports: Vec<String> = fired
+        .iter()
+        .filter(|it| it.by == report)
+        .map(|it| it.at.to_string())
+        .collect();
+    // Half past two in Berlin's winter.
+    assert_eq!(reports, ["2026-03-03T01:30:00Z"]);
+    assert!(fired.iter().any(|it| it.by == "rule/shop-shop-sweep"));
+    let log = world.sandbox.log();
+    let ran = log.iter().rfind(|call| call.operation == "RunTask");
+    let definition = ran.expect("it ran").input["taskDefinition"].clone();
+    let image = world.image_in(definition.as_str().expect("an ARN"), "worker");
+    assert!(image.contains("/shop/worker@sha256:"), "{image}");
+}
+
 /// Each example has a page, which names it.
 #[test]
 fn every_example_has_a_page() {

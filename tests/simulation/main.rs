@@ -38,6 +38,7 @@ mod requests;
 mod requires;
 mod running;
 mod scene;
+mod scheduler;
 mod schedules;
 mod services;
 mod shop;

@@ -22,6 +22,8 @@ pub(super) struct Way<'a> {
     parts: BTreeMap<&'a str, &'a PartTarget>,
     /// Names of the rules that it declared.
     rules: Vec<String>,
+    /// Names of the schedules that it declared of EventBridge Scheduler.
+    scheduled: Vec<String>,
 }
 
 impl<'a> Way<'a> {
@@ -49,13 +51,13 @@ impl<'a> Way<'a> {
             service.alarms.clear();
         }
         let declared = draft.input.desired.at_revision(&to);
-        let rules = declared.schedules.iter();
-        let rules = rules.map(|schedule| schedule.rule.clone()).collect();
+        let rules = declared.rules().map(|it| it.rule.clone()).collect();
+        let scheduled = declared.scheduled().map(|it| it.name.clone()).collect();
         desired.images = declared.images;
         desired.schedules = declared.schedules;
         let held = &draft.input.observed.ledger.claims;
         desired.schedules.retain(|schedule| {
-            let arn = claims::rule_arn(draft.input.observed, draft.input.desired, &schedule.rule);
+            let arn = claims::arn_of(draft.input.observed, draft.input.desired, schedule);
             arn.is_some_and(|arn| held.contains_key(&arn))
         });
         desired.migrations.clear();
@@ -69,6 +71,7 @@ impl<'a> Way<'a> {
             to,
             parts,
             rules,
+            scheduled,
         })
     }
 
@@ -142,7 +145,7 @@ impl<'a> Way<'a> {
     /// another one overtook, made them. What ran before evenkeel was no manifest, and prunes nothing.
     fn prune(&self, own: &mut Draft<'_>) -> bool {
         match self.to.spec {
-            Some(_) => schedules::prune_made(own, &self.rules),
+            Some(_) => schedules::prune_made(own, &self.rules, &self.scheduled),
             None => true,
         }
     }

@@ -200,11 +200,19 @@ fn runs_now(draft: &Draft<'_>, part: &Part<'_>) -> Option<Known<Runs>> {
         PartKind::Schedule => {
             let mut schedules = draft.input.desired.schedules.iter();
             let schedule = schedules.find(|found| found.name == part.name)?;
-            let known = observed.rules.get(&schedule.rule)?.as_ref();
-            let target = known.map(|rule| {
-                let (_, target) = target::ours(rule, true, |_| false)?;
-                target::definition(target)
-            });
+            let target = match schedule.scheduler {
+                Some(_) => {
+                    let known = observed.scheduled.get(&schedule.name)?.as_ref();
+                    known.map(|found| target::definition(found.target()?))
+                }
+                None => {
+                    let known = observed.rules.get(&schedule.rule)?.as_ref();
+                    known.map(|rule| {
+                        let (_, target) = target::ours(rule, true, |_| false)?;
+                        target::definition(target)
+                    })
+                }
+            };
             Some(match target {
                 Known::Present(Some(arn)) => Known::Present(Runs {
                     arn: arn.to_owned(),

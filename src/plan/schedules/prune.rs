@@ -1,6 +1,6 @@
-//! Rules of this release that are no longer declared.
+//! Rules and schedules of this release that are no longer declared.
 
-use super::{is_owned, other_writer, our_target};
+use super::{is_owned, other_writer, our_target, scheduled};
 use crate::model::known::Known;
 use crate::model::ledger::{Claim, Revision, RevisionOutcome};
 use crate::model::observed::Rule;
@@ -9,8 +9,73 @@ use crate::plan::draft::Draft;
 use crate::plan::drift;
 use crate::resource::status::{DifferenceAction, PartState};
 
-/// Deletes owned rules that are no longer declared. Only after a list that was read whole.
+/// Deletes what is owned and no longer declared. Only after lists that were read whole.
 pub fn prune(draft: &mut Draft<'_>, revision: &Revision) -> bool {
+    let rules = prune_rules(draft, revision);
+    let scheduled = prune_scheduled(draft, revision);
+    rules && scheduled
+}
+
+/// Deletes schedules of our group that are no longer declared, and the group with the last of them.
+fn prune_scheduled(draft: &mut Draft<'_>, revision: &Revision) -> bool {
+    let observed = draft.input.observed;
+    let ours = match &observed.group {
+        None | Some(Known::Absent) => return true,
+        Some(Known::Unknown(why)) => {
+            draft.doubt("schedules", format!("the schedule group: {why}"));
+            return false;
+        }
+        Some(Known::Present(group)) => scheduled::is_owned_group(draft, group),
+    };
+    if observed.group_listed != Some(true) {
+        let message = "the list of schedules could not be read: nothing is pruned";
+        draft.doubt("schedules", message);
+        return false;
+    }
+    let declared = |name: &str| draft.input.desired.scheduled().any(|it| it.name == name);
+    let is_extra = |name: &&String| ours && !declared(name);
+    let extra: Vec<&String> = observed.scheduled.keys().filter(is_extra).collect();
+    let (mut clean, mut left) = (true, false);
+    for name in extra {
+        match &observed.scheduled[name] {
+            Known::Present(found) => {
+                left = true;
+                clean &= match extra_scheduled(draft, revision, name) {
+                    Some(clean) => clean,
+                    None => scheduled::remove(draft, name, &found.arn),
+                };
+            }
+            Known::Unknown(why) => {
+                draft.doubt(
+                    &format!("scheduler/{name}"),
+                    format!("schedule {name}: {why}"),
+                );
+                clean = false;
+            }
+            Known::Absent => {}
+        }
+    }
+    let none = draft.input.desired.scheduled().next().is_none();
+    if clean && !left && none && draft.input.desired.prune {
+        return scheduled::delete_group(draft, "no schedule is declared any more");
+    }
+    clean
+}
+
+/// As [`extra`], for a schedule.
+fn extra_scheduled(draft: &mut Draft<'_>, revision: &Revision, name: &str) -> Option<bool> {
+    if revision.outcome != RevisionOutcome::Ready || !draft.input.desired.prune {
+        return None;
+    }
+    let resource = format!("scheduler/{name}");
+    let (desired, actual) = ("(absent)".to_owned(), "(present)".to_owned());
+    let action = DifferenceAction::Pending;
+    drift::differs(draft, &resource, "schedule", desired, actual, action);
+    let left = drift::may_correct(draft, &resource, other_writer).err()?;
+    Some(left.state == PartState::Done)
+}
+
+fn prune_rules(draft: &mut Draft<'_>, revision: &Revision) -> bool {
     let observed = draft.input.observed;
     if observed.rules_listed != Some(true) {
         if observed.rules_listed == Some(false) {
@@ -24,8 +89,7 @@ pub fn prune(draft: &mut Draft<'_>, revision: &Revision) -> bool {
     let declared: Vec<&str> = draft
         .input
         .desired
-        .schedules
-        .iter()
+        .rules()
         .map(|schedule| schedule.rule.as_str())
         .collect();
     let mut clean = true;
@@ -78,10 +142,23 @@ pub fn may_prune(draft: &Draft<'_>, claim: &Claim) -> bool {
     draft.input.desired.prune && !was_there
 }
 
-/// Takes away the rules that were made since, where what is gone back to has none but those named;
+/// Takes away the rules and schedules that were made since, where what is gone back to has none but those named;
 /// true once that is so.
-pub fn prune_made(draft: &mut Draft<'_>, named: &[String]) -> bool {
+pub fn prune_made(draft: &mut Draft<'_>, named: &[String], kept: &[String]) -> bool {
     let mut clean = true;
+    for (claim, known) in scheduled::made(draft, kept) {
+        if !may_prune(draft, claim) {
+            continue;
+        }
+        match known {
+            Known::Present(found) => clean &= scheduled::remove(draft, &found.name, &found.arn),
+            Known::Unknown(why) => {
+                draft.doubt(&claim.part, format!("{}: {why}", claim.part));
+                clean = false;
+            }
+            Known::Absent => {}
+        }
+    }
     for (claim, known) in made(draft, named) {
         if !may_prune(draft, claim) {
             continue;

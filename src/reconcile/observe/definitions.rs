@@ -218,6 +218,9 @@ impl Look<'_> {
                 let arn = target.get("EcsParameters")?.get("TaskDefinitionArn")?;
                 arn.as_str()
             });
+            let of_scheduler = schedule.scheduler.as_ref();
+            let scheduled = of_scheduler.and_then(|_| self.runs_of_scheduled(&schedule.name));
+            let arns = arns.chain(scheduled);
             let unrecorded = arns.filter(|arn| self.is_unrecorded(&resource, arn));
             wanted.extend(unrecorded.map(str::to_owned));
         }

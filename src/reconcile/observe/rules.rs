@@ -15,8 +15,7 @@ impl Look<'_> {
     pub(super) async fn rules(&mut self) -> Result<(), LookError> {
         let mut names: BTreeSet<String> = self
             .desired
-            .schedules
-            .iter()
+            .rules()
             .map(|schedule| schedule.rule.clone())
             .collect();
         names.extend(claimed_rules(&self.observed.ledger));

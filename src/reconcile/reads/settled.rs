@@ -70,6 +70,7 @@ impl Reads {
         self.ecs_is_same(interest, same)
             && self.ecr_is_same(interest, same)
             && self.events_are_same(interest, same, tags)
+            && self.scheduler_is_same(interest, same, tags)
     }
 
     fn ecs_is_same(&self, interest: &Interest, same: Same) -> bool {

@@ -61,7 +61,9 @@ impl View {
         }
         match error.is_of_role() {
             // Without it nothing can be asked.
-            true => self.silent.extend(["ecs", "ecr", "events", "cloudwatch"]),
+            true => self
+                .silent
+                .extend(["ecs", "ecr", "events", "scheduler", "cloudwatch"]),
             false => drop(self.silent.insert(error.service)),
         }
     }

@@ -1,9 +1,10 @@
 //! `spec.schedules`.
 
+mod backend;
+
 use std::collections::BTreeMap;
 
 use super::{Context, RULE_NAME_LIMIT, names, overrides, placement, source, unique};
-use crate::resource::cron::schedule_expression;
 use crate::resource::meta::{Release, ReleaseKey};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
@@ -27,6 +28,9 @@ pub(super) fn schedules(
     for (index, schedule) in schedules.iter().enumerate() {
         let here = list.index(index);
         one_schedule(schedule, ctx, &here, errors);
+        if backend::of_scheduler(schedule) {
+            continue;
+        }
         let rule = rule_of(&release.release_key(), schedule);
         rule_name_format(&rule, schedule, &here, errors);
         match rules.get(&rule) {
@@ -54,9 +58,7 @@ fn one_schedule(
     errors: &mut Vec<FieldError>,
 ) {
     names::dns_label(&schedule.name, path.key("name"), errors);
-    if let Err(message) = schedule_expression(&schedule.expression) {
-        errors.push(FieldError::new(path.key("expression"), message));
-    }
+    backend::backend(schedule, path, errors);
     source::source(
         &schedule.task_definition,
         ctx,

@@ -1,5 +1,5 @@
-//! EventBridge: rules and their targets, and events on their way to queues. Schedules are kept and
-//! checked; they do not fire.
+//! EventBridge: rules and their targets, and events on their way to queues. When schedules fire is
+//! in [`super::firing`].
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ mod rules;
 mod schedule;
 mod tags;
 mod targets;
+
+pub(super) use schedule::is_valid as is_expression;
 
 /// Rules that a bus may have.
 const RULES: usize = 300;
@@ -79,6 +81,17 @@ impl Events {
             ..Rule::default()
         };
         self.rules.entry(name.to_owned()).or_default().set(cx, rule);
+    }
+
+    /// Rules with a schedule that are switched on, with their targets.
+    pub fn enabled(&self) -> impl Iterator<Item = (&String, &Object, Vec<&Object>)> {
+        let rules = self.rules.iter();
+        rules.filter_map(|(name, rule)| {
+            let rule = rule.latest()?;
+            let on = text(&rule.members, "State") != Some("DISABLED");
+            let scheduled = rule.members.contains_key("ScheduleExpression");
+            (on && scheduled).then(|| (name, &rule.members, rule.targets.values().collect()))
+        })
     }
 
     /// The rule as it is, for a write.

@@ -6,7 +6,7 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// `rate(5 minutes)` or `cron(0 18 ? * MON-FRI *)`.
-pub(super) fn is_valid(expression: &str) -> bool {
+pub(in crate::sandbox) fn is_valid(expression: &str) -> bool {
     let inside = |kind: &str| {
         expression
             .strip_prefix(kind)?

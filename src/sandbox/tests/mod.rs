@@ -14,6 +14,7 @@ mod ecr;
 mod events;
 mod http;
 mod logs;
+mod scheduler;
 mod secrets;
 mod settings;
 mod sqs;

@@ -179,6 +179,66 @@ fn a_release_without_services_reaches_ready() {
     );
 }
 
+/// The schedules of the Rails release, fired by EventBridge Scheduler and then by rules again. moto
+/// fires nothing, knows no token, deletes a group at once, tells of no schedule when it was changed
+/// but to the second, and answers a list for a group that is not there.
+#[test]
+fn schedules_go_to_eventbridge_scheduler_and_back() {
+    let server = rails();
+    let evenkeel = Evenkeel::new(&server, "production");
+    let mut release = rails_without(&["services", "migrations"]);
+    for schedule in release["spec"]["schedules"].as_array_mut().expect("a list") {
+        // It stands in no calendar, so that nothing waits for a quiet moment.
+        schedule["expression"] = json!("rate(6 hours)");
+    }
+    let with_backend = |backend: &str| {
+        let mut release = release.clone();
+        for schedule in release["spec"]["schedules"].as_array_mut().expect("a list") {
+            schedule["backend"] = json!(backend);
+            schedule["retryPolicy"] = json!({"maximumRetryAttempts": 3});
+        }
+        release
+    };
+    let listed = || {
+        let group = json!({"GroupName": "production-rails"});
+        let answer = server.call("scheduler", "ListSchedules", &group);
+        let listed = answer["Schedules"].as_array().cloned().unwrap_or_default();
+        let name = |it: &Value| it["Name"].as_str().unwrap_or_default().to_owned();
+        let mut names: Vec<String> = listed.iter().map(name).collect();
+        names.sort();
+        names
+    };
+    let rule = "production-rails-sweep-carts";
+
+    for (backend, names) in [
+        ("Rules", &[][..]),
+        ("Scheduler", &["nightly-report", "sweep-carts"][..]),
+        ("Rules", &[][..]),
+    ] {
+        let text = with_backend(backend);
+        evenkeel.apply(&[&manifest::write("schedules", &text)]);
+        evenkeel.expect(0, &["run", "--once"]);
+        assert_ready(&evenkeel.release("rails"));
+        assert_eq!(listed(), names, "{backend}");
+        let after = server.snapshot(CLUSTER);
+        assert_eq!(
+            after["rules"][rule].is_null(),
+            backend == "Scheduler",
+            "{after:#}"
+        );
+        if backend == "Scheduler" {
+            let input = json!({"GroupName": "production-rails", "Name": "sweep-carts"});
+            let found = server.call("scheduler", "GetSchedule", &input);
+            assert_eq!(found["State"], "ENABLED");
+            assert_eq!(found["Target"]["RetryPolicy"]["MaximumRetryAttempts"], 3);
+            let again = evenkeel.expect(0, &["plan", "rails"]);
+            let text = again.text();
+            let steps = ["CreateSchedule", "UpdateSchedule", "DeleteSchedule"];
+            assert!(!steps.iter().any(|step| text.contains(step)), "{text}");
+        }
+    }
+}
+
 /// moto answers ListServiceDeployments with an HTML page and status 500: nobody knows which
 /// definition was the last that succeeded. Evenkeel has to look again, and must not roll out, stall,
 /// or write a schedule meanwhile.

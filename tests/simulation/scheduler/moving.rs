@@ -1,0 +1,254 @@
+//! A schedule goes from rules to EventBridge Scheduler and back, and each of its times comes once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel::sandbox::{CallInfo, Tap, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::{only, scheduled};
+use crate::crash::Moment;
+use crate::shop::{Stands, delivered, key, minutes, schedule, seconds, stalled};
+use crate::world::World;
+
+const EVERY: &str = "cron(0/10 * * * ? *)";
+const RULE: &str = "shop-web-often";
+
+fn by_rule() -> Value {
+    only(json!([schedule("often", EVERY)]))
+}
+
+fn by_scheduler() -> Value {
+    only(json!([scheduled("often", EVERY, &json!({}))]))
+}
+
+/// Kills the process at one call of those that matter.
+struct Killer {
+    at: u64,
+    moment: Moment,
+    dead: Arc<Notify>,
+}
+
+impl Killer {
+    fn verdict(&self, call: &CallInfo<'_>, moment: Moment) -> Verdict {
+        if call.index == self.at && moment == self.moment {
+            self.dead.notify_one();
+            return Verdict::Hang;
+        }
+        Verdict::Proceed
+    }
+}
+
+impl Tap for Killer {
+    fn before(&self, call: &CallInfo<'_>) -> Verdict {
+        self.verdict(call, Moment::Before)
+    }
+
+    fn after(&self, call: &CallInfo<'_>) -> Verdict {
+        self.verdict(call, Moment::After)
+    }
+}
+
+/// Each ten minutes after `from` up to `to`.
+fn wanted(from: Timestamp, to: Timestamp) -> Vec<String> {
+    let step = 600;
+    let first = from.as_second().div_euclid(step) + 1;
+    let last = to.as_second().div_euclid(step);
+    let at = |number: i64| {
+        Timestamp::from_second(number * step)
+            .expect("a time")
+            .to_string()
+    };
+    (first..=last).map(at).collect()
+}
+
+/// Runs a controller for so long.
+async fn run(world: &World, time: Duration) {
+    let controller = world.controller();
+    controller
+        .run(tokio::time::sleep(time))
+        .await
+        .expect("runs");
+}
+
+/// Runs a controller that dies at this call; whether it came so far.
+async fn runs_until(world: &World, at: u64, moment: Moment, time: Duration) -> bool {
+    let dead = Arc::new(Notify::new());
+    let killer = Killer {
+        at,
+        moment,
+        dead: dead.clone(),
+    };
+    world.sandbox.set_tap(Some(Arc::new(killer)));
+    let controller = world.controller();
+    let died = tokio::select! {
+        biased;
+        () = dead.notified() => true,
+        ended = controller.run(tokio::time::sleep(time)) => {
+            ended.expect("runs");
+            false
+        }
+    };
+    world.sandbox.set_tap(None);
+    died
+}
+
+/// Every time since then came once.
+fn came_once(world: &World, since: Timestamp, what: &str) {
+    let fired = world.sandbox.firings();
+    let times: Vec<String> = fired.iter().map(|it| it.at.to_string()).collect();
+    let by: Vec<(&str, &str)> = fired
+        .iter()
+        .zip(&times)
+        .map(|(it, at)| (it.by.as_str(), at.as_str()))
+        .collect();
+    assert_eq!(times, wanted(since, world.sandbox.now()), "{what}: {by:?}");
+}
+
+fn runs_where(world: &World) -> (bool, bool) {
+    let listed = world.in_group().unwrap_or_default();
+    (world.has_rule(RULE), listed.contains(&"often".to_owned()))
+}
+
+/// Delivered one way, it goes over to the other while the controller dies at this call.
+async fn goes_over(from: &Value, to: &Value, at: u64, moment: Moment) -> bool {
+    let world = delivered(from).await;
+    // It begins at another distance from a time each time.
+    crate::shop::pass(seconds(at * 37 % 600)).await;
+    world.fires();
+    world.sandbox.firings();
+    let since = world.sandbox.now();
+    world.put(to).await;
+    let died = runs_until(&world, at, moment, minutes(25)).await;
+    run(&world, minutes(25)).await;
+    let scheduler = to["spec"]["schedules"][0]["backend"] == "Scheduler";
+    let what = format!("died {moment:?} call {at}");
+    assert_eq!(runs_where(&world), (!scheduler, scheduler), "{what}");
+    came_once(&world, since, &what);
+    assert_eq!(world.run(&key()).await, Stands::Ready, "{what}");
+    died
+}
+
+async fn whatever_dies(from: Value, to: Value) {
+    for moment in [Moment::Before, Moment::After] {
+        let mut at = 0;
+        // What comes long after the switch tells nothing new.
+        while goes_over(&from, &to, at, moment).await && at < 160 {
+            at += 1;
+        }
+        assert!(at > 20, "it dies at many calls: {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_rules_to_scheduler_each_time_comes_once_wherever_the_controller_dies() {
+    whatever_dies(by_rule(), by_scheduler()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_scheduler_to_rules_each_time_comes_once_wherever_the_controller_dies() {
+    whatever_dies(by_scheduler(), by_rule()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_switch_waits_until_a_time_that_is_near_is_over() {
+    let world = delivered(&by_rule()).await;
+    world.fires();
+    let now = world.sandbox.now();
+    let since = now.as_second() % 600;
+    // A minute before the next time.
+    let until = u64::try_from((540 - since).rem_euclid(600)).expect("positive");
+    crate::shop::pass(seconds(until)).await;
+    let begin = world.sandbox.now();
+    world.put(&by_scheduler()).await;
+    run(&world, seconds(55)).await;
+    assert_eq!(world.scheduled("often")["State"], "DISABLED");
+    assert_eq!(world.rule(RULE)["State"], "ENABLED");
+    let status = world.status(&key()).await.schedules.remove(0);
+    assert!(status.message.expect("it is told").contains("quiet moment"));
+    run(&world, minutes(5)).await;
+    assert_eq!(runs_where(&world), (false, true));
+    let log = world.sandbox.log();
+    let off = log
+        .iter()
+        .rfind(|call| call.client && call.operation == "PutRule")
+        .expect("it was");
+    assert!(
+        off.at.duration_since(begin) > SignedDuration::from_secs(60 + 70),
+        "{}",
+        off.at
+    );
+    came_once(&world, begin, "it waited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_and_back_and_there_again_over_a_day_each_time_comes_once() {
+    let world = delivered(&by_rule()).await;
+    world.fires();
+    let since = world.sandbox.now();
+    for (object, time) in [
+        (by_scheduler(), minutes(47)),
+        (by_rule(), minutes(33)),
+        (by_scheduler(), minutes(61)),
+        (by_rule(), minutes(600)),
+        (by_scheduler(), minutes(600)),
+    ] {
+        world.put(&object).await;
+        run(&world, time).await;
+    }
+    came_once(&world, since, "there and back");
+    assert_eq!(runs_where(&world), (false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_moves_it_back() {
+    let world = delivered(&by_rule()).await;
+    world.fires();
+    let since = world.sandbox.now();
+    world.put(&by_scheduler()).await;
+    run(&world, minutes(15)).await;
+    assert_eq!(runs_where(&world), (false, true));
+    world
+        .request(
+            &key(),
+            evenkeel::model::ledger::RequestKind::Rollback {
+                to: 1,
+                force: false,
+            },
+        )
+        .await;
+    run(&world, minutes(25)).await;
+    assert_eq!(runs_where(&world), (true, false));
+    came_once(&world, since, "rolled back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strangers_target_on_the_rule_goes_on() {
+    let world = delivered(&by_rule()).await;
+    let lambda =
+        json!({"Id": "watch", "Arn": "arn:aws:lambda:ap-northeast-1:123456789012:function:watch"});
+    world.aws(
+        "events",
+        "PutTargets",
+        json!({"Rule": RULE, "Targets": [lambda]}),
+    );
+    world.put(&by_scheduler()).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.rule(RULE)["State"], "ENABLED");
+    assert_eq!(world.targets(RULE), [lambda]);
+    assert_eq!(world.scheduled("often")["State"], "ENABLED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_known_of_the_old_one_moves_nothing() {
+    let world = delivered(&by_rule()).await;
+    world.deny(&["events:ListTargetsByRule"]);
+    world.put(&by_scheduler()).await;
+    assert_eq!(world.settle(&key()).await, stalled("AccessDenied"));
+    assert_eq!(world.aws_writes(), [] as [&str; 0]);
+    world.deny(&[]);
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(runs_where(&world), (false, true));
+}
