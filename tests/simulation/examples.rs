@@ -456,6 +456,18 @@ async fn hook_invalidation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hook_http() {
+    let world = applied("hook-http").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let posts = world.sandbox.webhooks();
+    assert_eq!(posts.len(), 1, "{posts:?}");
+    assert_eq!(posts[0].url, "https://deploys.shop.example/releases");
+    assert!(posts[0].headers.contains_key("x-evenkeel-signature"));
+    let body: serde_json::Value = serde_json::from_str(&posts[0].body).expect("JSON");
+    assert_eq!(body["payload"]["team"], "shop");
+}
+
+#[tokio::test(start_paused = true)]
 async fn hook_pipeline() {
     let world = applied("hook-pipeline").await;
     let answer = world.aws("codepipeline", "StartJob", json!({}));

@@ -1,6 +1,7 @@
 //! Hooks before and after a release: in order, once for each revision, and what their failure does.
 
 mod crash;
+mod http;
 mod jobs;
 
 use evenkeel::resource::status::{HookStatus, PartState};
