@@ -25,6 +25,7 @@ mod following;
 mod going_back;
 mod holds;
 mod images;
+mod kinds;
 mod leases;
 mod migrations;
 mod overtaken;

@@ -165,7 +165,7 @@ async fn an_update_changes_the_definition_and_nothing_else() {
     let updated = canned
         .clients()
         .ecs
-        .update_service("rails", "app", "app:2", false)
+        .update_service("rails", "app", "app:2", false, &serde_json::Map::new())
         .await
         .unwrap();
     assert_eq!(updated.name, "app");

@@ -43,12 +43,8 @@ pub fn judge_back(question: Question<'_>) -> Standing {
 
 /// ECS is at its own rollback of `rollout`, which has as long as the rollout had.
 pub(super) fn is_rolled_back(question: Question<'_>, rollout: &Rollout) -> Standing {
-    let Question {
-        service,
-        timeout,
-        now,
-        ..
-    } = question;
+    let Question { service, now, .. } = question;
+    let timeout = question.limit();
     if !is_overdue(rollout, timeout, now) {
         return Standing::Underway(format!("ECS is rolling {} back", short(&rollout.target)));
     }
@@ -74,7 +70,7 @@ fn brings_back(service: &Service, rollout: &Rollout) -> bool {
 fn is_overdue(rollout: &Rollout, timeout: SignedDuration, now: Timestamp) -> bool {
     let (since, limit) = match rollout.stopped_at {
         Some(at) => (at, timeout),
-        None => (rollout.requested_at, timeout * 2),
+        None => (rollout.since(), timeout * 2),
     };
     now.duration_since(since) > limit + SETTLING
 }
