@@ -271,7 +271,9 @@ fn underway(
         .or(primary.created_at)
         .unwrap_or(now);
     let (limit, stage) = (question.limit(), pace::stage(record));
-    if now.duration_since(since) > limit {
+    // It went on just now, which is not noted yet.
+    let resumes = ours.is_some_and(|rollout| rollout.paused.is_some());
+    if !resumes && now.duration_since(since) > limit {
         let message = format!(
             "{}{stage} did not become steady within {limit:#}: {} of {} tasks run, {} failed",
             short(target),
@@ -312,11 +314,9 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
             Ended::Failed | Ended::Stopped => {
                 failure(Some(rollout), explain_record(record), cause_of(record))
             }
+            Ended::No if is_beside(service, record) => beside(question, rollout, record),
             Ended::No if is_going_back(record) || rolls_back(service, rollout) => {
                 back::is_rolled_back(question, rollout)
-            }
-            Ended::No if service.is_staged() && newest_of_all(service) == Some(record) => {
-                beside(question, rollout, record)
             }
             // The service was moved away while ours was under way: the record lags behind.
             Ended::No => match settling(rollout, now) {
@@ -359,6 +359,12 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
     }
 }
 
+/// Whether a deployment in stages goes on that is not the PRIMARY yet.
+fn is_beside(service: &Service, record: &DeploymentRecord) -> bool {
+    let newest = newest_of_all(service) == Some(record);
+    service.is_staged() && newest && !is_going_back(record)
+}
+
 /// What was asked for goes on beside the PRIMARY, whose place it takes in a later stage.
 fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) -> Standing {
     let Question { target, now, .. } = question;
@@ -366,7 +372,7 @@ fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) 
         return paused;
     }
     let (limit, stage) = (question.limit(), pace::stage(Some(record)));
-    if now.duration_since(rollout.since()) > limit {
+    if rollout.paused.is_none() && now.duration_since(rollout.since()) > limit {
         let message = format!(
             "{}{stage} did not become steady within {limit:#}",
             short(target)

@@ -41,27 +41,27 @@ fn waiting<'a>(
     service: &str,
 ) -> Result<(&'a ServiceStatus, &'a PauseStatus), CliError> {
     let key = release.release_key();
-    let services = release.status.iter().flat_map(|status| &status.services);
-    let part = services.clone().find(|part| part.name == service);
-    let Some(part) = part else {
+    let mut declared = release.spec.services.iter();
+    if !declared.any(|found| found.name == service) {
         return Err(CliError::new(format!(
             "release {key} has no service {service}"
         )));
-    };
-    let others: Vec<&str> = services
-        .filter(|part| part.pause.is_some())
-        .map(|part| part.name.as_str())
+    }
+    let services = release.status.iter().flat_map(|status| &status.services);
+    let waiting: Vec<(&ServiceStatus, &PauseStatus)> = services
+        .filter_map(|part| Some((part, part.pause.as_ref()?)))
         .collect();
-    let pause = part.pause.as_ref().ok_or_else(|| {
+    let found = waiting.iter().find(|(part, _)| part.name == service);
+    found.copied().ok_or_else(|| {
         let error = CliError::new(format!(
             "service {service} of release {key} does not wait at a pause hook"
         ));
+        let others: Vec<&str> = waiting.iter().map(|(part, _)| part.name.as_str()).collect();
         match others.is_empty() {
             true => error.help(format!("look at it with `evenkeel get {key}`")),
             false => error.help(format!("what waits: {}", others.join(", "))),
         }
-    })?;
-    Ok((part, pause))
+    })
 }
 
 fn table(value: &Value) -> String {

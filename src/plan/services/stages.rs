@@ -16,7 +16,9 @@ pub(super) fn tell(draft: &mut Draft<'_>, case: &Case<'_>, status: &mut ServiceS
     };
     status.stage.clone_from(&record.stage);
     status.traffic_percent = record.traffic_percent;
-    let Some(hook) = record.waits_for() else {
+    let hook = record.waits_for();
+    let answered = |hook: &&Hook| is_answered(draft, case.rollout, &hook.id);
+    let Some(hook) = hook.filter(|hook| !answered(hook)) else {
         return false;
     };
     status.pause = Some(PauseStatus {
@@ -28,6 +30,13 @@ pub(super) fn tell(draft: &mut Draft<'_>, case: &Case<'_>, status: &mut ServiceS
     status.message = Some(message.clone());
     draft.wait_for_person(&case.resource, format!("{}: {message}", case.resource));
     true
+}
+
+/// Whether a hook was answered a moment ago, which ECS may not show yet.
+fn is_answered(draft: &Draft<'_>, rollout: Option<&Rollout>, hook: &str) -> bool {
+    let mut answers = rollout.into_iter().flat_map(|it| &it.answers);
+    let now = draft.input.now;
+    answers.any(|it| it.hook == hook && now.duration_since(it.at) < SETTLING)
 }
 
 /// What is asked of a person at a pause hook.
@@ -100,10 +109,7 @@ pub fn is_early(draft: &Draft<'_>, request: &Request) -> bool {
         return true;
     }
     let rollout = observed.ledger.rollouts.get(service);
-    let answers = rollout.into_iter().flat_map(|it| &it.answers);
-    let now = draft.input.now;
-    let mut fresh = answers.filter(|it| it.hook == *hook);
-    waiting(draft, service, hook).is_some() && fresh.any(|it| now.duration_since(it.at) < SETTLING)
+    waiting(draft, service, hook).is_some() && is_answered(draft, rollout, hook)
 }
 
 /// The deployment that waits at this hook.

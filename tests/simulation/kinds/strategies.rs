@@ -55,7 +55,7 @@ async fn each_strategy_brings_the_release_through_its_stages() {
     ] {
         let world = configured(configuration.clone()).await;
         world.put(&web("v2")).await;
-        let seen = watched(&world, 120).await;
+        let seen = watched(&world, 60).await;
         let stages: BTreeSet<String> = seen.iter().filter_map(|it| it.stage.clone()).collect();
         for stage in ["SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"] {
             assert!(stages.contains(stage), "{configuration}: {stages:?}");
@@ -209,7 +209,7 @@ async fn a_stage_that_nobody_knows_goes_on() {
         &json!({"shows": {"stage": "STAGE_OF_NEXT_YEAR"}}),
     );
     world.put(&web("v2")).await;
-    let seen = watched(&world, 30).await;
+    let seen = watched(&world, 20).await;
     let stages: BTreeSet<String> = seen.iter().filter_map(|it| it.stage.clone()).collect();
     assert!(stages.contains("STAGE_OF_NEXT_YEAR"), "{stages:?}");
     assert_eq!(world.settle(&key()).await, Stands::Ready);
@@ -227,7 +227,7 @@ async fn a_fix_takes_the_place_of_what_is_in_its_stages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_elses_deployment_is_waited_for() {
+async fn what_is_deployed_anew_by_hand_is_no_obstacle() {
     let world = configured(blue_green()).await;
     world.put(&web("v2")).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
