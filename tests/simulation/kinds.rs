@@ -77,7 +77,7 @@ async fn rollout(world: &World) -> Rollout {
 async fn watched(world: &World, times: u32) -> Vec<ServiceStatus> {
     let mut seen = Vec::new();
     for _ in 0..times {
-        world.run_for(seconds(20)).await;
+        world.run_for(seconds(10)).await;
         seen.push(told(world).await);
     }
     seen

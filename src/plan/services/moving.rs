@@ -58,6 +58,11 @@ pub(super) fn away(
         (false, true) => format!("it was moved to {from}: back to {}", short(&case.arn)),
         (false, false) => format!("{from} -> {}", short(&case.arn)),
     };
+    let fields = settings::differing(case.service, case.found);
+    let reason = match fields.is_empty() {
+        true => reason,
+        false => format!("{reason}, {}", settings::told(&fields)),
+    };
     let resource = &case.resource;
     status.state = PartState::Progressing;
     status.message = Some(reason.clone());

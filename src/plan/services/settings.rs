@@ -125,6 +125,14 @@ fn put(over: &mut Map<String, Value>, declared: &Map<String, Value>) {
     }
 }
 
+/// What is changed, in words: `desiredCount 1 -> 3`.
+pub(super) fn told(fields: &[Field]) -> String {
+    let told = fields
+        .iter()
+        .map(|field| format!("{} {} -> {}", field.path, field.actual, field.declared));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// Notes what differs of a service that was brought to it before.
 pub(super) fn note_drift(draft: &mut Draft<'_>, case: &Case<'_>) {
     for field in differing(case.service, case.found) {
@@ -141,11 +149,7 @@ pub(super) fn bring(draft: &mut Draft<'_>, case: &Case<'_>, status: &mut Service
         return;
     }
     let resource = &case.resource;
-    let told: Vec<String> = fields
-        .iter()
-        .map(|field| format!("{} {} -> {}", field.path, field.actual, field.declared))
-        .collect();
-    let told = told.join(", ");
+    let told = told(&fields);
     if let Some(before) = case.blocked {
         let message = format!("{told}: waits until service/{before} is done");
         status.state = PartState::Pending;

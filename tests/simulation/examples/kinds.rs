@@ -80,8 +80,8 @@ async fn blue_green() {
 /// The percentages of the traffic that are told of `web`.
 async fn percents(world: &World) -> Vec<f64> {
     let (mut seen, mut stages) = (Vec::new(), BTreeSet::new());
-    for _ in 0..60 {
-        world.run_for(seconds(20)).await;
+    for _ in 0..105 {
+        world.run_for(seconds(10)).await;
         let part = told(world, "web").await;
         seen.extend(part.traffic_percent);
         stages.extend(part.stage);
