@@ -19,6 +19,8 @@ mod help;
 mod hidden;
 #[path = "cli/logs.rs"]
 mod logs;
+#[path = "cli/pauses.rs"]
+mod pauses;
 #[path = "cli/pins.rs"]
 mod pins;
 #[path = "cli/plan.rs"]

@@ -6,6 +6,7 @@ use aws_sdk_ecs::types::Failure as SdkFailure;
 
 use super::retry::OnlyIfNotDone;
 
+mod configuration;
 mod definitions;
 mod deployments;
 mod services;

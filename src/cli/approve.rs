@@ -1,4 +1,6 @@
-//! `approve`: agreeing to a revision.
+//! `approve`: agreeing to a revision, or to a deployment that waits at a pause hook.
+
+mod pause;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -19,10 +21,15 @@ Nothing of a new revision begins before it is approved, where the release or its
 `approval: required`. `get NAME` names the revision that waits, and `plan NAME` what else it waits
 for. An approval is of what the revision runs: the same again, under another number, is approved.
 
-Exit code: 0 asked for, 2 when another revision waits, or none.
+With --service it is said to ECS that a deployment goes on which waits at a pause hook; with --reject
+ECS rolls it back, and the release goes back as after any rollout that failed.
+
+Exit code: 0 asked for, 2 when another revision waits, or none; when the service does not wait.
 
 Examples:
   evenkeel approve rails --revision 4
+  evenkeel approve rails --service app
+  evenkeel approve rails --service app --reject
   evenkeel approve production/rails --revision 4 && evenkeel wait production/rails")]
 pub struct ApproveArgs {
     /// NAME, or NAMESPACE/NAME
@@ -33,26 +40,46 @@ pub struct ApproveArgs {
         long,
         env = "EVENKEEL_APPROVE_REVISION",
         hide_env_values = true,
-        value_name = "N"
+        value_name = "N",
+        required_unless_present = "service",
+        conflicts_with = "service"
     )]
-    revision: u64,
+    revision: Option<u64>,
+    /// The service whose deployment waits at a pause hook
+    #[arg(
+        long,
+        env = "EVENKEEL_APPROVE_SERVICE",
+        hide_env_values = true,
+        value_name = "SERVICE"
+    )]
+    service: Option<String>,
+    /// Have ECS roll the deployment back instead
+    #[arg(
+        long,
+        env = "EVENKEEL_APPROVE_REJECT",
+        hide_env_values = true,
+        requires = "service"
+    )]
+    reject: bool,
 }
 
 pub async fn run(args: &ApproveArgs, settings: &Settings) -> Result<Exit, CliError> {
     let name = ReleaseName::parse(&args.name, settings.namespace.as_deref())?;
     let connection = Connection::open(settings).await?;
     let release = connection.find(&name).await?;
-    waits(&release, args.revision)?;
+    if let Some(service) = &args.service {
+        return pause::answer(&connection, &release, service, args.reject, settings).await;
+    }
+    let number = args.revision.unwrap_or_default();
+    waits(&release, number)?;
     let ledger = connection.ledger_if_allowed(&release).await?;
     if ledger.is_none() {
         unchecked(&release, settings)?;
     }
-    let revision = recorded(&release, ledger.as_ref(), args.revision)?;
-    let kind = RequestKind::Approve {
-        revision: args.revision,
-    };
+    let revision = recorded(&release, ledger.as_ref(), number)?;
+    let kind = RequestKind::Approve { revision: number };
     connection.request(&release, kind).await?;
-    let value = told(&release, args.revision, revision);
+    let value = told(&release, number, revision);
     settings.out.print(&value, |_| table(&value))?;
     Ok(Exit::Done)
 }

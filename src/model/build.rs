@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::SignedDuration;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::desired::{
     Access, Allow, Binding, Deletion, Desired, Environment, Image, Migration, PartKind, Pick,
-    Requirement, Schedule, SchedulerSettings, Service, Source, TagPattern, Wanted,
+    Requirement, Schedule, SchedulerSettings, Service, Settings, Source, TagPattern, Wanted,
 };
 use super::hash;
 use crate::resource::duration::Span;
@@ -22,7 +22,8 @@ use crate::resource::meta::{self, ReleaseKey};
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
 use crate::resource::release::{
-    self, AtLeast, DeletionPolicy, Pin, ScheduleBackend, ScheduleState, TaskDefinitionSource,
+    self, AtLeast, DeletionPolicy, Pin, ScheduleBackend, ScheduleState, Strategy,
+    TaskDefinitionSource,
 };
 use crate::resource::{cron, image_ref, patterns, validate};
 
@@ -302,8 +303,51 @@ fn service(service: &release::Service) -> Service {
         on_failure: rollout.on_failure.unwrap_or_default(),
         breaker_may_roll_back: rollout.breaker_may_roll_back.unwrap_or(false),
         bake: length(rollout.bake.as_ref(), SignedDuration::ZERO),
+        settings: Settings {
+            desired_count: service.desired_count,
+            deployment: deployment(&rollout),
+        },
         alarms: rollout.alarms,
     }
+}
+
+/// What is declared of the deploymentConfiguration, in ECS's members.
+fn deployment(rollout: &release::Rollout) -> Map<String, Value> {
+    let (linear, canary) = (
+        rollout.linear.unwrap_or_default(),
+        rollout.canary.unwrap_or_default(),
+    );
+    let members = json!({
+        "strategy": rollout.strategy.map(Strategy::as_str),
+        "bakeTimeInMinutes": rollout.bake_time_in_minutes,
+        "linearConfiguration": {
+            "stepPercent": linear.step_percent,
+            "stepBakeTimeInMinutes": linear.step_bake_time_in_minutes,
+        },
+        "canaryConfiguration": {
+            "canaryPercent": canary.canary_percent,
+            "canaryBakeTimeInMinutes": canary.canary_bake_time_in_minutes,
+        },
+    });
+    match without_nulls(members) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// Without members that say nothing.
+fn without_nulls(value: Value) -> Value {
+    let Value::Object(members) = value else {
+        return value;
+    };
+    let members = members
+        .into_iter()
+        .map(|(name, it)| (name, without_nulls(it)));
+    let says = |value: &Value| match value {
+        Value::Object(members) => !members.is_empty(),
+        other => !other.is_null(),
+    };
+    Value::Object(members.filter(|(_, value)| says(value)).collect())
 }
 
 fn schedule(key: &ReleaseKey, schedule: &release::Schedule, place: &Environment) -> Schedule {

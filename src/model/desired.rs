@@ -6,7 +6,7 @@ use std::sync::Arc;
 use globset::{GlobMatcher, GlobSet};
 use jiff::{SignedDuration, Timestamp};
 use regex_lite::Regex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::resource::environment::TaskSettings;
 use crate::resource::hooks::{HookFailure, HookTrigger, HttpHook, InvalidationHook, LambdaHook};
@@ -354,6 +354,17 @@ pub struct Service {
     pub bake: SignedDuration,
     /// CloudWatch alarms that have to be quiet until then.
     pub alarms: Vec<String>,
+    /// What is declared of the ECS service itself.
+    pub settings: Settings,
+}
+
+/// What is declared of an ECS service beside what it runs. What is absent is never changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// How many tasks.
+    pub desired_count: Option<u32>,
+    /// Members of its deploymentConfiguration, as ECS has them.
+    pub deployment: Map<String, Value>,
 }
 
 /// One schedule.

@@ -14,7 +14,11 @@ use super::desired::PartKind;
 use super::hook::{HookRun, PipelineJob};
 use crate::resource::meta::ReleaseKey;
 use crate::resource::release::ReleaseSpec;
-use crate::resource::status::{Cause, Evidence};
+use crate::resource::status::Cause;
+
+mod rollout;
+
+pub use rollout::{Answer, Counts, Rollout, RolloutState};
 
 /// A generation made definite: resolved digests and the frozen content of every task definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -379,88 +383,6 @@ impl RunState {
     }
 }
 
-/// The newest rollout that evenkeel asked of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rollout {
-    /// Version of the item in the table.
-    #[serde(default)]
-    pub version: u64,
-    /// The service's name.
-    pub service: String,
-    /// The revision it is part of.
-    pub revision: u64,
-    /// Task definition that was asked for.
-    pub target: String,
-    /// Task definition that the service had before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<String>,
-    /// Whether it repairs drift.
-    #[serde(default)]
-    pub correction: bool,
-    /// Whether a new deployment was asked for of what the service was pointed at already.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub forced: bool,
-    /// Whether it leads back from a revision that was rejected.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub back: bool,
-    /// When it was asked for.
-    pub requested_at: Timestamp,
-    /// Deployments (ids) and service deployments (ARNs) that were there before it was asked for:
-    /// they tell nothing about it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub seen: Vec<String>,
-    /// The ECS deployment that came of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployment_id: Option<String>,
-    /// Where it stands.
-    pub state: RolloutState,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Why it failed, in a word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Cause>,
-    /// What ECS told of it when it failed.
-    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
-    pub evidence: Evidence,
-    /// Since when it has been steady, while it bakes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steady_since: Option<Timestamp>,
-    /// What ran then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steady_with: Option<Counts>,
-    /// When ECS was asked to stop its deployment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopped_at: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
-}
-
-/// Tasks of a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// Those that ran.
-    pub running: i32,
-    /// Those that had failed.
-    pub failed: i32,
-}
-
-/// Where a rollout stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RolloutState {
-    /// Asked for; not known to have ended.
-    Requested,
-    /// ECS says that it succeeded.
-    Succeeded,
-    /// ECS says that it failed, or its time ran out.
-    Failed,
-    /// Somebody else's deployment took its place.
-    Superseded,
-}
-
 /// A service or rule that belongs to one Release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -512,6 +434,16 @@ pub enum RequestKind {
     Approve {
         /// Its number.
         revision: u64,
+    },
+    /// Say at a pause hook of a service's deployment whether it goes on.
+    Continue {
+        /// Name of the service.
+        service: String,
+        /// The hook.
+        hook: String,
+        /// Whether it is rolled back instead.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reject: bool,
     },
     /// Try one failed migration again.
     RetryMigration {

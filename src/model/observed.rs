@@ -128,6 +128,10 @@ pub struct Service {
     pub deployment_controller: String,
     /// ROLLING, BLUE_GREEN, LINEAR, CANARY.
     pub strategy: String,
+    /// REPLICA or DAEMON.
+    pub scheduling: String,
+    /// Its deploymentConfiguration, as ECS has it, with the defaults of what ECS left out.
+    pub configuration: Map<String, Value>,
     /// Whether the circuit breaker is on, and whether it rolls back.
     pub circuit_breaker: (bool, bool),
     /// `deployments[]`, PRIMARY first.
@@ -137,6 +141,16 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether a deployment of it goes through stages, of which only ECS's records tell: traffic is
+    /// shifted, or a hook may have its say.
+    pub fn is_staged(&self) -> bool {
+        let hooks = self.configuration.get("lifecycleHooks");
+        let has_hooks = hooks
+            .and_then(Value::as_array)
+            .is_some_and(|it| !it.is_empty());
+        has_hooks || !matches!(self.strategy.as_str(), "" | "ROLLING")
+    }
+
     /// The PRIMARY deployment.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments
@@ -207,9 +221,38 @@ pub struct DeploymentRecord {
     pub finished_at: Option<Timestamp>,
     /// Why it was rolled back.
     pub rollback_reason: Option<String>,
+    /// The stage that it is in: PRE_SCALE_UP, BAKE_TIME, ...
+    pub stage: Option<String>,
+    /// How much of the traffic goes to what it rolls out, in percent.
+    pub traffic_percent: Option<f64>,
+    /// Its lifecycle hooks, as far as it has come.
+    pub hooks: Vec<Hook>,
+}
+
+/// A lifecycle hook of a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hook {
+    /// By which it is answered.
+    pub id: String,
+    /// AWS_LAMBDA or PAUSE.
+    pub kind: String,
+    /// AWAITING_ACTION, IN_PROGRESS, SUCCEEDED, FAILED, TIMED_OUT.
+    pub status: String,
+    /// When ECS goes on without an answer.
+    pub expires_at: Option<Timestamp>,
+    /// What ECS does then: CONTINUE or ROLLBACK.
+    pub timeout_action: Option<String>,
 }
 
 impl DeploymentRecord {
+    /// The hook that waits for somebody to say whether the deployment goes on.
+    pub fn waits_for(&self) -> Option<&Hook> {
+        let mut hooks = self.hooks.iter();
+        let found = hooks.find(|hook| hook.status == "AWAITING_ACTION");
+        // ECS takes no answer in any other state.
+        found.filter(|_| self.status == "IN_PROGRESS")
+    }
+
     /// Whether ECS changes nothing of it any more.
     pub fn is_final(&self) -> bool {
         matches!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::hook::{HookCall, PipelineJob};
 use super::ledger::{Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout};
@@ -23,7 +23,8 @@ pub struct Plan {
     pub requeue: Requeue,
     /// Whether something is under way that will end, also beside what is stalled.
     pub following: bool,
-    /// Whether a new revision waits for an approval, a window or other Releases.
+    /// Whether a new revision waits for an approval, a window or other Releases, or a rollout of it
+    /// for a person.
     pub held: bool,
 }
 
@@ -142,6 +143,17 @@ pub enum Step {
         task_definition: String,
         /// A new deployment also where the service is pointed there already.
         force: bool,
+        /// What else is declared of the service and differs: members of UpdateService's input.
+        settings: Map<String, Value>,
+    },
+    /// Give a service what is declared of it, and move nothing. Harmless when repeated.
+    ConfigureService {
+        /// Cluster.
+        cluster: String,
+        /// Service name.
+        service: String,
+        /// Members of UpdateService's input.
+        settings: Map<String, Value>,
     },
     /// Write down what became of a rollout. Table only.
     RecordRollout(Box<Rollout>),
@@ -151,6 +163,17 @@ pub enum Step {
         rollout: Box<Rollout>,
         /// ARN of the service deployment.
         arn: String,
+    },
+    /// Write down what a person said at a pause hook, then tell ECS.
+    ContinueServiceDeployment {
+        /// The rollout, with the answer noted.
+        rollout: Box<Rollout>,
+        /// ARN of the service deployment.
+        arn: String,
+        /// The hook.
+        hook: String,
+        /// Whether it is rolled back instead.
+        rollback: bool,
     },
     /// Make or change a rule.
     PutRule {
@@ -256,13 +279,22 @@ impl Step {
         )
     }
 
+    /// Whether only AWS tells that it was carried out.
+    pub fn is_not_noted(&self) -> bool {
+        let configures = matches!(self, Step::ConfigureService { .. });
+        self.is_of_rule() || self.is_of_scheduler() || configures
+    }
+
     /// Whether it changes something in AWS that is looked at for drift.
     pub fn is_of_aws(&self) -> bool {
         self.is_of_rule()
             || self.is_of_scheduler()
             || matches!(
                 self,
-                Step::UpdateService { .. } | Step::StopServiceDeployment { .. }
+                Step::UpdateService { .. }
+                    | Step::ConfigureService { .. }
+                    | Step::StopServiceDeployment { .. }
+                    | Step::ContinueServiceDeployment { .. }
             )
     }
 
@@ -291,9 +323,10 @@ impl Step {
             Step::ForgetRun(_) => "ForgetRun",
             Step::RecordMigration(_) => "RecordMigration",
             Step::StopTask { .. } => "StopTask",
-            Step::UpdateService { .. } => "UpdateService",
+            Step::UpdateService { .. } | Step::ConfigureService { .. } => "UpdateService",
             Step::RecordRollout(_) => "RecordRollout",
             Step::StopServiceDeployment { .. } => "StopServiceDeployment",
+            Step::ContinueServiceDeployment { .. } => "ContinueServiceDeployment",
             Step::PutRule { .. } => "PutRule",
             Step::PutTargets { .. } => "PutTargets",
             Step::RemoveTargets { .. } => "RemoveTargets",

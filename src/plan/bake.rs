@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::{SHORT, shortened};
-use super::rollout::short;
+use super::rollout::{planned, short};
 use crate::model::desired;
 use crate::model::known::Known;
 use crate::model::ledger::{Counts, Rollout, RolloutState};
@@ -168,7 +168,7 @@ fn under_way(question: Question<'_>, rollout: &Rollout) -> Verdict {
         _ => unrest(primary),
     };
     match (unrest, since) {
-        (Some(why), since) => match late(declared, rollout, now) {
+        (Some(why), since) => match late(question, rollout) {
             Some(limit) => {
                 let target = short(question.target);
                 let message = format!("{target} did not stay steady within {limit:#}: {why}");
@@ -204,9 +204,11 @@ pub fn end(since: Timestamp, bake: SignedDuration) -> Timestamp {
 }
 
 /// The whole time that a rollout has to become steady for good, if it is over.
-fn late(declared: &desired::Service, rollout: &Rollout, now: Timestamp) -> Option<SignedDuration> {
+fn late(question: Question<'_>, rollout: &Rollout) -> Option<SignedDuration> {
+    let Question { declared, now, .. } = question;
     let limit = declared.timeout.saturating_add(declared.bake);
-    (now.duration_since(rollout.requested_at) > limit).then_some(limit)
+    let limit = limit.saturating_add(planned(question.service));
+    (now.duration_since(rollout.since()) > limit).then_some(limit)
 }
 
 fn counts(primary: &Deployment) -> Counts {

@@ -16,6 +16,12 @@ use crate::resource::status::{Difference, ReleaseStatus};
 /// How soon something under way is looked at again.
 pub const SOON: SignedDuration = SignedDuration::from_secs(5);
 
+/// How soon a rollout is looked at again that waits for a person: what is asked of us wakes us, what
+/// is said to ECS may not.
+const LATER: SignedDuration = SignedDuration::from_secs(30);
+/// Why a rollout does not go on that waits for a person.
+const FOR_PERSON: &str = "WaitingForApproval";
+
 /// How long AWS may take to show what was written: reads are eventually consistent
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>).
 pub const SETTLING: SignedDuration = SignedDuration::from_secs(30);
@@ -129,6 +135,17 @@ impl<'a> Draft<'a> {
         self.wake_after(SOON);
     }
 
+    /// A rollout waits for a person to say whether it goes on: tells it.
+    pub fn wait_for_person(&mut self, resource: &str, message: impl Into<String>) {
+        let message = message.into();
+        self.wait(resource, message.clone());
+        self.progressing.push(Explanation {
+            reason: FOR_PERSON.to_owned(),
+            message,
+        });
+        self.wake_after(LATER);
+    }
+
     /// Only a person can go on from here.
     pub fn stall(&mut self, resource: &str, reason: &str, message: impl Into<String>) {
         let why = Explanation {
@@ -237,22 +254,22 @@ impl<'a> Draft<'a> {
         let requeue = if self.actions.is_empty() && !self.stalled.is_empty() && self.wake.is_none()
         {
             Requeue::Resync
-        } else if self
-            .actions
-            .iter()
-            .any(|action| action.step.is_of_rule() || action.step.is_of_scheduler())
-        {
-            // Nothing is written down of schedules but what EventBridge shows, which takes its time:
-            // looked at at once, they would be written again and again meanwhile.
+        } else if self.actions.iter().any(|action| action.step.is_not_noted()) {
+            // Nothing is written down of rules, and of what services are given, but what AWS shows,
+            // which takes its time: looked at at once, they would be written again and again
+            // meanwhile.
             Requeue::After(SOON)
         } else if !self.actions.is_empty() {
             Requeue::After(SignedDuration::ZERO)
         } else {
             self.wake.map_or(Requeue::Resync, Requeue::After)
         };
+        let by_itself = |it: &Explanation| it.reason != FOR_PERSON;
+        let following = self.progressing.iter().any(by_itself);
+        let waits = !self.holds.is_empty() || !following && !self.progressing.is_empty();
         Plan {
-            following: !self.progressing.is_empty(),
-            held: self.stalled.is_empty() && self.unknown.is_empty() && !self.holds.is_empty(),
+            following,
+            held: self.stalled.is_empty() && self.unknown.is_empty() && waits,
             actions: self.actions,
             waiting: self.waiting,
             status: self.status,

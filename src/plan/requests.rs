@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
-use super::hooks;
-use super::pins;
+use super::{hooks, pins, services};
 use crate::model::ledger::{
     MigrationRun, Request, RequestKind, Revision, RevisionOutcome, Rollout, RolloutState, RunState,
     Stop,
@@ -16,7 +15,7 @@ use crate::model::plan::Step;
 /// once. Each may be repeated without harm.
 pub fn carry_out(draft: &mut Draft<'_>) {
     for request in &draft.input.observed.ledger.requests {
-        if is_ahead(draft, request) {
+        if is_ahead(draft, request) || services::is_early(draft, request) {
             continue;
         }
         let decided = draft.actions.len();
@@ -65,6 +64,11 @@ fn carry_out_one(draft: &mut Draft<'_>, request: &Request) -> Result<(), String>
         RequestKind::Approve { revision } => {
             return super::holds::approve(draft, *revision, request);
         }
+        RequestKind::Continue {
+            service,
+            hook,
+            reject,
+        } => return services::answer(draft, service, hook, *reject, request),
         RequestKind::RetryMigration { migration } => {
             for run in runs_of(draft, migration) {
                 if matches!(

@@ -6,12 +6,14 @@
 //! the circuit breaker gave up is FAILED there, or gone with the service back on what it ran.
 
 mod back;
+mod pace;
 mod words;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::bake::is_baking;
 pub use back::judge_back;
+pub use pace::planned;
 use words::{cause_of, explain, explain_record, failure, is_going_back};
 
 use super::draft::SETTLING;
@@ -163,7 +165,7 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         Some((record, Ended::No)) => underway(question, primary, asked, Some(record)),
         // Without a record; or somebody else's newer deployment of it failed, and ECS went back to
         // this one.
-        _ if is_steady(service, primary, asked) => Standing::Done(Some(primary.id.clone())),
+        _ if is_steady(question, primary, asked) => Standing::Done(Some(primary.id.clone())),
         _ => underway(question, primary, asked, None),
     };
     match standing {
@@ -198,13 +200,19 @@ fn is_not_there_yet(rollout: &Rollout, primary: &Deployment) -> bool {
 }
 
 /// Whether a deployment has ended well, where ECS keeps no record of it: records go back 90 days.
-fn is_steady(service: &Service, primary: &Deployment, asked: Option<&Rollout>) -> bool {
+fn is_steady(question: Question<'_>, primary: &Deployment, asked: Option<&Rollout>) -> bool {
+    let Question { service, now, .. } = question;
+    // Of what goes through stages ECS keeps a record, which may not show yet.
+    let unrecorded = service.is_staged()
+        && asked.is_some_and(|rollout| {
+            rollout.state == RolloutState::Requested && settling(rollout, now)
+        });
     let runs = primary.running_count >= primary.desired_count && primary.pending_count == 0;
     match primary.rollout_state.as_deref() {
         // A task that is replaced long afterwards makes no deployment of it.
         Some("COMPLETED") => runs || ours(asked, primary).is_none(),
         Some(_) => false,
-        None => runs && !is_in_progress(service, primary),
+        None => runs && !unrecorded && !is_in_progress(service, primary),
     }
 }
 
@@ -214,8 +222,27 @@ fn is_steady(service: &Service, primary: &Deployment, asked: Option<&Rollout>) -
 fn is_in_progress(service: &Service, primary: &Deployment) -> bool {
     match primary.rollout_state.as_deref() {
         Some(state) => state == "IN_PROGRESS",
-        None => service.deployments.len() > 1,
+        None => match newest_of_all(service).filter(|_| service.is_staged()) {
+            Some(record) => !record.is_final(),
+            None => service.deployments.len() > 1,
+        },
     }
+}
+
+/// ECS's newest record of the service, whatever it is of.
+fn newest_of_all(service: &Service) -> Option<&DeploymentRecord> {
+    service.records.as_ref()?.present()?.first()
+}
+
+/// ECS's record of the deployment of `target` that goes on, where there is one that was asked for.
+pub fn open_record<'a>(
+    service: &'a Service,
+    target: &str,
+    rollout: Option<&Rollout>,
+) -> Option<&'a DeploymentRecord> {
+    let asked = rollout.filter(|rollout| rollout.target == target);
+    let found = newest_record(service, target, asked).ok().flatten();
+    found.filter(|record| !record.is_final())
 }
 
 /// What was asked for, unless it ended well and somebody deployed the same again since.
@@ -233,21 +260,22 @@ fn underway(
     asked: Option<&Rollout>,
     record: Option<&DeploymentRecord>,
 ) -> Standing {
-    let Question {
-        target,
-        timeout,
-        now,
-        ..
-    } = question;
+    let Question { target, now, .. } = question;
+    if let Some(paused) = pace::paused(target, record) {
+        return paused;
+    }
     let ours = ours(asked, primary);
     let since = ours
         .filter(|rollout| rollout.state == RolloutState::Requested)
-        .map(|rollout| rollout.requested_at)
+        .map(Rollout::since)
         .or(primary.created_at)
         .unwrap_or(now);
-    if now.duration_since(since) > timeout {
+    let (limit, stage) = (question.limit(), pace::stage(record));
+    // It went on just now, which is not noted yet.
+    let resumes = ours.is_some_and(|rollout| rollout.paused.is_some());
+    if !resumes && now.duration_since(since) > limit {
         let message = format!(
-            "{} did not become steady within {timeout:#}: {} of {} tasks run, {} failed",
+            "{}{stage} did not become steady within {limit:#}: {} of {} tasks run, {} failed",
             short(target),
             primary.running_count,
             primary.desired_count,
@@ -260,7 +288,7 @@ fn underway(
         };
     }
     Standing::Underway(format!(
-        "rolling out {}: {} of {} tasks run",
+        "rolling out {}{stage}: {} of {} tasks run",
         short(target),
         primary.running_count,
         primary.desired_count
@@ -286,6 +314,7 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
             Ended::Failed | Ended::Stopped => {
                 failure(Some(rollout), explain_record(record), cause_of(record))
             }
+            Ended::No if is_beside(service, record) => beside(question, rollout, record),
             Ended::No if is_going_back(record) || rolls_back(service, rollout) => {
                 back::is_rolled_back(question, rollout)
             }
@@ -330,6 +359,29 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
     }
 }
 
+/// Whether a deployment in stages goes on that is not the PRIMARY yet.
+fn is_beside(service: &Service, record: &DeploymentRecord) -> bool {
+    let newest = newest_of_all(service) == Some(record);
+    service.is_staged() && newest && !is_going_back(record)
+}
+
+/// What was asked for goes on beside the PRIMARY, whose place it takes in a later stage.
+fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) -> Standing {
+    let Question { target, now, .. } = question;
+    if let Some(paused) = pace::paused(target, Some(record)) {
+        return paused;
+    }
+    let (limit, stage) = (question.limit(), pace::stage(Some(record)));
+    if rollout.paused.is_none() && now.duration_since(rollout.since()) > limit {
+        let message = format!(
+            "{}{stage} did not become steady within {limit:#}",
+            short(target)
+        );
+        return back::overdue(question, rollout, Some(record), message);
+    }
+    Standing::Underway(format!("rolling out {}{stage}", short(target)))
+}
+
 fn settling(rollout: &Rollout, now: Timestamp) -> bool {
     now.duration_since(rollout.requested_at) < SETTLING
 }
@@ -345,12 +397,7 @@ fn away(question: Question<'_>) -> Standing {
 
 /// A deployment in progress that is not of `rollout`.
 fn foreign(question: Question<'_>, rollout: Option<&Rollout>) -> Option<Standing> {
-    let Question {
-        service,
-        timeout,
-        now,
-        ..
-    } = question;
+    let Question { service, now, .. } = question;
     let primary = service.primary()?;
     if !is_in_progress(service, primary) {
         return None;
@@ -371,7 +418,7 @@ fn foreign(question: Question<'_>, rollout: Option<&Rollout>) -> Option<Standing
         .unwrap_or(now);
     Some(Standing::Foreign(
         foreign_message(primary),
-        now.duration_since(since) > timeout,
+        now.duration_since(since) > question.limit(),
     ))
 }
 

@@ -4,6 +4,8 @@ mod baking;
 mod books;
 mod drifted;
 mod moving;
+mod settings;
+mod stages;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +16,7 @@ pub use baking::wait_for_alarms;
 use books::{failed, saw, stop};
 use drifted::still_drifted;
 use moving::away;
+pub use stages::{answer, is_early};
 
 use super::going_back;
 use super::rollout::{Question, Standing, judge, judge_back, short};
@@ -64,7 +67,7 @@ pub fn check(draft: &mut Draft<'_>) {
     for service in &draft.input.desired.services {
         if let Some(Known::Present(found)) = draft.input.observed.services.get(&service.name)
             && let Some((reason, message)) =
-                refusal(found).or_else(|| undone_by_ecs(service, found))
+                refusal(service, found).or_else(|| undone_by_ecs(service, found))
         {
             let resource = format!("service/{}", service.name);
             draft.stall(&resource, reason, format!("{resource}: {message}"));
@@ -210,6 +213,8 @@ fn one(
     let Some(found) = usable(draft, service, &mut status) else {
         return status;
     };
+    let rolls = matches!(found.strategy.as_str(), "" | "ROLLING");
+    status.strategy = (!rolls).then(|| found.strategy.clone());
     let Some(target) = revision.parts.get(&resource) else {
         return status;
     };
@@ -302,26 +307,29 @@ fn stands(
     status: &mut ServiceStatus,
 ) -> Option<Failure> {
     let Case {
-        resource,
-        found,
-        arn,
-        ..
+        resource, found, ..
     } = case;
     match standing {
         Standing::Done(deployment) => {
-            return baking::arrived(draft, case, deployment, status);
+            let failed = baking::arrived(draft, case, deployment, status);
+            if failed.is_none() {
+                settings::bring(draft, case, status);
+            }
+            return failed;
         }
         Standing::Underway(message) => {
             if let Some(why) = baking::alarmed(draft, case) {
                 return Some(baking::fails(draft, case, Cause::Alarm, why, status));
             }
-            saw(draft, found, case.rollout, arn);
+            saw(draft, case);
             status.state = PartState::Progressing;
             status.deployment_id = found.primary().map(|primary| primary.id.clone());
             status.desired_count = Some(found.desired_count);
             status.running_count = found.primary().map(|primary| primary.running_count);
-            draft.progress(resource, "RollingOut", format!("{resource}: {message}"));
-            status.message = Some(message);
+            if !stages::tell(draft, case, status) {
+                draft.progress(resource, "RollingOut", format!("{resource}: {message}"));
+                status.message = Some(message);
+            }
         }
         Standing::Failed(message, cause) => {
             let found = evidence_of(draft, case);
@@ -408,7 +416,7 @@ fn usable<'a>(
         not_found(draft, &service.name);
         return None;
     };
-    let refused = refusal(found);
+    let refused = refusal(service, found);
     if let Some((reason, message)) = refused {
         status.state = PartState::Failed;
         status.message = Some(message.clone());
@@ -419,32 +427,31 @@ fn usable<'a>(
 }
 
 /// Why a service cannot be rolled out, if so: a word for programs, and a sentence.
-fn refusal(found: &observed::Service) -> Option<(&'static str, String)> {
+fn refusal(service: &Service, found: &observed::Service) -> Option<(&'static str, String)> {
     if found.status != "ACTIVE" {
-        Some((
-            "ServiceNotActive",
-            format!(
-                "it is {}: create it again, or remove it from the release",
-                found.status
-            ),
-        ))
-    } else if !matches!(found.deployment_controller.as_str(), "" | "ECS") {
-        Some((
-            "UnsupportedDeploymentController",
-            format!(
-                "its deployment controller is {}; evenkeel rolls out services under ECS's own",
-                found.deployment_controller
-            ),
-        ))
-    } else if !matches!(found.strategy.as_str(), "" | "ROLLING") {
-        Some((
-            "UnsupportedDeploymentStrategy",
-            format!(
-                "its deployment strategy is {}; evenkeel rolls out ROLLING services",
-                found.strategy
-            ),
-        ))
-    } else {
-        None
+        let message = format!(
+            "it is {}: create it again, or remove it from the release",
+            found.status
+        );
+        return Some(("ServiceNotActive", message));
     }
+    let elsewhere = match found.deployment_controller.as_str() {
+        "" | "ECS" => None,
+        "EXTERNAL" => Some("whoever makes its task sets releases it"),
+        "CODE_DEPLOY" => Some("CodeDeploy releases it"),
+        _ => Some("something else releases it"),
+    };
+    if let Some(who) = elsewhere {
+        let message = format!(
+            "its deployment controller is {}: {who}, and evenkeel rolls out services under ECS's own; remove it from the release, or set its deploymentController to ECS",
+            found.deployment_controller
+        );
+        return Some(("UnsupportedDeploymentController", message));
+    }
+    let counted = service.settings.desired_count.is_some();
+    if counted && found.scheduling == "DAEMON" {
+        let message = "it is a DAEMON service, of which ECS runs one task on each instance: take desiredCount out of the manifest";
+        return Some(("DesiredCountOfDaemon", message.to_owned()));
+    }
+    None
 }

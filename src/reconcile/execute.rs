@@ -15,6 +15,7 @@ use crate::model::desired::Access;
 use crate::model::ledger::{
     Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout, RolloutState, RunState,
 };
+use crate::model::observed::Service;
 use crate::model::plan::Step;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{ClaimOutcome, ControllerStore, StoreError};
@@ -144,9 +145,23 @@ impl Executor<'_> {
                 service,
                 task_definition,
                 force,
+                settings,
             } => {
-                self.update_service(rollout, cluster, service, task_definition, *force)
-                    .await
+                let asked = self.writer.put_rollout(self.key, rollout).await?;
+                self.may_write().await?;
+                let ecs = &self.clients.ecs;
+                let sent = ecs.update_service(cluster, service, task_definition, *force, settings);
+                self.moved(asked, sent.await).await
+            }
+            Step::ConfigureService {
+                cluster,
+                service,
+                settings,
+            } => {
+                self.may_write().await?;
+                let ecs = &self.clients.ecs;
+                ecs.configure_service(cluster, service, settings).await?;
+                Ok(())
             }
             Step::RecordRollout(rollout) => {
                 self.writer.put_rollout(self.key, rollout).await?;
@@ -156,6 +171,16 @@ impl Executor<'_> {
                 let asked = self.writer.put_rollout(self.key, rollout).await?;
                 self.may_write().await?;
                 self.stop_deployment(asked, arn).await
+            }
+            Step::ContinueServiceDeployment {
+                rollout,
+                arn,
+                hook,
+                rollback,
+            } => {
+                self.writer.put_rollout(self.key, rollout).await?;
+                self.may_write().await?;
+                self.continue_deployment(arn, hook, *rollback).await
             }
             Step::PutRule { .. }
             | Step::PutTargets { .. }
@@ -309,34 +334,23 @@ impl Executor<'_> {
         Ok(())
     }
 
-    async fn update_service(
+    /// A move that was certainly not done is taken back.
+    async fn moved(
         &self,
-        intent: &Rollout,
-        cluster: &str,
-        service: &str,
-        task_definition: &str,
-        force: bool,
+        asked: Rollout,
+        answer: Result<Service, AwsError>,
     ) -> Result<(), StepError> {
-        let asked = self.writer.put_rollout(self.key, intent).await?;
-        self.may_write().await?;
-        match self
-            .clients
-            .ecs
-            .update_service(cluster, service, task_definition, force)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                if certainly_not_done(&error) {
-                    let taken_back = Rollout {
-                        state: RolloutState::Superseded,
-                        ..asked
-                    };
-                    self.writer.put_rollout(self.key, &taken_back).await?;
-                }
-                Err(error.into())
-            }
+        let Err(error) = answer else {
+            return Ok(());
+        };
+        if certainly_not_done(&error) {
+            let taken_back = Rollout {
+                state: RolloutState::Superseded,
+                ..asked
+            };
+            self.writer.put_rollout(self.key, &taken_back).await?;
         }
+        Err(error.into())
     }
 
     /// What comes of it is looked at: where ECS refuses, the deployment goes on and is overtaken. A
@@ -356,6 +370,23 @@ impl Executor<'_> {
             self.writer.put_rollout(self.key, &told).await?;
         }
         Ok(())
+    }
+
+    /// What comes of it is looked at: ECS refuses where somebody else answered, or time was up.
+    async fn continue_deployment(
+        &self,
+        arn: &str,
+        hook: &str,
+        rollback: bool,
+    ) -> Result<(), StepError> {
+        let ecs = &self.clients.ecs;
+        match ecs.continue_deployment(arn, hook, rollback).await {
+            Err(error) if error.class != ErrorClass::Denied && is_refusal(&error) => {
+                tracing::warn!(%error, "ECS does not take the answer to a pause hook");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Every write of a rule may be repeated: each says the whole of what it sets.
@@ -407,7 +438,10 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         }
         Step::RunMigration { .. } => vec![("ecs", "RunTask")],
         Step::StopTask { .. } => vec![("ecs", "StopTask")],
-        Step::UpdateService { .. } => vec![("ecs", "UpdateService")],
+        Step::UpdateService { .. } | Step::ConfigureService { .. } => {
+            vec![("ecs", "UpdateService")]
+        }
+        Step::ContinueServiceDeployment { .. } => vec![("ecs", "ContinueServiceDeployment")],
         Step::StopServiceDeployment { .. } => vec![("ecs", "StopServiceDeployment")],
         Step::PutRule { .. } => vec![("events", "PutRule")],
         Step::PutTargets { .. } => vec![("events", "PutTargets")],

@@ -261,7 +261,7 @@ impl Look<'_> {
     /// Whether the very deployment that this revision asked for goes on, and what ran before is
     /// told: there is nothing to find out until it ends, and ECS answers few calls for records.
     fn is_rolling(&self, service: &Service) -> bool {
-        if plan::completed(&service.deployments).is_none() {
+        if service.is_staged() || plan::completed(&service.deployments).is_none() {
             return false;
         }
         let rollouts = &self.observed.ledger.rollouts;
@@ -359,6 +359,8 @@ impl Look<'_> {
                 .rollout_state
                 .as_deref()
                 .is_none_or(|state| state == "COMPLETED")
+            // What goes through stages beside it may not be the PRIMARY yet.
+            && !(service.is_staged() && service.deployments.len() > 1)
     }
 
     /// Tasks of migrations that may be going on.

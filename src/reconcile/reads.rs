@@ -282,12 +282,15 @@ impl Reads {
         match step {
             Step::UpdateService {
                 cluster, service, ..
+            }
+            | Step::ConfigureService {
+                cluster, service, ..
             } => {
                 let group = (place, cluster.clone());
                 self.services.forget(&group, |name| name == service);
             }
             // What ECS makes of it shows in the service, which is looked at afresh by then.
-            Step::StopServiceDeployment { .. } => {}
+            Step::StopServiceDeployment { .. } | Step::ContinueServiceDeployment { .. } => {}
             Step::StopTask { cluster, task, .. } => {
                 let group = (place, cluster.clone());
                 self.tasks.forget(&group, |arn| arn == task);

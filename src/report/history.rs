@@ -9,7 +9,7 @@ use super::paint::{Paint, Tone};
 use super::table::{Cell, Table};
 use super::time::{age, short};
 use crate::model::ledger::{
-    Ledger, PartTarget, ResolvedImage, Revision, RevisionOutcome, RollbackState,
+    Ledger, PartTarget, ResolvedImage, Revision, RevisionOutcome, RollbackState, Rollout,
 };
 use crate::resource::meta::Release;
 
@@ -62,9 +62,22 @@ struct Entry {
     approved_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approved_at: Option<Timestamp>,
+    /// What people said at pause hooks of its deployments, of each service's newest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<Said>,
     /// What is worth knowing of it in a table.
     #[serde(skip)]
     note: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Said {
+    service: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    rejected: bool,
+    by: String,
+    at: Timestamp,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -93,7 +106,10 @@ impl History {
             namespace: key.namespace,
             release: key.name,
             items: newest_first
-                .map(|revision| Entry::new(revision, current == Some(revision.number)))
+                .map(|revision| Entry {
+                    answers: said(ledger, revision),
+                    ..Entry::new(revision, current == Some(revision.number))
+                })
                 .collect(),
         }
     }
@@ -155,6 +171,7 @@ impl Entry {
             left_by: left.map(|left| left.by.clone()),
             approved_by: approved.map(|approved| approved.by.clone()),
             approved_at: approved.map(|approved| approved.at),
+            answers: Vec::new(),
             note: note(revision, current),
         }
     }
@@ -188,6 +205,24 @@ impl Entry {
             self.note.clone().into(),
         ]
     }
+}
+
+/// What people said at pause hooks while a revision was rolled out.
+fn said(ledger: &Ledger, revision: &Revision) -> Vec<Said> {
+    let is_of = |it: &&Rollout| {
+        it.revision == revision.number && it.requested_at >= revision.created_at && !it.back
+    };
+    let rollouts = ledger.rollouts.values().filter(is_of);
+    let answers = rollouts.flat_map(|it| it.answers.iter().map(|said| (&it.service, said)));
+    answers
+        .map(|(service, said)| Said {
+            service: service.clone(),
+            stage: said.stage.clone(),
+            rejected: said.rejected,
+            by: said.by.clone(),
+            at: said.at,
+        })
+        .collect()
 }
 
 impl Image {

@@ -10,7 +10,7 @@ use super::table::{Cell, Table};
 use super::time::age;
 use crate::resource::conditions::{Condition, ConditionStatus, ConditionType, find, is_true};
 use crate::resource::meta::{Environment, Release};
-use crate::resource::status::{HookStatus, PartState, ReleaseStatus};
+use crate::resource::status::{HookStatus, PartState, ReleaseStatus, ServiceStatus};
 
 /// How a release stands, in one word and one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +264,7 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
                 .running_count
                 .zip(service.desired_count)
                 .map(|(running, desired)| format!("{running}/{desired} running")),
+            stage(service),
             service.message.clone(),
         ]),
     });
@@ -291,6 +292,16 @@ fn parts(status: &ReleaseStatus) -> Vec<Part> {
         .chain(after)
         .chain(job)
         .collect()
+}
+
+/// `BLUE_GREEN at BAKE_TIME, 100% of the traffic`, while that goes on.
+fn stage(service: &ServiceStatus) -> Option<String> {
+    let stage = service.stage.as_ref()?;
+    let strategy = service.strategy.as_deref().unwrap_or("ROLLING");
+    Some(match service.traffic_percent {
+        Some(percent) => format!("{strategy} at {stage}, {percent}% of the traffic"),
+        None => format!("{strategy} at {stage}"),
+    })
 }
 
 fn joined<const N: usize>(details: [Option<String>; N]) -> String {

@@ -342,6 +342,18 @@ pub struct ServiceStatus {
     /// The ECS deployment that brings or brought it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<String>,
+    /// ECS's deployment strategy, where it is another than ROLLING.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// The stage that its deployment is in, in ECS's words, while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// How much of the traffic goes to the new tasks, in percent, while that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_percent: Option<f64>,
+    /// The pause hook at which its deployment waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseStatus>,
     /// Tasks wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_count: Option<i32>,
@@ -358,6 +370,21 @@ pub struct ServiceStatus {
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// A pause hook that waits for `evenkeel approve NAME --service SERVICE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PauseStatus {
+    /// ECS's id of the hook.
+    pub hook: String,
+    /// When ECS goes on without an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub expires_at: Option<Timestamp>,
+    /// What ECS does then: CONTINUE or ROLLBACK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_action: Option<String>,
 }
 
 /// One schedule.

@@ -47,6 +47,9 @@ pub struct Match {
     /// Glob over the task's group: `service:NAME` or `family:NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Glob>,
+    /// Glob over the stage of a service's deployment: the rule is about that, and about no task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Glob>,
 }
 
 /// What the task of a matching container does. Times count from the start of the container.
@@ -88,11 +91,40 @@ pub enum Behavior {
         #[serde(default, with = "span")]
         after: Duration,
     },
+    /// What comes of a stage of a deployment.
+    Stage(StageBehavior),
     /// The task is placed nowhere: RunTask answers `failures[]`, a service logs an event.
     CannotPlace {
         /// ECS's reason, such as `RESOURCE:CPU`.
         #[serde(default = "no_cpu")]
         reason: String,
+    },
+}
+
+/// What comes of a stage of a deployment. A rule with `stage` says one of these in `then`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum StageBehavior {
+    /// Its Lambda hooks answer this: SUCCEEDED, FAILED, or IN_PROGRESS, again and again.
+    Hooks {
+        /// The answer.
+        status: String,
+    },
+    /// The deployment fails in it, and is rolled back.
+    Fails {
+        /// ECS's sentence.
+        reason: String,
+    },
+    /// It is shown under another name.
+    Shows {
+        /// The name.
+        stage: String,
+    },
+    /// It takes this long.
+    Takes {
+        /// How long.
+        #[serde(with = "span")]
+        after: Duration,
     },
 }
 
@@ -139,6 +171,25 @@ impl Rules {
         self.first(subject)?.log.clone()
     }
 
+    /// What comes of a stage of a deployment of this service, by every rule that matches.
+    pub fn stage<'a>(
+        &'a self,
+        service: &str,
+        stage: &'a str,
+    ) -> impl Iterator<Item = &'a StageBehavior> {
+        let group = format!("service:{service}");
+        let rules = self.0.iter().filter(move |rule| {
+            let meant = rule.when.stage.as_ref();
+            let of = rule.when.group.as_ref();
+            meant.is_some_and(|glob| glob.matches(stage))
+                && of.is_none_or(|glob| glob.matches(&group))
+        });
+        rules.filter_map(|rule| match &rule.then {
+            Behavior::Stage(found) => Some(found),
+            _ => None,
+        })
+    }
+
     fn first(&self, subject: &Subject<'_>) -> Option<&Rule> {
         self.0.iter().find(|rule| rule.when.covers(subject))
     }
@@ -147,9 +198,10 @@ impl Rules {
 impl Match {
     fn covers(&self, subject: &Subject<'_>) -> bool {
         let holds = |glob: &Option<Glob>, text: &str| glob.as_ref().is_none_or(|g| g.matches(text));
-        self.image
-            .as_ref()
-            .is_none_or(|g| image_matches(g, subject))
+        let of_stage = self.stage.is_some();
+        let image = self.image.as_ref();
+        !of_stage
+            && image.is_none_or(|g| image_matches(g, subject))
             && holds(&self.command, &subject.command)
             && holds(&self.family, subject.family)
             && holds(&self.group, subject.group)

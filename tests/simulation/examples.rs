@@ -1,5 +1,7 @@
 //! The manifests of `examples/`, each brought through what its page in `docs/` tells.
 
+mod kinds;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -26,6 +26,7 @@ mod going_back;
 mod holds;
 mod hooks;
 mod images;
+mod kinds;
 mod leases;
 mod migrations;
 mod notifications;

@@ -23,7 +23,8 @@ async fn read(clients: &Clients) -> Result<(), AwsError> {
 
 async fn write(clients: &Clients) -> Result<(), AwsError> {
     let ecs = &clients.ecs;
-    ecs.update_service("rails", "app", "app:2", false).await?;
+    ecs.update_service("rails", "app", "app:2", false, &serde_json::Map::new())
+        .await?;
     Ok(())
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ecs::types;
 
-use super::{Ecs, SERVICE};
+use super::{Ecs, SERVICE, only_if_not_done};
 use crate::aws::error::{AwsError, Call};
 use crate::aws::time::timestamp;
-use crate::model::observed::DeploymentRecord;
+use crate::model::observed::{DeploymentRecord, Hook};
 
 /// Most that DescribeServiceDeployments and DescribeServiceRevisions take.
 pub const MAX_RECORDS: usize = 20;
@@ -93,6 +93,37 @@ impl Ecs {
         sent.map(|_| ()).map_err(|error| call.failed(error))
     }
 
+    /// Says at a pause hook that waits whether its service deployment goes on
+    /// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html>).
+    /// Harmless when repeated: refused once the hook was answered.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn continue_deployment(
+        &self,
+        arn: &str,
+        hook: &str,
+        rollback: bool,
+    ) -> Result<(), AwsError> {
+        let what = format!("service deployment {arn}");
+        let call = Call::write(SERVICE, "ContinueServiceDeployment", what);
+        let action = match rollback {
+            true => types::DeploymentLifecycleHookAction::Rollback,
+            false => types::DeploymentLifecycleHookAction::Continue,
+        };
+        let sent = self
+            .client
+            .continue_service_deployment()
+            .service_deployment_arn(arn)
+            .hook_id(hook)
+            .action(action)
+            .customize()
+            .config_override(only_if_not_done())
+            .send()
+            .await;
+        sent.map(drop).map_err(|error| call.failed(error))
+    }
+
     /// Service revision ARN -> task definition ARN; those that are gone by now are left out.
     pub async fn definitions_of_revisions(
         &self,
@@ -130,7 +161,7 @@ fn listed_record(brief: &types::ServiceDeploymentBrief) -> DeploymentRecord {
         task_definition: None,
         created_at: timestamp(brief.created_at()),
         finished_at: timestamp(brief.finished_at()),
-        rollback_reason: None,
+        ..DeploymentRecord::default()
     }
 }
 
@@ -146,6 +177,29 @@ fn record(whole: &types::ServiceDeployment) -> DeploymentRecord {
         created_at: timestamp(whole.created_at()),
         finished_at: timestamp(whole.finished_at().or(whole.stopped_at())),
         rollback_reason: rollback.and_then(|it| it.reason()).map(str::to_owned),
+        stage: whole.lifecycle_stage().map(|it| it.as_str().to_owned()),
+        traffic_percent: whole
+            .target_service_revision()
+            .and_then(types::ServiceRevisionSummary::requested_production_traffic_weight),
+        hooks: whole.lifecycle_hook_details().iter().map(hook).collect(),
+    }
+}
+
+fn hook(detail: &types::DeploymentLifecycleHookDetail) -> Hook {
+    Hook {
+        id: text(detail.hook_id()),
+        kind: text(
+            detail
+                .target_type()
+                .map(types::DeploymentLifecycleHookTargetType::as_str),
+        ),
+        status: text(
+            detail
+                .status()
+                .map(types::DeploymentLifecycleHookStatus::as_str),
+        ),
+        expires_at: timestamp(detail.expires_at()),
+        timeout_action: detail.timeout_action().map(|it| it.as_str().to_owned()),
     }
 }
 

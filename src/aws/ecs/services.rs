@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types;
+use serde_json::{Map, Value, json};
 
+use super::configuration;
 use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
 use crate::aws::error::{AwsError, Call, ErrorClass};
+use crate::aws::raw::Exchange;
 use crate::aws::time::timestamp;
 use crate::model::known::Known;
 use crate::model::observed::{Deployment, Service, ServiceEvent};
@@ -77,25 +80,48 @@ impl Ecs {
         }))
     }
 
-    /// Points a service at a task definition and changes nothing else. Harmless when repeated:
-    /// without a change there is no new deployment, unless `force` asks for one.
+    /// Points a service at a task definition, with these further members of the input, and changes
+    /// nothing else. Harmless when repeated: without a change there is no new deployment, unless
+    /// `force` asks for one.
+    ///
+    /// # Errors
+    /// When the call fails.
     pub async fn update_service(
         &self,
         cluster: &str,
         service: &str,
         task_definition: &str,
         force: bool,
+        settings: &Map<String, Value>,
+    ) -> Result<Service, AwsError> {
+        let mut members = settings.clone();
+        members.insert("taskDefinition".to_owned(), json!(task_definition));
+        if force {
+            members.insert("forceNewDeployment".to_owned(), json!(true));
+        }
+        self.configure_service(cluster, service, &members).await
+    }
+
+    /// Gives a service these members of UpdateService's input; what is left out stays as it is.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn configure_service(
+        &self,
+        cluster: &str,
+        service: &str,
+        members: &Map<String, Value>,
     ) -> Result<Service, AwsError> {
         let what = format!("service {service} in cluster {cluster}");
         let call = Call::write(SERVICE, "UpdateService", what);
+        let mut body = members.clone();
+        body.insert("cluster".to_owned(), json!(cluster));
+        body.insert("service".to_owned(), json!(service));
         let sent = self
             .client
             .update_service()
-            .cluster(cluster)
-            .service(service)
-            .task_definition(task_definition)
-            .set_force_new_deployment(force.then_some(true))
             .customize()
+            .interceptor(Exchange::sending(&Value::Object(body)))
             .config_override(only_if_not_done())
             .send()
             .await;
@@ -166,6 +192,11 @@ fn observed(service: &types::Service) -> Service {
             .and_then(|it| it.strategy())
             .map_or("ROLLING", types::DeploymentStrategy::as_str)
             .to_owned(),
+        scheduling: service
+            .scheduling_strategy()
+            .map_or("REPLICA", types::SchedulingStrategy::as_str)
+            .to_owned(),
+        configuration: configuration::members(configuration),
         circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
         deployments,
         records: None,

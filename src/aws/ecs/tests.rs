@@ -144,6 +144,103 @@ async fn the_primary_says_what_a_service_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deployment_configuration_comes_and_goes_as_it_stands() {
+    let whole = json!({
+        "strategy": "LINEAR", "bakeTimeInMinutes": 5,
+        "maximumPercent": 200, "minimumHealthyPercent": 100,
+        "deploymentCircuitBreaker": {
+            "enable": true, "rollback": true, "resetOnHealthyTask": false,
+            "thresholdConfiguration": {"type": "COUNT", "value": 5},
+        },
+        "alarms": {"alarmNames": ["errors"], "rollback": true, "enable": true},
+        "lifecycleHooks": [
+            {
+                "targetType": "AWS_LAMBDA", "hookTargetArn": "arn:f", "roleArn": "arn:r",
+                "lifecycleStages": ["POST_SCALE_UP", "STAGE_OF_NEXT_YEAR"],
+                "hookDetails": {"url": "https://x", "tries": 3, "list": [1.5, null, true, -2]},
+            },
+            {
+                "targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"],
+                "timeoutConfiguration": {"timeoutInMinutes": 9, "action": "CONTINUE"},
+            },
+        ],
+        "linearConfiguration": {"stepPercent": 12.5, "stepBakeTimeInMinutes": 7},
+        "canaryConfiguration": {"canaryPercent": 0.5, "canaryBakeTimeInMinutes": 8},
+        "earlySuccessCriteria": {
+            "enable": true, "healthyPercent": 60, "sourceServiceRevisionCleanup": "DEFERRED",
+        },
+    });
+    let told = whole.clone();
+    let canned = Canned::new(move |request| {
+        let mut answer = service("app");
+        answer["deploymentConfiguration"] = told.clone();
+        answer["schedulingStrategy"] = json!("DAEMON");
+        match request.operation.as_str() {
+            "UpdateService" => Reply::Ok(json!({ "service": answer })),
+            _ => Reply::Ok(json!({ "services": [answer] })),
+        }
+    });
+    let ecs = canned.clients().ecs;
+    let found = ecs
+        .describe_services("rails", &["app".to_owned()])
+        .await
+        .unwrap();
+    let service = found["app"].present().unwrap();
+    assert_eq!(
+        serde_json::Value::Object(service.configuration.clone()),
+        whole
+    );
+    assert_eq!(service.scheduling, "DAEMON");
+    assert!(service.is_staged());
+
+    let members = json!({"deploymentConfiguration": whole, "desiredCount": 0});
+    let members = members.as_object().unwrap();
+    ecs.configure_service("rails", "app", members)
+        .await
+        .unwrap();
+    ecs.update_service("rails", "app", "app:2", true, members)
+        .await
+        .unwrap();
+    let mut body = json!({
+        "cluster": "rails", "service": "app", "desiredCount": 0, "deploymentConfiguration": whole,
+    });
+    assert_eq!(canned.seen()[1].body, body);
+    body["taskDefinition"] = json!("app:2");
+    body["forceNewDeployment"] = json!(true);
+    assert_eq!(canned.seen()[2].body, body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_tells_its_stage_and_what_it_waits_for() {
+    let canned = Canned::new(|_| {
+        Reply::Ok(json!({"serviceDeployments": [{
+            "serviceDeploymentArn": "d1", "status": "IN_PROGRESS",
+            "lifecycleStage": "STAGE_OF_NEXT_YEAR",
+            "targetServiceRevision": {"arn": "r1", "requestedProductionTrafficWeight": 12.5},
+            "lifecycleHookDetails": [
+                {"hookId": "h1", "targetType": "AWS_LAMBDA", "status": "SUCCEEDED"},
+                {
+                    "hookId": "h2", "targetType": "PAUSE", "status": "AWAITING_ACTION",
+                    "expiresAt": 1_754_000_000, "timeoutAction": "ROLLBACK",
+                },
+            ],
+        }]}))
+    });
+    let ecs = canned.clients().ecs;
+    let found = ecs.describe_deployments(&["d1".to_owned()]).await.unwrap();
+    let record = &found["d1"];
+    assert_eq!(record.stage.as_deref(), Some("STAGE_OF_NEXT_YEAR"));
+    assert_eq!(record.traffic_percent, Some(12.5));
+    let hook = record.waits_for().unwrap();
+    assert_eq!((hook.id.as_str(), hook.kind.as_str()), ("h2", "PAUSE"));
+    ecs.continue_deployment("d1", "h2", true).await.unwrap();
+    assert_eq!(
+        canned.seen()[1].body,
+        json!({"serviceDeploymentArn": "d1", "hookId": "h2", "action": "ROLLBACK"})
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_ecs_leaves_out_has_its_default() {
     let canned = Canned::new(|_| Reply::Ok(json!({ "services": [service("app")] })));
     let found = canned
@@ -165,7 +262,7 @@ async fn an_update_changes_the_definition_and_nothing_else() {
     let updated = canned
         .clients()
         .ecs
-        .update_service("rails", "app", "app:2", false)
+        .update_service("rails", "app", "app:2", false, &serde_json::Map::new())
         .await
         .unwrap();
     assert_eq!(updated.name, "app");

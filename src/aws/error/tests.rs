@@ -22,7 +22,7 @@ async fn writing(make: fn() -> Reply) -> AwsError {
     canned
         .clients()
         .ecs
-        .update_service("rails", "app", "app:2", false)
+        .update_service("rails", "app", "app:2", false, &serde_json::Map::new())
         .await
         .unwrap_err()
 }
@@ -278,7 +278,7 @@ async fn over_a_socket(address: std::net::SocketAddr) -> AwsError {
     .without_retries();
     aws.region("eu-central-1")
         .ecs
-        .update_service("rails", "app", "app:2", false)
+        .update_service("rails", "app", "app:2", false, &serde_json::Map::new())
         .await
         .unwrap_err()
 }

@@ -1,7 +1,7 @@
 //! What is wanted while a recorded revision is gone back to.
 
 use super::{hooks, image, migration, schedule, service};
-use crate::model::desired::{Desired, Image, Pick, Wanted};
+use crate::model::desired::{Desired, Image, Pick, Settings, Wanted};
 use crate::model::ledger::{ResolvedImage, Revision};
 use crate::resource::hooks::Hooks;
 use crate::resource::release::ReleaseSpec;
@@ -69,6 +69,7 @@ impl Desired {
             let declared = &revision.parts;
             let known = |name: &String| declared.contains_key(&format!("service/{name}"));
             service.depends_on.retain(known);
+            service.settings = Settings::default();
         }
         back.spec
             .schedules

@@ -17,6 +17,7 @@ fn declared(bake: i64) -> desired::Service {
         breaker_may_roll_back: false,
         bake: SignedDuration::from_mins(bake),
         alarms: vec!["errors".to_owned(), "latency".to_owned()],
+        settings: desired::Settings::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 
 use super::{Teller, failed_with, named, note, parts, rollback, told};
-use crate::model::desired::{Desired, Service};
+use crate::model::desired::{Desired, Service, Settings};
 use crate::model::known::Known;
 use crate::model::ledger::{PartTarget, Revision, RevisionOutcome, Rollback, RollbackState};
 use crate::plan::draft::{Draft, Input};
@@ -46,11 +46,18 @@ impl<'a> Way<'a> {
         let mut desired = draft.input.desired.clone();
         desired.services = backwards(draft, &parts);
         // What is gone back to has proved itself before, and an alarm may be why it is gone back to.
+        let declared = draft.input.desired.at_revision(&to);
         for service in &mut desired.services {
             service.bake = SignedDuration::ZERO;
             service.alarms.clear();
+            // The strategy stays as it is: ECS may refuse another, and nothing keeps from going back.
+            let mut before = declared.services.iter();
+            let before = before.find(|it| it.name == service.name);
+            service.settings = Settings {
+                desired_count: before.and_then(|it| it.settings.desired_count),
+                ..Settings::default()
+            };
         }
-        let declared = draft.input.desired.at_revision(&to);
         let rules = declared.rules().map(|it| it.rule.clone()).collect();
         let scheduled = declared.scheduled().map(|it| it.name.clone()).collect();
         desired.images = declared.images;
@@ -60,6 +67,7 @@ impl<'a> Way<'a> {
             let arn = claims::arn_of(draft.input.observed, draft.input.desired, schedule);
             arn.is_some_and(|arn| held.contains_key(&arn))
         });
+        desired.hooks.clear();
         desired.migrations.clear();
         desired.spec.schedules = to
             .spec

@@ -43,12 +43,8 @@ pub fn judge_back(question: Question<'_>) -> Standing {
 
 /// ECS is at its own rollback of `rollout`, which has as long as the rollout had.
 pub(super) fn is_rolled_back(question: Question<'_>, rollout: &Rollout) -> Standing {
-    let Question {
-        service,
-        timeout,
-        now,
-        ..
-    } = question;
+    let Question { service, now, .. } = question;
+    let timeout = question.limit();
     if !is_overdue(rollout, timeout, now) {
         return Standing::Underway(format!("ECS is rolling {} back", short(&rollout.target)));
     }
@@ -63,8 +59,10 @@ pub(super) fn is_rolled_back(question: Question<'_>, rollout: &Rollout) -> Stand
 /// Whether ECS is bringing a service back from `rollout` by itself.
 fn brings_back(service: &Service, rollout: &Rollout) -> bool {
     let record = newest_record(service, &rollout.target, Some(rollout));
-    if record.is_ok_and(|record| record.is_some_and(is_going_back)) {
-        return true;
+    if let Ok(Some(record)) = record
+        && (service.is_staged() || is_going_back(record))
+    {
+        return is_going_back(record);
     }
     let primary = service.primary();
     primary.is_some_and(|primary| is_in_progress(service, primary)) && rolls_back(service, rollout)
@@ -74,9 +72,10 @@ fn brings_back(service: &Service, rollout: &Rollout) -> bool {
 fn is_overdue(rollout: &Rollout, timeout: SignedDuration, now: Timestamp) -> bool {
     let (since, limit) = match rollout.stopped_at {
         Some(at) => (at, timeout),
-        None => (rollout.requested_at, timeout * 2),
+        None => (rollout.since(), timeout * 2),
     };
-    now.duration_since(since) > limit + SETTLING
+    // Where it waited for a person until now, that is not noted yet.
+    rollout.paused.is_none() && now.duration_since(since) > limit + SETTLING
 }
 
 /// The time of a rollout is up. Where it is to be undone, ECS is asked to do so, once; where ECS

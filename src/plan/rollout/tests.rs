@@ -84,3 +84,169 @@ fn a_deployment_that_nobody_asked_for_is_never_a_failed_rollout() {
     let service = service(vec![deployment(TARGET, Some("IN_PROGRESS"), 0)]);
     assert!(matches!(judged(&service, None), Standing::Foreign(_, true)));
 }
+
+/// A blue/green service with this record of ECS's, asked for five minutes ago.
+fn staged(primary: &str, records: Vec<DeploymentRecord>) -> Service {
+    let mut now = deployment(primary, None, 2);
+    now.created_at = Some(at("2026-11-20T08:55:00Z"));
+    Service {
+        strategy: "BLUE_GREEN".to_owned(),
+        records: Some(Known::Present(records)),
+        ..service(vec![now])
+    }
+}
+
+fn record(definition: &str, status: &str) -> DeploymentRecord {
+    DeploymentRecord {
+        arn: format!("arn:x:service-deployment/{definition}"),
+        status: status.to_owned(),
+        task_definition: Some(definition.to_owned()),
+        ..DeploymentRecord::default()
+    }
+}
+
+fn requested(at: &str) -> Rollout {
+    serde_json::from_value(serde_json::json!({
+        "service": "web", "revision": 1, "target": TARGET, "previous": OTHER,
+        "state": "Requested", "requestedAt": at, "seen": ["ecs-svc/6"],
+    }))
+    .unwrap()
+}
+
+#[test]
+fn what_is_staged_counts_by_its_record_and_not_by_its_tasks() {
+    let asked = requested("2026-11-20T08:59:00Z");
+    // All tasks run; the record does not show yet, goes on, has a status of next year, ended.
+    let mut fresh = requested("2026-11-20T08:59:50Z");
+    fresh.seen = Vec::new();
+    let unseen = staged(TARGET, Vec::new());
+    assert!(matches!(
+        judged(&unseen, Some(&fresh)),
+        Standing::Underway(_)
+    ));
+    for status in ["PENDING", "IN_PROGRESS", "STATUS_OF_NEXT_YEAR"] {
+        let service = staged(TARGET, vec![record(TARGET, status)]);
+        assert!(
+            matches!(judged(&service, Some(&asked)), Standing::Underway(_)),
+            "{status}"
+        );
+    }
+    let service = staged(TARGET, vec![record(TARGET, "SUCCESSFUL")]);
+    assert!(matches!(judged(&service, Some(&asked)), Standing::Done(_)));
+    let service = staged(TARGET, vec![record(TARGET, "ROLLBACK_SUCCESSFUL")]);
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Failed(..)
+    ));
+}
+
+#[test]
+fn the_primary_may_stay_what_it_was_until_traffic_goes_over() {
+    let asked = requested("2026-11-20T08:50:00Z");
+    let service = staged(
+        OTHER,
+        vec![record(TARGET, "IN_PROGRESS"), record(OTHER, "SUCCESSFUL")],
+    );
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Underway(_)
+    ));
+    // Until its time is up.
+    let late = requested("2026-11-20T08:00:00Z");
+    assert!(matches!(
+        judged(&service, Some(&late)),
+        Standing::Failed(_, Cause::Timeout)
+    ));
+    // Something newer took its place.
+    let service = staged(
+        OTHER,
+        vec![record(OTHER, "SUCCESSFUL"), record(TARGET, "IN_PROGRESS")],
+    );
+    assert_eq!(judged(&service, Some(&asked)), Standing::Superseded);
+}
+
+#[test]
+fn no_timeout_counts_what_ecs_is_told_to_wait() {
+    let mut service = staged(TARGET, vec![record(TARGET, "IN_PROGRESS")]);
+    let asked = requested("2026-11-20T08:20:00Z");
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Failed(_, Cause::Timeout)
+    ));
+    for (strategy, configuration, minutes) in [
+        (
+            "BLUE_GREEN",
+            serde_json::json!({"bakeTimeInMinutes": 15}),
+            15,
+        ),
+        ("LINEAR", serde_json::json!({}), 54),
+        (
+            "LINEAR",
+            serde_json::json!({
+                "bakeTimeInMinutes": 5,
+                "linearConfiguration": {"stepPercent": 33.3, "stepBakeTimeInMinutes": 4},
+            }),
+            17,
+        ),
+        (
+            "CANARY",
+            serde_json::json!({"canaryConfiguration": {"canaryBakeTimeInMinutes": 11}}),
+            11,
+        ),
+        (
+            "ROLLING",
+            serde_json::json!({"linearConfiguration": {"stepPercent": 1.0}}),
+            0,
+        ),
+        (
+            "STRATEGY_OF_NEXT_YEAR",
+            serde_json::json!({"bakeTimeInMinutes": -1}),
+            0,
+        ),
+    ] {
+        service.strategy = strategy.to_owned();
+        service.configuration = configuration.as_object().unwrap().clone();
+        assert_eq!(
+            planned(&service),
+            SignedDuration::from_mins(minutes),
+            "{configuration}"
+        );
+    }
+    service.strategy = "BLUE_GREEN".to_owned();
+    service.configuration = serde_json::json!({"bakeTimeInMinutes": 15})
+        .as_object()
+        .unwrap()
+        .clone();
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Underway(_)
+    ));
+}
+
+#[test]
+fn a_pause_is_never_overdue_and_its_time_counts_anew() {
+    let mut paused = record(TARGET, "IN_PROGRESS");
+    paused.hooks = vec![crate::model::observed::Hook {
+        id: "hook".to_owned(),
+        kind: "PAUSE".to_owned(),
+        status: "AWAITING_ACTION".to_owned(),
+        ..Default::default()
+    }];
+    let mut asked = requested("2026-11-20T01:00:00Z");
+    let service = staged(TARGET, vec![paused]);
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Underway(_)
+    ));
+    asked.resumed_at = Some(at("2026-11-20T08:45:00Z"));
+    let service = staged(TARGET, vec![record(TARGET, "IN_PROGRESS")]);
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Underway(_)
+    ));
+    asked.resumed_at = Some(at("2026-11-20T08:15:00Z"));
+    assert!(matches!(
+        judged(&service, Some(&asked)),
+        Standing::Failed(_, Cause::Timeout)
+    ));
+}

@@ -220,6 +220,11 @@ fn begin(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Option<String>, wit
         revision: case.revision.number,
         deployment_id: deployment,
         requested_at: if again { now } else { rollout.requested_at },
+        resumed_at: match rollout.paused {
+            Some(_) => Some(now),
+            None => rollout.resumed_at,
+        },
+        paused: None,
         steady_since: Some(now),
         steady_with: Some(with),
         message: None,

@@ -1,8 +1,7 @@
 //! What is written down of a rollout, each thing once.
 
-use super::Case;
+use super::{Case, stages};
 use crate::model::ledger::{Rollout, RolloutState};
-use crate::model::observed;
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::revision;
@@ -10,33 +9,31 @@ use crate::plan::rollout::{Standing, short};
 use crate::plan::services::Gate;
 use crate::resource::status::{Cause, Evidence};
 
-/// Notes the deployment that came of a rollout, once.
-pub(super) fn saw(
-    draft: &mut Draft<'_>,
-    found: &observed::Service,
-    rollout: Option<&Rollout>,
-    arn: &str,
-) {
-    let (Some(rollout), Some(primary)) = (rollout, found.primary()) else {
+/// Notes the deployment that came of a rollout, and where it waits for a person, each once.
+pub(super) fn saw(draft: &mut Draft<'_>, case: &Case<'_>) {
+    let (Some(before), Some(primary)) = (case.rollout, case.found.primary()) else {
         return;
     };
-    let ours = rollout.target == arn && primary.task_definition == arn;
-    if ours
-        && rollout.state == RolloutState::Requested
-        && (rollout.deployment_id.as_ref() != Some(&primary.id) || rollout.steady_since.is_some())
-    {
-        let rollout = Rollout {
-            deployment_id: Some(primary.id.clone()),
-            steady_since: None,
-            steady_with: None,
-            ..rollout.clone()
-        };
-        let reason = format!("deployment {} came of it", primary.id);
-        draft.act(
-            format!("service/{}", rollout.service),
-            reason,
-            Step::RecordRollout(Box::new(rollout)),
-        );
+    if before.target != case.arn || before.state != RolloutState::Requested {
+        return;
+    }
+    let mut rollout = stages::noted(draft, case, before.clone());
+    let mut reason = match &rollout.paused {
+        Some(_) => "it waits for a person",
+        None => "it went on",
+    }
+    .to_owned();
+    let came = primary.task_definition == case.arn;
+    let is_new = before.deployment_id.as_ref() != Some(&primary.id);
+    if came && (is_new || before.steady_since.is_some()) {
+        rollout.deployment_id = Some(primary.id.clone());
+        rollout.steady_since = None;
+        rollout.steady_with = None;
+        reason = format!("deployment {} came of it", primary.id);
+    }
+    if rollout != *before {
+        let step = Step::RecordRollout(Box::new(rollout));
+        draft.act(&case.resource, reason, step);
     }
 }
 
@@ -79,6 +76,9 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         steady_since: None,
         steady_with: None,
         stopped_at: None,
+        paused: None,
+        resumed_at: None,
+        answers: Vec::new(),
         finished_at: None,
     });
     let rollout = Rollout {
@@ -100,6 +100,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         },
         cause: None,
         stopped_at: None,
+        paused: None,
         ..rollout
     };
     let reason = format!("ECS says that {} is steady", short(arn));

@@ -1,10 +1,10 @@
 //! A service that is to run something else: what keeps it where it is, and what is written down before
 //! it is moved.
 
-use super::baking;
 use super::books::superseded;
 use super::drifted::{note_drift, other_writer};
 use super::{Case, Gate};
+use super::{baking, settings};
 use crate::model::known::Known;
 use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed;
@@ -29,6 +29,7 @@ pub(super) fn away(
     let force = case.found.task_definition == case.arn;
     if case.is_correction() && !case.gate.only_follows() && !force {
         note_drift(draft, case);
+        settings::note_drift(draft, case);
     }
     if let Some(message) = kept(draft, case) {
         status.message = Some(message);
@@ -57,6 +58,11 @@ pub(super) fn away(
         (false, true) => format!("it was moved to {from}: back to {}", short(&case.arn)),
         (false, false) => format!("{from} -> {}", short(&case.arn)),
     };
+    let fields = settings::differing(case.service, case.found);
+    let reason = match fields.is_empty() {
+        true => reason,
+        false => format!("{reason}, {}", settings::told(&fields)),
+    };
     let resource = &case.resource;
     status.state = PartState::Progressing;
     status.message = Some(reason.clone());
@@ -67,6 +73,7 @@ pub(super) fn away(
         service: case.service.name.clone(),
         task_definition: case.arn.clone(),
         force,
+        settings: settings::members(case.service, case.found),
     };
     draft.act(resource, reason, step);
 }
@@ -125,6 +132,9 @@ fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: 
         steady_since: None,
         steady_with: None,
         stopped_at: None,
+        paused: None,
+        resumed_at: None,
+        answers: Vec::new(),
         finished_at: None,
     }
 }

@@ -278,6 +278,7 @@ fn one_service(
         path,
         errors,
     );
+    rollout::count(service.desired_count, path.key("desiredCount"), errors);
     if let Some(rollout) = &service.rollout {
         rollout::rollout(rollout, &path.key("rollout"), errors);
     }

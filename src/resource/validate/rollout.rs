@@ -1,6 +1,10 @@
 //! How a service is rolled out.
 
+mod strategy;
+
 use std::collections::BTreeSet;
+
+pub(super) use strategy::count;
 
 use super::{FieldError, FieldPath, timeout};
 use crate::resource::release::{OnFailure, Rollout};
@@ -14,6 +18,7 @@ pub(super) fn rollout(rollout: &Rollout, path: &FieldPath, errors: &mut Vec<Fiel
     timeout(rollout.timeout.as_ref(), path.key("timeout"), errors);
     timeout(rollout.bake.as_ref(), path.key("bake"), errors);
     alarms(&rollout.alarms, &path.key("alarms"), errors);
+    strategy::strategy(rollout, path, errors);
     // What goes back anyway may be taken back by ECS as well.
     let holds = rollout.on_failure == Some(OnFailure::Hold);
     if rollout.breaker_may_roll_back == Some(true) && !holds {

@@ -106,6 +106,7 @@ impl Ecs {
         why: &str,
         by_breaker: bool,
     ) {
+        service.staged = None;
         let primary = service
             .deployments
             .first()

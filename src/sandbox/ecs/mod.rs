@@ -27,6 +27,8 @@ mod service_checks;
 mod service_events;
 mod service_write;
 mod speech;
+mod stages;
+mod strategy;
 mod table;
 mod tags;
 mod task;
@@ -123,6 +125,7 @@ impl Ecs {
             "ListServiceDeployments" => self.list_service_deployments(cx, input),
             "DescribeServiceDeployments" => self.describe_service_deployments(cx, input),
             "DescribeServiceRevisions" => self.describe_service_revisions(cx, input),
+            "ContinueServiceDeployment" => self.continue_service_deployment(cx, input),
             "StopServiceDeployment" => self.stop_service_deployment(cx, input),
             "TagResource" => self.tag_resource(cx, input),
             "UntagResource" => self.untag_resource(cx, input),

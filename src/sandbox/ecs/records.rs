@@ -9,6 +9,7 @@ use super::super::cx::Cx;
 use super::arn::arn;
 use super::json::{maybe_seconds, seconds, tidy};
 use super::service::Service;
+use super::stages::Hook;
 use super::task::Container;
 use super::{Ecs, RecordKey};
 
@@ -152,6 +153,11 @@ pub(super) struct Record {
     pub status: RecordStatus,
     pub reason: Option<String>,
     configuration: Map<String, Value>,
+    /// The stage it is in, as it is shown.
+    pub stage: Option<String>,
+    pub hooks: Vec<Hook>,
+    /// Percent of the traffic that goes to what it deploys.
+    pub weight: Option<f64>,
     /// Why, since when, to which service revision.
     pub rollback: Option<(String, Timestamp, String)>,
     /// Failures and threshold when the breaker tripped.
@@ -173,6 +179,9 @@ impl Record {
             status: RecordStatus::Pending,
             reason: None,
             configuration: service.configuration.clone(),
+            stage: None,
+            hooks: Vec::new(),
+            weight: None,
             rollback: None,
             tripped: None,
             last: None,
@@ -231,7 +240,12 @@ impl Record {
             ("stoppedAt", maybe_seconds(self.stopped_at)),
             ("updatedAt", seconds(self.updated_at)),
             ("sourceServiceRevisions", sources),
-            ("targetServiceRevision", summary(&self.target, target)),
+            (
+                "targetServiceRevision",
+                self.weighed(summary(&self.target, target)),
+            ),
+            ("lifecycleStage", json!(self.stage)),
+            ("lifecycleHookDetails", self.hooks()),
             (
                 "deploymentConfiguration",
                 Value::Object(self.configuration.clone()),
@@ -243,6 +257,20 @@ impl Record {
             view.insert(name.to_owned(), value);
         }
         tidy(Value::Object(view))
+    }
+
+    fn hooks(&self) -> Value {
+        match self.hooks.is_empty() {
+            true => Value::Null,
+            false => self.hooks.iter().map(Hook::view).collect(),
+        }
+    }
+
+    fn weighed(&self, mut summary: Value) -> Value {
+        if let Some(weight) = self.weight {
+            summary["requestedProductionTrafficWeight"] = json!(weight);
+        }
+        summary
     }
 
     fn breaker(&self, service: Option<&Service>) -> Value {

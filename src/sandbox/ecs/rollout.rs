@@ -107,6 +107,7 @@ impl Ecs {
         );
         self.records.put(cx, key, record);
         service.record = Some(record_id);
+        self.begin_stages(cx, service);
         settle_anew(service);
         self.wake(cx, &service.key());
     }
@@ -127,6 +128,7 @@ impl Ecs {
         primary.reason = format!("ECS deployment {name} completed.");
         primary.updated_at = cx.now;
         primary.failed_tasks = 0;
+        service.staged = None;
         service.completed = Some(Completed {
             id: primary.id.clone(),
             goal: Arc::clone(&primary.goal),

@@ -12,6 +12,7 @@ use super::run_task::Launch;
 use super::service::{Service, Status};
 use super::service_checks::Capacity;
 use super::service_events::{started, stopped};
+use super::stages;
 use super::task::Owner;
 use super::{Ecs, Key};
 
@@ -71,6 +72,14 @@ pub(super) fn moves(service: &Service, members: &[Member]) -> Moves {
         return Moves {
             stop: surplus_of_failed(&own, &others, desired, most),
             ..Moves::default()
+        };
+    }
+    if let Some(staged) = &service.staged {
+        let (start, stop) = stages::moves(staged, desired, &own, &others);
+        return Moves {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            stop,
+            stuck: false,
         };
     }
     let missing = desired.saturating_sub(own.len());
@@ -212,6 +221,7 @@ impl Ecs {
         self.move_records(cx, &mut service);
         self.stop_unhealthy(cx, &mut service);
         self.judge(cx, &mut service);
+        self.step_stages(cx, &mut service);
         let moves = moves(&service, &self.members_of(key));
         self.stop_members(cx, &mut service, &moves.stop);
         self.start_members(cx, &mut service, moves.start);
@@ -373,10 +383,12 @@ impl Ecs {
     /// Lets go of what has drained, and says so when all is well.
     fn conclude(&mut self, cx: &mut Cx<'_>, service: &mut Service) {
         let members = self.members_of(&service.key());
+        let staged = service.staged.as_ref().is_some_and(|it| !it.cleans_up());
         let mut at = 0;
         service.deployments.retain(|deployment| {
             at += 1;
-            at == 1
+            staged
+                || at == 1
                 || members
                     .iter()
                     .any(|member| member.deployment == deployment.id)
@@ -394,7 +406,8 @@ impl Ecs {
             return;
         };
         let desired = usize::try_from(service.desired).unwrap_or(usize::MAX);
-        let all_well = service.deployments.len() == 1
+        let all_well = !staged
+            && service.deployments.len() == 1
             && members.len() == desired
             && members
                 .iter()

@@ -13,6 +13,7 @@ use super::paging::page;
 use super::records::Pin;
 use super::rollout::Deployment;
 use super::service_events::Event;
+use super::stages::Staged;
 use super::tags::Tags;
 use super::validate::{Input, invalid};
 use super::{Ecs, Key};
@@ -70,6 +71,8 @@ pub(super) struct Service {
     /// Service deployments that a newer one is about to stop.
     pub superseded: Vec<String>,
     pub completed: Option<Completed>,
+    /// The stage of the deployment in progress, where it goes through stages.
+    pub staged: Option<Staged>,
     /// Newest first.
     pub events: VecDeque<Arc<Event>>,
     pub created_at: Timestamp,

@@ -11,6 +11,7 @@ use super::arn::arn;
 use super::json::{drop_nulls, without_nulls};
 use super::service::{Service, Status};
 use super::service_checks::{Capacity, capacity, network};
+use super::strategy;
 use super::tags;
 use super::taskdef::TaskDefinition;
 use super::validate::{Input, invalid, is_name};
@@ -72,6 +73,7 @@ impl Ecs {
         }
         let goal = first_goal(input, &capacity, definition.as_ref())?;
         let configuration = configuration(input, defaults(&scheduling))?;
+        strategy::allowed(input, &configuration, &goal)?;
         let mut service = Service {
             arn: arn(cx, &format!("service/{cluster_name}/{name}")),
             cluster: cluster_name,
@@ -88,6 +90,7 @@ impl Ecs {
             record: None,
             superseded: Vec::new(),
             completed: None,
+            staged: None,
             events: VecDeque::new(),
             created_at: cx.now,
             created_by: cx.principal.clone(),
@@ -118,8 +121,10 @@ impl Ecs {
         if let Some(desired) = desired(input, &service.scheduling)? {
             service.desired = desired;
         }
+        let goal = self.new_goal(cx, input, &service)?;
         if input.get("deploymentConfiguration").is_some() {
             service.configuration = configuration(input, service.configuration.clone())?;
+            strategy::allowed(input, &service.configuration, &goal)?;
         }
         for (name, _) in settings() {
             if let Some(value) = input.get(name) {
@@ -128,7 +133,6 @@ impl Ecs {
                     .insert(name.to_owned(), without_nulls(value));
             }
         }
-        let goal = self.new_goal(cx, input, &service)?;
         service.stuck = false;
         if force || goal != *service.goal {
             service.goal = Arc::new(goal);
@@ -362,18 +366,7 @@ fn configuration(
     if let Some(given) = input.object("deploymentConfiguration")? {
         merge(&mut over, &drop_nulls(given));
     }
-    let strategy = over
-        .get("strategy")
-        .and_then(Value::as_str)
-        .unwrap_or("ROLLING");
-    if strategy != "ROLLING" {
-        return Err(Fault::client(
-            "UnsupportedFeatureException",
-            format!(
-                "The sandbox rolls deployments out with the ROLLING strategy only, not {strategy}."
-            ),
-        ));
-    }
+    strategy::fill(&mut over);
     let percent = |name: &str| over.get(name).and_then(Value::as_i64);
     let (most, least) = (percent("maximumPercent"), percent("minimumHealthyPercent"));
     match (most, least) {

@@ -94,7 +94,15 @@ fn deployments(service: &Service) -> Value {
         } else {
             deployment.running + deployment.pending
         };
-        deployment_view(deployment, status, wanted)
+        let mut view = deployment_view(deployment, status, wanted);
+        // ECS says this of rolling updates only.
+        if service.strategy() != "ROLLING"
+            && let Some(view) = view.as_object_mut()
+        {
+            view.remove("rolloutState");
+            view.remove("rolloutStateReason");
+        }
+        view
     })
     .collect()
 }

@@ -92,3 +92,16 @@ fn rules_read_back_as_they_were_written() {
     let again: Rules = serde_json::from_str(&serde_json::to_string(&rules(text)).unwrap()).unwrap();
     assert_eq!(again, rules(text));
 }
+
+#[test]
+fn a_rule_of_a_stage_is_about_no_task() {
+    let rules = rules(
+        r#"[{"when": {"group": "service:web", "stage": "BAKE_*"}, "then": {"stage": {"takes": {"after": "1h"}}}},
+            {"when": {"stage": "*"}, "then": {"stage": {"hooks": {"status": "FAILED"}}}}]"#,
+    );
+    assert_eq!(rules.behavior(&subject("busybox", &[], None)), None);
+    let of = |service, stage| rules.stage(service, stage).count();
+    assert_eq!(of("web", "BAKE_TIME"), 2);
+    assert_eq!(of("web", "SCALE_UP"), 1);
+    assert_eq!(of("worker", "BAKE_TIME"), 1);
+}
