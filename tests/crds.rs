@@ -178,12 +178,12 @@ fn structural(schema: &Value, path: &str, open: &mut Vec<String>) {
         .as_str()
         .unwrap_or_else(|| panic!("{path}: no type: {schema}"));
     assert!(
-        ["object", "array", "string", "integer", "boolean"].contains(&kind),
+        ["object", "array", "string", "integer", "number", "boolean"].contains(&kind),
         "{path}: {kind}"
     );
     if let Some(format) = schema.get("format") {
         assert!(
-            ["int32", "int64"].contains(&format.as_str().unwrap_or_default()),
+            ["int32", "int64", "double"].contains(&format.as_str().unwrap_or_default()),
             "{path}: {format}"
         );
     }

@@ -21,8 +21,8 @@ Nothing of a new revision begins before it is approved, where the release or its
 `approval: required`. `get NAME` names the revision that waits, and `plan NAME` what else it waits
 for. An approval is of what the revision runs: the same again, under another number, is approved.
 
-With --service it is said to ECS that a deployment goes on which waits at a pause hook; with --reject
-ECS rolls it back, and the release goes back as after any rollout that failed.
+With --service ECS is told that a deployment goes on which waits at a pause hook; with --reject it
+is rolled back, and the release goes back as after any rollout that failed.
 
 Exit code: 0 asked for, 2 when another revision waits, or none; when the service does not wait.
 

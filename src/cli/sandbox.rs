@@ -31,8 +31,8 @@ A rules file is a JSON list that says what tasks do; the first match wins:
 `when` takes image, command, family, container and group; `then` is one of healthy, crash, exit,
 cannotPull, neverStarts, unhealthy and cannotPlace; `log` beside them is what the container writes.
 A rule with `stage` is about a stage of a service's blue/green, linear or canary deployment:
-  {\"when\": {\"group\": \"service:app\", \"stage\": \"BAKE_TIME\"}, \"then\": {\"stage\": {\"fails\": {\"reason\": \"it\"}}}}
-`fails`, `hooks`: {\"status\": \"FAILED\"}, `takes`: {\"after\": \"1h\"} and `shows`: {\"stage\": \"NEW\"}.
+  [{\"when\": {\"stage\": \"BAKE_TIME\"}, \"then\": {\"stage\": {\"fails\": {\"reason\": \"errors\"}}}}]
+or `hooks`: {\"status\": \"FAILED\"}, `takes`: {\"after\": \"1h\"}, `shows`: {\"stage\": \"NEW\"}.
 
 While it runs: GET /_sandbox/calls counts calls, /_sandbox/log shows them, PUT /_sandbox/rules and
 /_sandbox/settings change it, POST /_sandbox/advance {\"by\": \"10m\"} lets time pass.

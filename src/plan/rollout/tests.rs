@@ -158,9 +158,10 @@ fn the_primary_may_stay_what_it_was_until_traffic_goes_over() {
         Standing::Failed(_, Cause::Timeout)
     ));
     // Something newer took its place.
+    let newer = OTHER.replace("web:6", "web:5");
     let service = staged(
-        OTHER,
-        vec![record(OTHER, "SUCCESSFUL"), record(TARGET, "IN_PROGRESS")],
+        &newer,
+        vec![record(&newer, "SUCCESSFUL"), record(TARGET, "IN_PROGRESS")],
     );
     assert_eq!(judged(&service, Some(&asked)), Standing::Superseded);
 }
