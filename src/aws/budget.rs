@@ -57,6 +57,8 @@ static LIMITS: [Limit; 13] = [
 /// The name of the bucket that an operation takes from.
 fn bucket_name(service: &str, operation: &str) -> Option<&'static str> {
     Some(match (service, operation) {
+        // It has a quota of its own, in thousands a second.
+        ("events", "PutEvents") => return None,
         ("events", _) => "control_plane",
         ("cloudwatch", "DescribeAlarms") => "alarm_reads",
         ("fargate", "RunTask") => "task_starts",
