@@ -62,6 +62,8 @@ static LIMITS: [Limit; 17] = [
 /// The name of the bucket that an operation takes from.
 fn bucket_name(service: &str, operation: &str) -> Option<&'static str> {
     Some(match (service, operation) {
+        // It has a quota of its own, in thousands a second.
+        ("events", "PutEvents") => return None,
         ("events", _) => "control_plane",
         ("cloudwatch", "DescribeAlarms") => "alarm_reads",
         ("scheduler", "CreateSchedule" | "UpdateSchedule" | "DeleteSchedule") => "schedule_writes",

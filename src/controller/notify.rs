@@ -264,6 +264,7 @@ impl Sender {
             }
             Attempt::Untaken(error) => {
                 tracing::warn!(%release, %event, notification, id, %error, "told, and not noted yet");
+                self.done.insert(errand.place.clone(), Instant::now());
                 line.again(
                     Errand {
                         sent: true,

@@ -201,25 +201,39 @@ impl Topic {
 /// A message's attributes: name -> type and value.
 fn attributes(input: &Object) -> Result<BTreeMap<String, (String, String)>, Fault> {
     let mut found = BTreeMap::new();
-    for number in 1.. {
-        let member = |rest: &str| text(input, &format!("MessageAttributes.entry.{number}.{rest}"));
-        let Some(name) = member("Name") else { break };
-        let (Some(kind), Some(value)) = (member("Value.DataType"), member("Value.StringValue"))
-        else {
+    for (name, kind, value) in given(input) {
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let Some(both) = text(kind).zip(text(value)) else {
             return Err(Fault::client(
                 "ParameterValueInvalid",
                 format!("The message attribute '{name}' must contain a non-empty value."),
             ));
         };
-        if value.is_empty() {
-            return Err(Fault::client(
-                "ParameterValueInvalid",
-                format!("The message attribute '{name}' must contain a non-empty value."),
-            ));
-        }
-        found.insert(name.to_owned(), (kind.to_owned(), value.to_owned()));
+        found.insert(name.to_owned(), both);
     }
     Ok(found)
+}
+
+/// Name, type and value of each attribute, as query calls number them or account files hold them.
+fn given(input: &Object) -> Vec<(&str, Option<&str>, Option<&str>)> {
+    if let Some(Value::Object(members)) = input.get("MessageAttributes") {
+        let members = members.iter();
+        let read = members.map(|(name, value)| {
+            let kind = value.get("DataType").and_then(Value::as_str);
+            let text = value.get("StringValue").and_then(Value::as_str);
+            (name.as_str(), kind, text)
+        });
+        return read.collect();
+    }
+    let member = |number: usize, rest: &str| {
+        text(input, &format!("MessageAttributes.entry.{number}.{rest}"))
+    };
+    let numbered = (1..).map_while(|number| {
+        let name = member(number, "Name")?;
+        let kind = member(number, "Value.DataType");
+        Some((name, kind, member(number, "Value.StringValue")))
+    });
+    numbered.collect()
 }
 
 /// A map as query calls number it, or as account files hold it.

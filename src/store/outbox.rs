@@ -71,7 +71,7 @@ impl Store {
                 Err(error) => tracing::warn!(place, %error, "a notification cannot be read"),
             }
         }
-        found.sort_by(|one, other| one.notice.at.cmp(&other.notice.at));
+        found.sort_by_key(|outgoing| outgoing.notice.at);
         Ok(found)
     }
 }

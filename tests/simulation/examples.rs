@@ -300,7 +300,7 @@ async fn notifications() {
     let world = applied("notifications").await;
     assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
     let posts = world.sandbox.webhooks();
-    let url = "https://hooks.slack.com/services/T00000000/B00000000/sandbox";
+    let url = "https://slack.example/services/T00000000/B00000000/sandbox";
     assert!(posts.iter().all(|post| post.url == url), "{posts:?}");
     let said: Vec<String> = posts.iter().map(crate::notifications::text).collect();
     assert_eq!(said.len(), 2, "{said:?}");

@@ -178,7 +178,7 @@ async fn a_failure_that_lasts_is_told_once_and_its_end_once() {
     let reconciler = world.takes_over().await;
     for number in 0..1000 {
         let what: &[&str] = match number % 5 {
-            4 => &["ecs:ListServiceDeployments"],
+            4 => &["ecs:Describe*"],
             _ => &["ecs:DescribeServices"],
         };
         world.deny(what);
