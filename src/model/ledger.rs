@@ -339,6 +339,14 @@ impl MigrationRun {
         kind.resource(&self.migration)
     }
 
+    /// Its name in the ledger, where a hook and a migration may be named alike.
+    pub fn kept_as(&self) -> String {
+        match self.hook {
+            true => format!("hook/{}", self.migration),
+            false => self.migration.clone(),
+        }
+    }
+
     /// The Region of the log of the container that mattered, where it is not the Environment's.
     pub fn log_region(&self) -> Option<&String> {
         // `group/prefix/container/task`

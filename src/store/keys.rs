@@ -31,7 +31,6 @@
 //! | `hint` | `<what>` | that something happened, for the other replicas | the controller |
 
 use crate::aws::dynamodb::Key;
-use crate::model::ledger::MigrationRun;
 use crate::model::notice::Outgoing;
 use crate::resource::meta::{Kind, ReleaseKey};
 
@@ -215,15 +214,13 @@ pub fn revision(key: &ReleaseKey, number: u64) -> Key {
     Key::new(ledger(key), format!("{REVISION_PREFIX}{number:010}"))
 }
 
-/// The run of a migration, or of a hook's task.
-pub fn migration(key: &ReleaseKey, run: &MigrationRun) -> Key {
-    let kind = if run.hook { "hook/" } else { "" };
-    let MigrationRun {
-        migration, run_key, ..
-    } = run;
+/// The run of a migration, or of a hook's task: see [`MigrationRun::kept_as`].
+///
+/// [`MigrationRun::kept_as`]: crate::model::ledger::MigrationRun::kept_as
+pub fn migration(key: &ReleaseKey, kept_as: &str, run_key: &str) -> Key {
     Key::new(
         ledger(key),
-        format!("{MIGRATION_PREFIX}{kind}{migration}#{run_key}"),
+        format!("{MIGRATION_PREFIX}{kept_as}#{run_key}"),
     )
 }
 

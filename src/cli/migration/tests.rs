@@ -36,6 +36,7 @@ fn release() -> Release {
 
 fn run(key: &str, state: RunState) -> MigrationRun {
     MigrationRun {
+        hook: false,
         version: 1,
         migration: "db".to_owned(),
         run_key: key.to_owned(),

@@ -143,7 +143,7 @@ impl ControllerStore {
         key: &ReleaseKey,
         run: &MigrationRun,
     ) -> Result<MigrationRun, StoreError> {
-        let place = keys::migration(key, run);
+        let place = keys::migration(key, &run.kept_as(), &run.run_key);
         let what = format!("{} of {key}", run.resource());
         self.put(&place, run, run.version, &what).await?;
         Ok(MigrationRun {
@@ -158,7 +158,7 @@ impl ControllerStore {
     /// [`StoreError::Conflict`], [`StoreError::LostLease`], or what became of the call.
     pub async fn forget_run(&self, key: &ReleaseKey, run: &MigrationRun) -> Result<(), StoreError> {
         let write = Write::Delete {
-            key: keys::migration(key, run),
+            key: keys::migration(key, &run.kept_as(), &run.run_key),
             condition: Some(Condition::Any(vec![Condition::Absent, still(run.version)])),
         };
         let what = format!("{} of {key}", run.resource());
