@@ -385,8 +385,8 @@ pub enum OnFailure {
 pub struct Schedule {
     /// Name, unique among the release's schedules.
     pub name: String,
-    /// `cron(...)`, `rate(...)` or a five-field crontab line; in UTC, or with Scheduler in
-    /// `timeZone`. With Scheduler also `at(...)`.
+    /// `cron(...)`, `rate(...)` or a five-field crontab line; in UTC, with Scheduler in `timeZone`.
+    /// With Scheduler also `at(...)`: one time.
     pub expression: String,
     /// What fires it; Rules when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
