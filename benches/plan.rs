@@ -214,6 +214,9 @@ fn running(name: &str, definition: &str, deployment: &str) -> Service {
 
 fn rollout(service: &str, target: &str, now: Timestamp) -> Rollout {
     Rollout {
+        answers: Vec::new(),
+        paused: None,
+        resumed_at: None,
         version: 1,
         service: service.to_owned(),
         revision: 1,

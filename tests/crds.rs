@@ -132,6 +132,12 @@ fn the_schemas_are_structural() {
             Kind::Environment => &[],
             // Task definitions in RegisterTaskDefinition's own shape: ECS checks what is in them.
             Kind::Release => &[
+                "Release.spec.hooks.after[].ecsTask.taskDefinition.inline",
+                "Release.spec.hooks.after[].http.payload",
+                "Release.spec.hooks.after[].lambda.payload",
+                "Release.spec.hooks.before[].ecsTask.taskDefinition.inline",
+                "Release.spec.hooks.before[].http.payload",
+                "Release.spec.hooks.before[].lambda.payload",
                 "Release.spec.migrations[].taskDefinition.inline",
                 "Release.spec.schedules[].taskDefinition.inline",
                 "Release.spec.services[].taskDefinition.inline",
