@@ -105,7 +105,7 @@ async fn its_own_pages_change_rules_settings_and_time() {
         json!({
             "readDelay": "2s", "hideStopped": false, "throttle": true, "account": ACCOUNT,
             "deny": ["ecs:*"], "denyKeys": [], "failTargets": [],
-            "externalIds": {},
+            "externalIds": {}, "fireSchedules": false,
             "delivery": {"drop": 0.0, "duplicate": 0.0, "delay": "0s", "redeliver": 0.0},
         })
     );
