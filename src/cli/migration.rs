@@ -143,7 +143,8 @@ async fn list(args: &ListArgs, settings: &Settings) -> Result<Exit, CliError> {
                 release: &key.name,
                 run,
             };
-            ledger.migrations.iter().map(row)
+            // Tasks of hooks are kept beside them.
+            ledger.migrations.iter().filter(|run| !run.hook).map(row)
         })
         .collect();
     rows.sort_by_key(|row| (row.namespace, row.release, row.run.intended_at));

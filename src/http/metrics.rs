@@ -278,7 +278,7 @@ impl Releases {
     /// A step was carried out.
     fn acted(&self, key: &ReleaseKey, action: &Action) {
         match &action.step {
-            Step::RecordMigration(run) => self.migrated(key, run),
+            Step::RecordMigration(run) if !run.hook => self.migrated(key, run),
             Step::RecordRollout(rollout) => self.rolled_out(key, rollout),
             _ => {}
         }
