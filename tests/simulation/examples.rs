@@ -421,6 +421,14 @@ fn around(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hooks() {
+    let world = applied("hooks").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let in_order = ["Invoke", "UpdateService", "CreateInvalidation", "Invoke"];
+    assert_eq!(around(&world), in_order);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hook_task() {
     let world = applied("hook-task").await;
     world.rules(json!([{
