@@ -217,13 +217,6 @@ mod mend {
         if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
             schema.additional_properties = None;
         }
-        // Of an object without members no structural schema can say that it has none.
-        if matches!(
-            schema.additional_properties,
-            Some(JSONSchemaPropsOrBool::Bool(false))
-        ) {
-            schema.additional_properties = None;
-        }
         let properties = within(told, "properties");
         for (name, property) in schema.properties.iter_mut().flatten() {
             self::schema(property, &properties[name]);

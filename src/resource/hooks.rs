@@ -64,8 +64,7 @@ pub struct Hook {
     /// Posts JSON to a URL, at least once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpHook>,
-    /// Tells the CodePipeline job that the annotation `evenkeel.dev/codepipeline-job` names how the
-    /// release ended.
+    /// Tells the CodePipeline job that an annotation of the Release names how the release ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_pipeline_job: Option<PipelineJobHook>,
 }
@@ -157,4 +156,8 @@ pub struct HttpHook {
 /// The CodePipeline job that waits for the release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PipelineJobHook {}
+pub struct PipelineJobHook {
+    /// The annotation that holds the job's id; `evenkeel.dev/codepipeline-job` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
+}

@@ -24,9 +24,10 @@ pub(super) fn all(hooks: &Hooks, defaults: &TaskSettings) -> Vec<Hook> {
 /// The CodePipeline job that is to be told how the release ends.
 pub(super) fn pipeline_job(release: &Release) -> Option<String> {
     let mut after = release.spec.hooks.after.iter();
-    let is_told = after.any(|hook| hook.code_pipeline_job.is_some());
-    let job = release.metadata.annotations.get(PIPELINE_JOB);
-    job.filter(|job| is_told && !job.is_empty()).cloned()
+    let told = after.find_map(|hook| hook.code_pipeline_job.as_ref())?;
+    let annotation = told.annotation.as_deref().unwrap_or(PIPELINE_JOB);
+    let job = release.metadata.annotations.get(annotation);
+    job.filter(|job| !job.is_empty()).cloned()
 }
 
 fn one(hook: &hooks::Hook, after: bool, defaults: &TaskSettings) -> Option<Hook> {

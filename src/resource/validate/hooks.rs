@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Context, names, overrides, placement, secret, source, timeout, unique};
 use crate::resource::hooks::{
-    Hook, HookFailure, HookTrigger, HttpHook, InvalidationHook, LambdaHook, TaskHook,
+    Hook, HookFailure, HookTrigger, HttpHook, InvalidationHook, LambdaHook, PipelineJobHook,
+    TaskHook,
 };
 use crate::resource::path::FieldPath;
 use crate::resource::problem::FieldError;
@@ -98,7 +99,8 @@ fn one(hook: &Hook, ctx: &Context<'_>, path: &FieldPath, errors: &mut Vec<FieldE
     if let Some(http) = &hook.http {
         one_http(http, &path.key("http"), errors);
     }
-    if hook.code_pipeline_job.is_some() {
+    if let Some(job) = &hook.code_pipeline_job {
+        annotation(job, &path.key("codePipelineJob"), errors);
         one_job(hook, path, errors);
     }
     let repeats = hook.ecs_task.is_some() || hook.lambda.is_some();
@@ -211,6 +213,12 @@ fn one_http(http: &HttpHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
         if let Some(found) = found {
             secret::reference(found, &path.key(name), errors);
         }
+    }
+}
+
+fn annotation(job: &PipelineJobHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    if let Some(annotation) = &job.annotation {
+        names::label_key(annotation, path.key("annotation"), errors);
     }
 }
 

@@ -114,6 +114,20 @@ async fn a_job_whose_time_is_up_or_that_never_was_holds_nothing_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_may_stand_in_another_annotation() {
+    let world = shop(Breaker::Rollback).await;
+    let job = world.job();
+    let mut object = waited_for("v2", "6f1c9a52-0f0b-4d0b-8c9e-000000000000");
+    object["metadata"]["annotations"]["acme.example/job"] = json!(job);
+    object["spec"]["hooks"]["after"][0]["codePipelineJob"] =
+        json!({"annotation": "acme.example/job"});
+    world.put(&object).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.job_is(&job).0, "Succeeded");
+    assert_eq!(world.answers(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_hook_nobody_is_told() {
     let world = shop(Breaker::Rollback).await;
     let job = world.job();
