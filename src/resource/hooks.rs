@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::duration::Span;
 use super::environment::TaskSettings;
@@ -119,10 +119,10 @@ pub struct LambdaHook {
     /// Version or alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qualifier: Option<String>,
-    /// Anything that the function gets as `payload`, beside what evenkeel tells of the release.
+    /// Members that the function gets as `payload`, beside what evenkeel tells of the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
-    pub payload: Option<Value>,
+    pub payload: Option<Map<String, Value>>,
 }
 
 /// Paths of a CloudFront distribution that are invalidated.
@@ -147,10 +147,10 @@ pub struct HttpHook {
     /// The value of the header `Authorization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<SecretRef>,
-    /// Anything that is sent as `payload`, beside what evenkeel tells of the release.
+    /// Members that are sent as `payload`, beside what evenkeel tells of the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
-    pub payload: Option<Value>,
+    pub payload: Option<Map<String, Value>>,
 }
 
 /// The CodePipeline job that waits for the release.

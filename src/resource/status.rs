@@ -233,7 +233,6 @@ pub struct HookStatus {
     /// Its name.
     pub name: String,
     /// Whether it is one of those after everything else.
-    #[serde(default)]
     pub after: bool,
     /// What it does: `ecsTask`, `lambda`, `cloudFrontInvalidation` or `http`.
     pub kind: String,
