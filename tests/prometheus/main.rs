@@ -67,6 +67,8 @@ const QUERIES: &[&str] = &[
     "evenkeel_aws_budget_rate > 0",
     "evenkeel_events_received_total{source='table'} > 0",
     "evenkeel_events_received_total{source='ecs'} > 0",
+    "evenkeel_notifications_total",
+    "evenkeel_notifications_undelivered == 0",
     "evenkeel_release_suspended == 0",
     "evenkeel_build_info == 1",
     "histogram_quantile(0.99, rate(workqueue_queue_duration_seconds_bucket[1m]))",
