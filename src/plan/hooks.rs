@@ -288,7 +288,7 @@ fn record(
         status.finished_at = run.finished_at;
         status.invalidation_id = run.invalidation.as_ref().map(|it| it.id.clone());
         if !is_told {
-            status.state = calls::state_of(run.state);
+            status.state = migrations::state_of(run.state);
             status.message.clone_from(&run.message);
         }
         return;
@@ -308,7 +308,7 @@ fn record(
     status.started_at = run.started_at;
     status.finished_at = run.finished_at;
     if !is_told {
-        status.state = migrations::state_of(run);
+        status.state = migrations::state_of(run.state);
         status.message.clone_from(&run.message);
     }
 }

@@ -38,9 +38,9 @@ pub fn run(
         let state = if !before {
             let first = if hooked { "migration" } else { "hook" };
             draft.wait(&resource, format!("waits for the {first} before it"));
-            entry.map_or(PartState::Pending, state_of)
+            entry.map_or(PartState::Pending, |run| state_of(run.state))
         } else if others && entry.is_none_or(|run| !run.state.is_open()) {
-            entry.map_or(PartState::Pending, state_of)
+            entry.map_or(PartState::Pending, |run| state_of(run.state))
         } else {
             advance(draft, revision, migration, &key, entry)
         };
@@ -112,8 +112,8 @@ fn running(hook: bool) -> &'static str {
 }
 
 /// Where a run stands.
-pub(super) fn state_of(run: &MigrationRun) -> PartState {
-    match run.state {
+pub(super) fn state_of(state: RunState) -> PartState {
+    match state {
         RunState::Intended | RunState::Started => PartState::Progressing,
         RunState::NotStarted | RunState::Retry => PartState::Pending,
         RunState::Succeeded => PartState::Done,

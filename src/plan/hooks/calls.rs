@@ -19,7 +19,7 @@ use crate::plan::migrations;
 use crate::resource::status::PartState;
 
 /// By which the other side knows an attempt of a hook again.
-pub fn attempt_key(revision: &Revision, hook: &str, run: &HookRun) -> String {
+fn attempt_key(revision: &Revision, hook: &str, run: &HookRun) -> String {
     hash::of(&json!({
         "uid": revision.uid,
         "revision": revision.number,
@@ -27,16 +27,6 @@ pub fn attempt_key(revision: &Revision, hook: &str, run: &HookRun) -> String {
         "end": run.end,
         "attempt": run.attempt,
     }))
-}
-
-pub(super) fn state_of(state: RunState) -> PartState {
-    match state {
-        RunState::Intended | RunState::Started => PartState::Progressing,
-        RunState::NotStarted | RunState::Retry => PartState::Pending,
-        RunState::Succeeded => PartState::Done,
-        RunState::Failed => PartState::Failed,
-        RunState::Unknown => PartState::Unknown,
-    }
 }
 
 /// One hook whose turn it is.
