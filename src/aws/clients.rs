@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::budget::{Budget, RegionBudget};
 use super::cloudfront::CloudFront;
 use super::cloudwatch::CloudWatch;
+use super::codedeploy::CodeDeploy;
 use super::codepipeline::CodePipeline;
 use super::connector::{self, Budgeted};
 use super::ecr::Ecr;
@@ -105,6 +106,8 @@ pub struct Clients {
     pub cloudfront: CloudFront,
     /// CodePipeline.
     pub codepipeline: CodePipeline,
+    /// CodeDeploy.
+    pub codedeploy: CodeDeploy,
     /// SSM's parameters and Secrets Manager's secrets.
     pub secrets: SecretStores,
     /// SNS.
@@ -356,6 +359,7 @@ impl Aws {
             lambda: Lambda::new(seldom!(aws_sdk_lambda)),
             cloudfront: CloudFront::new(seldom!(aws_sdk_cloudfront)),
             codepipeline: CodePipeline::new(seldom!(aws_sdk_codepipeline)),
+            codedeploy: CodeDeploy::new(seldom!(aws_sdk_codedeploy)),
             secrets: SecretStores::new(seldom!(aws_sdk_ssm), seldom!(aws_sdk_secretsmanager)),
             sns: Sns::new(seldom!(aws_sdk_sns)),
             sts: Sts::new(seldom!(aws_sdk_sts), region),

@@ -10,6 +10,7 @@ mod configuration;
 mod definitions;
 mod deployments;
 mod services;
+mod task_sets;
 mod tasks;
 #[cfg(test)]
 mod tests;

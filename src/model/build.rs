@@ -307,6 +307,7 @@ fn service(service: &release::Service) -> Service {
             desired_count: service.desired_count,
             deployment: deployment(&rollout),
         },
+        code_deploy: rollout.code_deploy,
         alarms: rollout.alarms,
     }
 }

@@ -13,7 +13,8 @@ use crate::resource::hooks::{HookFailure, HookTrigger, HttpHook, InvalidationHoo
 use crate::resource::image_ref::EcrRepository;
 use crate::resource::meta::ReleaseKey;
 use crate::resource::release::{
-    DeletionPolicy, OnFailure, Pin, ReleaseSpec, ScheduleState, TagOrder, TaskOverride, Windows,
+    CodeDeploy, DeletionPolicy, OnFailure, Pin, ReleaseSpec, ScheduleState, TagOrder, TaskOverride,
+    Windows,
 };
 
 /// One Release in its Environment.
@@ -356,6 +357,8 @@ pub struct Service {
     pub alarms: Vec<String>,
     /// What is declared of the ECS service itself.
     pub settings: Settings,
+    /// How CodeDeploy releases it, where its deployment controller is CODE_DEPLOY.
+    pub code_deploy: Option<CodeDeploy>,
 }
 
 /// What is declared of an ECS service beside what it runs. What is absent is never changed.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::hook::{Call, Invalidation};
@@ -134,8 +134,13 @@ pub struct Service {
     pub configuration: Map<String, Value>,
     /// Whether the circuit breaker is on, and whether it rolls back.
     pub circuit_breaker: (bool, bool),
-    /// `deployments[]`, PRIMARY first.
+    /// `deployments[]`, PRIMARY first; under CODE_DEPLOY its task sets.
     pub deployments: Vec<Deployment>,
+    /// Under CODE_DEPLOY: the properties of an AppSpec that keeps what serves now as it is, but for
+    /// the task definition.
+    pub app_spec: Map<String, Value>,
+    /// Under CODE_DEPLOY: its declared deployment group; looked at together with the records.
+    pub group: Option<Known<DeploymentGroup>>,
     /// ECS's service deployments, newest first; looked at only when `deployments` leave doubt.
     pub records: Option<Known<Vec<DeploymentRecord>>>,
 }
@@ -144,11 +149,19 @@ impl Service {
     /// Whether a deployment of it goes through stages, of which only ECS's records tell: traffic is
     /// shifted, or a hook may have its say.
     pub fn is_staged(&self) -> bool {
+        if self.is_under_code_deploy() {
+            return true;
+        }
         let hooks = self.configuration.get("lifecycleHooks");
         let has_hooks = hooks
             .and_then(Value::as_array)
             .is_some_and(|it| !it.is_empty());
         has_hooks || !matches!(self.strategy.as_str(), "" | "ROLLING")
+    }
+
+    /// Whether CodeDeploy releases it.
+    pub fn is_under_code_deploy(&self) -> bool {
+        self.deployment_controller == "CODE_DEPLOY"
     }
 
     /// The PRIMARY deployment.
@@ -157,6 +170,13 @@ impl Service {
             .iter()
             .find(|deployment| deployment.status == "PRIMARY")
     }
+}
+
+/// A deployment group of CodeDeploy's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentGroup {
+    /// Cluster and name of each ECS service that it deploys to.
+    pub services: Vec<(String, String)>,
 }
 
 /// What ECS tells of a service whose rollout seems to have failed.
@@ -202,10 +222,10 @@ pub struct Deployment {
     pub created_at: Option<Timestamp>,
 }
 
-/// ECS's own record of a deployment (DescribeServiceDeployments).
+/// ECS's own record of a deployment (DescribeServiceDeployments), or CodeDeploy's in ECS's words.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeploymentRecord {
-    /// ARN.
+    /// ARN; CodeDeploy's id of it.
     pub arn: String,
     /// PENDING, IN_PROGRESS, STOPPED, SUCCESSFUL, ROLLBACK_SUCCESSFUL, ...
     pub status: String,
@@ -227,6 +247,8 @@ pub struct DeploymentRecord {
     pub traffic_percent: Option<f64>,
     /// Its lifecycle hooks, as far as it has come.
     pub hooks: Vec<Hook>,
+    /// Under CODE_DEPLOY: the time in which CodeDeploy is told to do nothing but wait.
+    pub waits: SignedDuration,
 }
 
 /// A lifecycle hook of a deployment.
@@ -257,7 +279,7 @@ impl DeploymentRecord {
     pub fn is_final(&self) -> bool {
         matches!(
             self.status.as_str(),
-            "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED"
+            "SUCCESSFUL" | "STOPPED" | "FAILED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED"
         )
     }
 }

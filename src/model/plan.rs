@@ -10,6 +10,10 @@ use super::hook::{HookCall, PipelineJob};
 use super::ledger::{Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout};
 use crate::resource::status::ReleaseStatus;
 
+/// How evenkeel's own descriptions of CodeDeploy's deployments begin; they end with the ARN of the
+/// task definition.
+pub const CODE_DEPLOY_DESCRIPTION: &str = "evenkeel ";
+
 /// The whole decision about one Release in one pass.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -155,6 +159,32 @@ pub enum Step {
         /// Members of UpdateService's input.
         settings: Map<String, Value>,
     },
+    /// Write down the intent, then have CodeDeploy bring the service to another definition.
+    CreateDeployment {
+        /// The intent.
+        rollout: Box<Rollout>,
+        /// Cluster.
+        cluster: String,
+        /// Service name.
+        service: String,
+        /// CreateDeployment's input, whole.
+        input: Value,
+    },
+    /// Write down that CodeDeploy is asked to stop a rollout's deployment, then ask it: it sends the
+    /// traffic back.
+    StopDeployment {
+        /// The rollout, with the stop noted.
+        rollout: Box<Rollout>,
+        /// Id of the deployment.
+        deployment: String,
+    },
+    /// Write down that a person lets traffic go over, then tell CodeDeploy.
+    ContinueDeployment {
+        /// The rollout, with the answer noted.
+        rollout: Box<Rollout>,
+        /// Id of the deployment.
+        deployment: String,
+    },
     /// Write down what became of a rollout. Table only.
     RecordRollout(Box<Rollout>),
     /// Write down that ECS is asked to stop a rollout's deployment, then ask it: it rolls back.
@@ -254,6 +284,16 @@ impl Step {
         matches!(self, Step::RecordRevision { .. } | Step::Claim(_))
     }
 
+    /// The service that it moves to another task definition, if it does.
+    pub fn moves(&self) -> Option<&str> {
+        match self {
+            Step::UpdateService { service, .. } | Step::CreateDeployment { service, .. } => {
+                Some(service)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it writes to EventBridge Scheduler.
     pub fn is_of_scheduler(&self) -> bool {
         matches!(
@@ -295,6 +335,9 @@ impl Step {
                     | Step::ConfigureService { .. }
                     | Step::StopServiceDeployment { .. }
                     | Step::ContinueServiceDeployment { .. }
+                    | Step::CreateDeployment { .. }
+                    | Step::StopDeployment { .. }
+                    | Step::ContinueDeployment { .. }
             )
     }
 
@@ -327,6 +370,9 @@ impl Step {
             Step::RecordRollout(_) => "RecordRollout",
             Step::StopServiceDeployment { .. } => "StopServiceDeployment",
             Step::ContinueServiceDeployment { .. } => "ContinueServiceDeployment",
+            Step::CreateDeployment { .. } => "CreateDeployment",
+            Step::StopDeployment { .. } => "StopDeployment",
+            Step::ContinueDeployment { .. } => "ContinueDeployment",
             Step::PutRule { .. } => "PutRule",
             Step::PutTargets { .. } => "PutTargets",
             Step::RemoveTargets { .. } => "RemoveTargets",

@@ -7,6 +7,7 @@
 
 mod back;
 mod pace;
+mod records;
 mod words;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +15,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::bake::is_baking;
 pub use back::judge_back;
 pub use pace::planned;
-use words::{cause_of, explain, explain_record, failure, is_going_back};
+use records::{Ended, newest_record, records, superseded_by_other};
+pub use records::{newest_of_all, open_record};
+pub use words::is_going_back;
+use words::{cause_of, explain, explain_record, failure};
 
 use super::draft::SETTLING;
 use crate::model::known::Known;
@@ -113,6 +117,9 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         ));
     };
     if let Some(rollout) = asked.filter(|rollout| is_not_there_yet(rollout, primary)) {
+        if let Some(standing) = asked_and_beside(question, rollout) {
+            return standing;
+        }
         return match settling(rollout, question.now) {
             true => Standing::Underway(format!(
                 "waiting for ECS to show a new deployment of {}",
@@ -227,22 +234,6 @@ fn is_in_progress(service: &Service, primary: &Deployment) -> bool {
             None => service.deployments.len() > 1,
         },
     }
-}
-
-/// ECS's newest record of the service, whatever it is of.
-fn newest_of_all(service: &Service) -> Option<&DeploymentRecord> {
-    service.records.as_ref()?.present()?.first()
-}
-
-/// ECS's record of the deployment of `target` that goes on, where there is one that was asked for.
-pub fn open_record<'a>(
-    service: &'a Service,
-    target: &str,
-    rollout: Option<&Rollout>,
-) -> Option<&'a DeploymentRecord> {
-    let asked = rollout.filter(|rollout| rollout.target == target);
-    let found = newest_record(service, target, asked).ok().flatten();
-    found.filter(|record| !record.is_final())
 }
 
 /// What was asked for, unless it ended well and somebody deployed the same again since.
@@ -365,6 +356,25 @@ fn is_beside(service: &Service, record: &DeploymentRecord) -> bool {
     service.is_staged() && newest && !is_going_back(record)
 }
 
+/// Where another try of what the PRIMARY runs stands, whose tasks are beside it still.
+fn asked_and_beside(question: Question<'_>, rollout: &Rollout) -> Option<Standing> {
+    let Question {
+        service, target, ..
+    } = question;
+    let record = match newest_record(service, target, Some(rollout)) {
+        Ok(record) => record.filter(|_| service.is_staged())?,
+        Err(why) => return Some(Standing::Doubt(why)),
+    };
+    match Ended::of(record) {
+        Ended::No => Some(beside(question, rollout, record)),
+        Ended::Failed | Ended::Stopped => {
+            let message = explain_record(record);
+            Some(failure(Some(rollout), message, cause_of(record)))
+        }
+        Ended::Succeeded => None,
+    }
+}
+
 /// What was asked for goes on beside the PRIMARY, whose place it takes in a later stage.
 fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) -> Standing {
     let Question { target, now, .. } = question;
@@ -450,61 +460,6 @@ fn rolls_back(service: &Service, rollout: &Rollout) -> bool {
         && (says.contains("rolling back")
             || says.contains("rollback")
             || was_there && rollout.previous.as_deref() == Some(primary.task_definition.as_str()))
-}
-
-/// The newest record of the target that is not older than what was asked for.
-fn newest_record<'a>(
-    service: &'a Service,
-    target: &str,
-    asked: Option<&Rollout>,
-) -> Result<Option<&'a DeploymentRecord>, String> {
-    Ok(records(service)?
-        .iter()
-        .filter(|record| asked.is_none_or(|rollout| !rollout.seen.contains(&record.arn)))
-        .find(|record| record.task_definition.as_deref() == Some(target)))
-}
-
-/// ECS's records of a service's deployments, or why they are not known.
-fn records(service: &Service) -> Result<&[DeploymentRecord], String> {
-    match &service.records {
-        Some(Known::Present(records)) => Ok(records),
-        Some(Known::Absent) => Ok(&[]),
-        Some(Known::Unknown(why)) => Err(why.clone()),
-        None => Err(format!(
-            "service {}: its deployment records were not read",
-            service.name
-        )),
-    }
-}
-
-/// Whether a newer record than `record` is of another definition.
-fn superseded_by_other(service: &Service, record: &DeploymentRecord) -> bool {
-    let Some(Known::Present(records)) = &service.records else {
-        return false;
-    };
-    records
-        .iter()
-        .take_while(|newer| newer.arn != record.arn)
-        .any(|newer| newer.task_definition != record.task_definition)
-}
-
-enum Ended {
-    No,
-    Succeeded,
-    Failed,
-    Stopped,
-}
-
-impl Ended {
-    /// A status that is not known here is "still going".
-    fn of(record: &DeploymentRecord) -> Self {
-        match record.status.as_str() {
-            "SUCCESSFUL" => Ended::Succeeded,
-            "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED" | "FAILED" => Ended::Failed,
-            "STOPPED" => Ended::Stopped,
-            _ => Ended::No,
-        }
-    }
 }
 
 /// `family:revision` of a task definition ARN.

@@ -80,6 +80,7 @@ pub fn check_lists(draft: &mut Draft<'_>) {
             );
         }
     }
+    check_deployment_hooks(draft);
     for (name, image) in &desired.images {
         if !matches(allow.repositories.as_ref(), &image.repository) {
             refuse(
@@ -113,6 +114,25 @@ pub fn check_lists(draft: &mut Draft<'_>) {
         }
     }
     check_hooks(draft);
+}
+
+/// The functions that CodeDeploy invokes for a service: with a role of its own, so that whoever may
+/// name any could have it run any.
+fn check_deployment_hooks(draft: &mut Draft<'_>) {
+    let desired = draft.input.desired;
+    let functions = desired.environment.allow.functions.as_ref();
+    for service in &desired.services {
+        let declared = service
+            .code_deploy
+            .iter()
+            .filter_map(|it| it.hooks.as_ref());
+        for (_, function) in declared.flat_map(|hooks| hooks.each()) {
+            if !matches(functions, function) {
+                let resource = format!("service/{}", service.name);
+                refuse(draft, &resource, "functions", function);
+            }
+        }
+    }
 }
 
 /// What hooks reach. Secrets need to be listed: who may name any could have it posted anywhere.

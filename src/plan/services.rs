@@ -2,6 +2,7 @@
 
 mod baking;
 mod books;
+mod code_deploy;
 mod drifted;
 mod moving;
 mod settings;
@@ -74,6 +75,7 @@ pub fn check(draft: &mut Draft<'_>) {
         }
     }
     baking::check(draft);
+    code_deploy::check(draft);
 }
 
 /// ECS would undo what `onFailure: Hold` leaves as it is.
@@ -106,10 +108,8 @@ pub fn roll(draft: &mut Draft<'_>, revision: &Revision, gate: Gate) -> Result<bo
     // before is put right whatever fails beside it.
     if revision.outcome != RevisionOutcome::Ready {
         draft.actions.retain(|action| {
-            !matches!(
-                action.step,
-                Step::UpdateService { .. } | Step::RegisterTaskDefinition { .. }
-            )
+            let registers = matches!(action.step, Step::RegisterTaskDefinition { .. });
+            !registers && action.step.moves().is_none()
         });
     }
     Err(why)
@@ -214,7 +214,10 @@ fn one(
         return status;
     };
     let rolls = matches!(found.strategy.as_str(), "" | "ROLLING");
-    status.strategy = (!rolls).then(|| found.strategy.clone());
+    status.strategy = match found.is_under_code_deploy() {
+        true => Some(found.deployment_controller.clone()),
+        false => (!rolls).then(|| found.strategy.clone()),
+    };
     let Some(target) = revision.parts.get(&resource) else {
         return status;
     };
@@ -436,17 +439,19 @@ fn refusal(service: &Service, found: &observed::Service) -> Option<(&'static str
         return Some(("ServiceNotActive", message));
     }
     let elsewhere = match found.deployment_controller.as_str() {
-        "" | "ECS" => None,
+        "" | "ECS" | "CODE_DEPLOY" => None,
         "EXTERNAL" => Some("whoever makes its task sets releases it"),
-        "CODE_DEPLOY" => Some("CodeDeploy releases it"),
         _ => Some("something else releases it"),
     };
     if let Some(who) = elsewhere {
         let message = format!(
-            "its deployment controller is {}: {who}, and evenkeel rolls out services under ECS's own; remove it from the release, or set its deploymentController to ECS",
+            "its deployment controller is {}: {who}, and evenkeel rolls out services under ECS's own and under CODE_DEPLOY; remove it from the release, or set its deploymentController to ECS",
             found.deployment_controller
         );
         return Some(("UnsupportedDeploymentController", message));
+    }
+    if let Some(refused) = code_deploy::refusal(service, found) {
+        return Some(refused);
     }
     let counted = service.settings.desired_count.is_some();
     if counted && found.scheduling == "DAEMON" {

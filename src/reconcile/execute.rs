@@ -15,7 +15,6 @@ use crate::model::desired::Access;
 use crate::model::ledger::{
     Claim, DefinitionContent, MigrationRun, Registration, Revision, Rollout, RolloutState, RunState,
 };
-use crate::model::observed::Service;
 use crate::model::plan::Step;
 use crate::resource::meta::ReleaseKey;
 use crate::store::{ClaimOutcome, ControllerStore, StoreError};
@@ -151,7 +150,13 @@ impl Executor<'_> {
                 self.may_write().await?;
                 let ecs = &self.clients.ecs;
                 let sent = ecs.update_service(cluster, service, task_definition, *force, settings);
-                self.moved(asked, sent.await).await
+                self.moved(asked, sent.await.map(drop)).await
+            }
+            Step::CreateDeployment { rollout, input, .. } => {
+                let asked = self.writer.put_rollout(self.key, rollout).await?;
+                self.may_write().await?;
+                let sent = self.clients.codedeploy.create(input).await;
+                self.moved(asked, sent.map(drop)).await
             }
             Step::ConfigureService {
                 cluster,
@@ -170,7 +175,17 @@ impl Executor<'_> {
             Step::StopServiceDeployment { rollout, arn } => {
                 let asked = self.writer.put_rollout(self.key, rollout).await?;
                 self.may_write().await?;
-                self.stop_deployment(asked, arn).await
+                let sent = self.clients.ecs.stop_deployment(arn).await;
+                self.stopped(asked, sent).await
+            }
+            Step::StopDeployment {
+                rollout,
+                deployment,
+            } => {
+                let asked = self.writer.put_rollout(self.key, rollout).await?;
+                self.may_write().await?;
+                let sent = self.clients.codedeploy.stop(deployment).await;
+                self.stopped(asked, sent).await
             }
             Step::ContinueServiceDeployment {
                 rollout,
@@ -180,7 +195,16 @@ impl Executor<'_> {
             } => {
                 self.writer.put_rollout(self.key, rollout).await?;
                 self.may_write().await?;
-                self.continue_deployment(arn, hook, *rollback).await
+                let ecs = &self.clients.ecs;
+                answered(ecs.continue_deployment(arn, hook, *rollback).await)
+            }
+            Step::ContinueDeployment {
+                rollout,
+                deployment,
+            } => {
+                self.writer.put_rollout(self.key, rollout).await?;
+                self.may_write().await?;
+                answered(self.clients.codedeploy.proceed(deployment).await)
             }
             Step::PutRule { .. }
             | Step::PutTargets { .. }
@@ -335,11 +359,7 @@ impl Executor<'_> {
     }
 
     /// A move that was certainly not done is taken back.
-    async fn moved(
-        &self,
-        asked: Rollout,
-        answer: Result<Service, AwsError>,
-    ) -> Result<(), StepError> {
+    async fn moved(&self, asked: Rollout, answer: Result<(), AwsError>) -> Result<(), StepError> {
         let Err(error) = answer else {
             return Ok(());
         };
@@ -353,14 +373,14 @@ impl Executor<'_> {
         Err(error.into())
     }
 
-    /// What comes of it is looked at: where ECS refuses, the deployment goes on and is overtaken. A
+    /// What comes of it is looked at: where it is refused, the deployment goes on and is overtaken. A
     /// right that is missing is told beside why the rollout failed.
-    async fn stop_deployment(&self, asked: Rollout, arn: &str) -> Result<(), StepError> {
-        let error = match self.clients.ecs.stop_deployment(arn).await {
+    async fn stopped(&self, asked: Rollout, answer: Result<(), AwsError>) -> Result<(), StepError> {
+        let error = match answer {
             Err(error) if is_refusal(&error) => error,
             other => return Ok(other?),
         };
-        tracing::warn!(%error, "ECS does not stop a deployment");
+        tracing::warn!(%error, "a deployment is not stopped");
         if error.class == ErrorClass::Denied {
             let why = asked.message.as_deref().unwrap_or("its time was up");
             let told = Rollout {
@@ -370,23 +390,6 @@ impl Executor<'_> {
             self.writer.put_rollout(self.key, &told).await?;
         }
         Ok(())
-    }
-
-    /// What comes of it is looked at: ECS refuses where somebody else answered, or time was up.
-    async fn continue_deployment(
-        &self,
-        arn: &str,
-        hook: &str,
-        rollback: bool,
-    ) -> Result<(), StepError> {
-        let ecs = &self.clients.ecs;
-        match ecs.continue_deployment(arn, hook, rollback).await {
-            Err(error) if error.class != ErrorClass::Denied && is_refusal(&error) => {
-                tracing::warn!(%error, "ECS does not take the answer to a pause hook");
-                Ok(())
-            }
-            other => Ok(other?),
-        }
     }
 
     /// Every write of a rule may be repeated: each says the whole of what it sets.
@@ -426,6 +429,18 @@ impl Executor<'_> {
     }
 }
 
+/// What comes of an answer to a pause is looked at: it is refused where somebody else answered, or
+/// time was up.
+fn answered(sent: Result<(), AwsError>) -> Result<(), StepError> {
+    match sent {
+        Err(error) if error.class != ErrorClass::Denied && is_refusal(&error) => {
+            tracing::warn!(%error, "the answer to a pause is not taken");
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
 /// The requests of a step that change something in AWS, by their IAM prefix. `fargate` is the
 /// further bucket that RunTask on Fargate takes from.
 fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
@@ -443,6 +458,9 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         }
         Step::ContinueServiceDeployment { .. } => vec![("ecs", "ContinueServiceDeployment")],
         Step::StopServiceDeployment { .. } => vec![("ecs", "StopServiceDeployment")],
+        Step::CreateDeployment { .. } => vec![("codedeploy", "CreateDeployment")],
+        Step::StopDeployment { .. } => vec![("codedeploy", "StopDeployment")],
+        Step::ContinueDeployment { .. } => vec![("codedeploy", "ContinueDeployment")],
         Step::PutRule { .. } => vec![("events", "PutRule")],
         Step::PutTargets { .. } => vec![("events", "PutTargets")],
         Step::RemoveTargets { .. } => vec![("events", "RemoveTargets")],

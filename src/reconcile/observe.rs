@@ -4,6 +4,7 @@
 //! records, definitions and contents are read only where something is in doubt.
 
 mod alarms;
+mod code_deploy;
 mod definitions;
 mod failures;
 mod hooks;
@@ -25,7 +26,7 @@ use crate::model::ledger::{
     Explanation, Ledger, MigrationRun, PartTarget, Revision, RevisionOutcome, Rollout,
     RolloutState, RunState,
 };
-use crate::model::observed::{DeploymentRecord, Observed, Service, Task};
+use crate::model::observed::{Observed, Service, Task};
 use crate::plan;
 use crate::reconcile::Clock;
 use crate::reconcile::reads::View;
@@ -253,7 +254,7 @@ impl Look<'_> {
     /// A service with ECS's records of its deployments, where they may tell more than it does.
     async fn with_records(&mut self, mut service: Service) -> Result<Service, LookError> {
         if service.status == "ACTIVE" && !self.is_settled(&service) && !self.is_rolling(&service) {
-            service.records = Some(self.records(&service.name).await?);
+            self.add_records(&mut service).await?;
         }
         Ok(service)
     }
@@ -328,20 +329,26 @@ impl Look<'_> {
             .filter_map(|part| moves(&part))
             .collect();
         for name in names {
-            let records = self.records(&name).await?;
-            if let Some(Known::Present(service)) = self.observed.services.get_mut(&name) {
-                service.records = Some(records);
+            if let Some(Known::Present(mut service)) = self.observed.services.remove(&name) {
+                self.add_records(&mut service).await?;
+                self.observed.services.insert(name, Known::Present(service));
             }
         }
         Ok(())
     }
 
-    async fn records(&mut self, service: &str) -> Result<Known<Vec<DeploymentRecord>>, LookError> {
-        let cluster = &self.desired.environment.cluster;
-        match self.view.records(cluster, service, RECORDS).await {
-            Ok(records) => Ok(Known::Present(records)),
-            Err(error) => Ok(Known::Unknown(self.failed(error)?)),
+    /// Adds the records of whoever releases the service.
+    async fn add_records(&mut self, service: &mut Service) -> Result<(), LookError> {
+        if service.is_under_code_deploy() {
+            return self.add_code_deploy(service).await;
         }
+        let cluster = &self.desired.environment.cluster;
+        let read = self.view.records(cluster, &service.name, RECORDS).await;
+        service.records = Some(match read {
+            Ok(records) => Known::Present(records),
+            Err(error) => Known::Unknown(self.failed(error)?),
+        });
+        Ok(())
     }
 
     /// Whether the service is where a rollout brought it that ECS called successful.

@@ -4,6 +4,7 @@
 //! of a sweep is content with what was read since the sweep began, and whatever it would do is
 //! decided anew on a look of its own. After a write of ours nothing is used that was read before.
 
+mod code_deploy;
 mod kept;
 mod kinds;
 mod records;
@@ -285,12 +286,18 @@ impl Reads {
             }
             | Step::ConfigureService {
                 cluster, service, ..
+            }
+            | Step::CreateDeployment {
+                cluster, service, ..
             } => {
                 let group = (place, cluster.clone());
                 self.services.forget(&group, |name| name == service);
             }
-            // What ECS makes of it shows in the service, which is looked at afresh by then.
-            Step::StopServiceDeployment { .. } | Step::ContinueServiceDeployment { .. } => {}
+            // What comes of it shows in the service, which is looked at afresh by then.
+            Step::StopServiceDeployment { .. }
+            | Step::ContinueServiceDeployment { .. }
+            | Step::StopDeployment { .. }
+            | Step::ContinueDeployment { .. } => {}
             Step::StopTask { cluster, task, .. } => {
                 let group = (place, cluster.clone());
                 self.tasks.forget(&group, |arn| arn == task);

@@ -216,7 +216,8 @@ pub struct Allow {
     /// EventBridge rule names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_names: Option<Vec<String>>,
-    /// Lambda functions that hooks may invoke, as they are declared.
+    /// Lambda functions that hooks may invoke, those of CodeDeploy's deployments among them, as they
+    /// are declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub functions: Option<Vec<String>>,
     /// Ids of CloudFront distributions in which hooks may invalidate paths.

@@ -23,6 +23,7 @@ pub mod path;
 pub mod patterns;
 pub mod problem;
 pub mod release;
+pub mod rollout;
 pub mod secret;
 mod shape;
 pub mod status;

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use super::duration::Span;
 use super::environment::{DriftPolicy, TaskSettings};
 use super::hooks::Hooks;
+pub use super::rollout::{
+    Canary, CodeDeploy, CodeDeployHooks, Linear, OnFailure, Rollout, Strategy,
+};
 
 /// What a Release declares. What it does not declare is never changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -276,107 +279,6 @@ pub struct Service {
     /// How it is rolled out, and how that is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-}
-
-/// How a service is rolled out, and how that is judged.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Rollout {
-    /// ECS's deployment strategy; left as the service has it when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-    /// With `strategy`: how many minutes ECS runs the old tasks beside the new ones once all traffic
-    /// goes to the new ones; left as the service has it when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bake_time_in_minutes: Option<u32>,
-    /// With `strategy: LINEAR`: the steps in which traffic goes over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub linear: Option<Linear>,
-    /// With `strategy: CANARY`: what goes over first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary: Option<Canary>,
-    /// How long a deployment may take before it counts as failed, beside the minutes that ECS is told
-    /// to wait and those in which it waits for a person; 30m when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
-    /// What a failure of it does to the whole release; Rollback when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_failure: Option<OnFailure>,
-    /// With `onFailure: Hold`: that ECS's circuit breaker rolls this service back by itself is
-    /// meant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_may_roll_back: Option<bool>,
-    /// How long the service has to stay steady, and its alarms quiet, before it counts; not at all
-    /// when absent.
-    #[serde(
-        default,
-        deserialize_with = "Span::or_none",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub bake: Option<Span>,
-    /// Names of CloudWatch alarms, of which none may be in ALARM until the bake is over.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alarms: Vec<String>,
-}
-
-/// How ECS brings new tasks into a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Strategy {
-    /// Task by task.
-    Rolling,
-    /// All of them beside the old ones; then all traffic at once.
-    BlueGreen,
-    /// The same, with traffic in equal steps.
-    Linear,
-    /// The same, with a little of the traffic first.
-    Canary,
-}
-
-impl Strategy {
-    /// ECS's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Strategy::Rolling => "ROLLING",
-            Strategy::BlueGreen => "BLUE_GREEN",
-            Strategy::Linear => "LINEAR",
-            Strategy::Canary => "CANARY",
-        }
-    }
-}
-
-/// ECS's linearConfiguration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Linear {
-    /// Percent of the traffic that each step brings, 3 to 100; left as it is when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step_percent: Option<f64>,
-    /// Minutes between two steps, 0 to 1440; left as it is when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step_bake_time_in_minutes: Option<u32>,
-}
-
-/// ECS's canaryConfiguration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Canary {
-    /// Percent of the traffic that goes over first, 0.1 to 100; left as it is when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary_percent: Option<f64>,
-    /// Minutes until the rest goes over, 0 to 1440; left as it is when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary_bake_time_in_minutes: Option<u32>,
-}
-
-/// What a rollout that failed does to the whole release.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum OnFailure {
-    /// Every service and schedule goes back to the last revision that was Ready.
-    #[default]
-    Rollback,
-    /// Everything stays as it is.
-    Hold,
 }
 
 /// An EventBridge rule, or a schedule of EventBridge Scheduler, that runs the released images.

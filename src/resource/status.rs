@@ -341,7 +341,8 @@ pub struct ServiceStatus {
     /// The ECS deployment that brings or brought it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<String>,
-    /// ECS's deployment strategy, where it is another than ROLLING.
+    /// ECS's deployment strategy, where it is another than ROLLING; CODE_DEPLOY where CodeDeploy
+    /// releases it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
     /// The stage that its deployment is in, in ECS's words, while it goes on.

@@ -1,6 +1,7 @@
-//! Every kind of service: ECS's deployment strategies, what people say at their pause hooks, daemons,
+//! Every kind of service: ECS's deployment strategies, CodeDeploy, what people say at their pause hooks, daemons,
 //! and how many tasks a service has.
 
+mod code_deploy;
 mod counts;
 mod declared;
 mod pauses;

@@ -57,6 +57,11 @@ pub fn minutes(count: u64) -> Duration {
 /// A settled account: tags v1 to v4 and `bad`, whose tasks crash; services `web` and `worker` on
 /// v1; the family `job`; an Environment without defaults but the role of schedules.
 pub async fn shop(breaker: Breaker) -> World {
+    shop_of(&["web", "worker"], breaker).await
+}
+
+/// The same with these services.
+pub async fn shop_of(services: &[&str], breaker: Breaker) -> World {
     let world = World::empty().await;
     world.aws("ecs", "CreateCluster", json!({"clusterName": CLUSTER}));
     world.aws("ecr", "CreateRepository", json!({"repositoryName": "web"}));
@@ -66,7 +71,7 @@ pub async fn shop(breaker: Breaker) -> World {
     for family in ["web", "worker", "job"] {
         register(&world, family, "v1", &json!({}));
     }
-    for service in ["web", "worker"] {
+    for service in services {
         create_service(&world, service, breaker, &json!({}));
     }
     crash(&world, "bad");

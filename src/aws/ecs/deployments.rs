@@ -182,6 +182,7 @@ fn record(whole: &types::ServiceDeployment) -> DeploymentRecord {
             .target_service_revision()
             .and_then(types::ServiceRevisionSummary::requested_production_traffic_weight),
         hooks: whole.lifecycle_hook_details().iter().map(hook).collect(),
+        ..DeploymentRecord::default()
     }
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_ecs::types;
 use serde_json::{Map, Value, json};
 
 use super::configuration;
+use super::task_sets;
 use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
 use crate::aws::error::{AwsError, Call, ErrorClass};
 use crate::aws::raw::Exchange;
@@ -165,7 +166,11 @@ fn listed(kind: &str, names: &[String]) -> String {
 fn observed(service: &types::Service) -> Service {
     let configuration = service.deployment_configuration();
     let breaker = configuration.and_then(|it| it.deployment_circuit_breaker());
-    let mut deployments: Vec<Deployment> = service.deployments().iter().map(deployment).collect();
+    let sets = service.task_sets();
+    let mut deployments: Vec<Deployment> = match sets.is_empty() {
+        true => service.deployments().iter().map(deployment).collect(),
+        false => sets.iter().map(task_sets::deployment).collect(),
+    };
     // ECS answers PRIMARY first, but does not promise it.
     deployments.sort_by_key(|deployment| deployment.status != "PRIMARY");
     let primary = deployments
@@ -199,6 +204,8 @@ fn observed(service: &types::Service) -> Service {
         configuration: configuration::members(configuration),
         circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
         deployments,
+        app_spec: task_sets::app_spec(service),
+        group: None,
         records: None,
     }
 }

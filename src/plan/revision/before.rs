@@ -92,8 +92,10 @@ pub fn at_first_move(draft: &mut Draft<'_>) {
         let service = match &action.step {
             // Recorded in this very pass, it is as new as can be.
             Step::RecordRevision { revision, .. } if revision.number == 0 => return,
-            Step::UpdateService { service, .. } => service,
-            _ => continue,
+            step => match step.moves() {
+                Some(service) => service,
+                None => continue,
+            },
         };
         let resource = format!("service/{service}");
         let before = recorded(zero, &resource).filter(|_| !is_moved(ledger, &resource));
@@ -104,7 +106,7 @@ pub fn at_first_move(draft: &mut Draft<'_>) {
             found.again(resource, before, is_healthy(now));
         }
     }
-    let moves = |action: &Action| matches!(action.step, Step::UpdateService { .. });
+    let moves = |action: &Action| action.step.moves().is_some();
     if !found.is_empty()
         && let Some(first) = draft.actions.iter().position(moves)
     {

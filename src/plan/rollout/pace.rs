@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::{Question, Standing, short};
+use super::{Question, Standing, newest_of_all, short};
 use crate::model::observed::{DeploymentRecord, Service};
 
 /// The time in which ECS is told to do nothing but wait: while traffic goes over in steps, and while
@@ -26,7 +26,9 @@ pub fn planned(service: &Service) -> SignedDuration {
         _ => 0,
     };
     let bake = minutes(configuration.get("bakeTimeInMinutes"));
-    SignedDuration::from_mins(between.saturating_add(bake).min(LONGEST))
+    // What CodeDeploy is told is in its records alone.
+    let told = newest_of_all(service).map_or(SignedDuration::ZERO, |record| record.waits);
+    SignedDuration::from_mins(between.saturating_add(bake).min(LONGEST)).saturating_add(told)
 }
 
 /// What ECS does where nothing is said

@@ -46,6 +46,7 @@ fn spoken_of(sentence: &str) -> Option<Cause> {
         ("alarm", Cause::Alarm),
         ("circuit breaker", Cause::CircuitBreaker),
         ("by user", Cause::Stopped),
+        ("manual_stop", Cause::Stopped),
         ("stopservicedeployment", Cause::Stopped),
     ];
     let found = causes.iter().find(|(word, _)| sentence.contains(word));
@@ -53,7 +54,7 @@ fn spoken_of(sentence: &str) -> Option<Cause> {
 }
 
 /// Whether ECS is bringing a service back within the record of the deployment that it undoes.
-pub(super) fn is_going_back(record: &DeploymentRecord) -> bool {
+pub fn is_going_back(record: &DeploymentRecord) -> bool {
     matches!(
         record.status.as_str(),
         "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS"

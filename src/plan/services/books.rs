@@ -152,7 +152,7 @@ pub(super) fn failed(
     );
 }
 
-/// Has ECS stop a rollout whose time is up, and notes that first: it is asked once.
+/// Has a rollout stopped whose time is up, and notes that first: it is asked once.
 pub(super) fn stop(draft: &mut Draft<'_>, case: &Case<'_>, message: &str, record: String) {
     let Some(rollout) = case.rollout else {
         return;
@@ -164,12 +164,23 @@ pub(super) fn stop(draft: &mut Draft<'_>, case: &Case<'_>, message: &str, record
         ..rollout.clone()
     };
     let resource = &case.resource;
-    let told = format!("{resource}: {message}; ECS is asked to roll it back");
-    draft.progress(resource, "RollingBack", told);
-    let step = Step::StopServiceDeployment {
-        rollout: Box::new(rollout),
-        arn: record,
+    let rollout = Box::new(rollout);
+    let (who, step) = match case.found.is_under_code_deploy() {
+        true => {
+            let deployment = record;
+            let step = Step::StopDeployment {
+                rollout,
+                deployment,
+            };
+            ("CodeDeploy", step)
+        }
+        false => {
+            let arn = record;
+            ("ECS", Step::StopServiceDeployment { rollout, arn })
+        }
     };
+    let told = format!("{resource}: {message}; {who} is asked to roll it back");
+    draft.progress(resource, "RollingBack", told);
     draft.act(resource, message, step);
 }
 

@@ -4,7 +4,7 @@
 use super::books::superseded;
 use super::drifted::{note_drift, other_writer};
 use super::{Case, Gate};
-use super::{baking, settings};
+use super::{baking, code_deploy, settings};
 use crate::model::known::Known;
 use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed;
@@ -48,6 +48,10 @@ pub(super) fn away(
         status.message = left.message;
         return;
     }
+    if let Some(message) = code_deploy::held(draft, case) {
+        status.message = Some(message);
+        return;
+    }
     let from = short(actual);
     let reason = match (force, case.is_correction()) {
         (false, _) if case.gate == Gate::Back => {
@@ -58,7 +62,10 @@ pub(super) fn away(
         (false, true) => format!("it was moved to {from}: back to {}", short(&case.arn)),
         (false, false) => format!("{from} -> {}", short(&case.arn)),
     };
-    let fields = settings::differing(case.service, case.found);
+    let alone = case.found.is_under_code_deploy();
+    let mut fields = settings::differing(case.service, case.found);
+    // CodeDeploy takes none of them: they have a call of their own afterwards.
+    fields.retain(|_| !alone);
     let reason = match fields.is_empty() {
         true => reason,
         false => format!("{reason}, {}", settings::told(&fields)),
@@ -67,13 +74,26 @@ pub(super) fn away(
     status.state = PartState::Progressing;
     status.message = Some(reason.clone());
     draft.progress(resource, "RollingOut", format!("{resource}: {reason}"));
-    let step = Step::UpdateService {
-        rollout: Box::new(request(draft, case, rollout.as_ref(), force)),
-        cluster: draft.input.desired.environment.cluster.clone(),
-        service: case.service.name.clone(),
-        task_definition: case.arn.clone(),
-        force,
-        settings: settings::members(case.service, case.found),
+    let rollout = Box::new(request(draft, case, rollout.as_ref(), force));
+    let (cluster, service) = (
+        draft.input.desired.environment.cluster.clone(),
+        case.service.name.clone(),
+    );
+    let step = match code_deploy::input(draft, case) {
+        Some(input) => Step::CreateDeployment {
+            rollout,
+            cluster,
+            service,
+            input,
+        },
+        None => Step::UpdateService {
+            rollout,
+            cluster,
+            service,
+            task_definition: case.arn.clone(),
+            force,
+            settings: settings::members(case.service, case.found),
+        },
     };
     draft.act(resource, reason, step);
 }

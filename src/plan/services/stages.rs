@@ -174,11 +174,25 @@ pub fn answer(
         rollout.cause = Some(Cause::Stopped);
         rollout.stopped_at = Some(now);
     }
-    let step = Step::ContinueServiceDeployment {
-        rollout: Box::new(rollout),
-        arn: record.arn.clone(),
-        hook: hook.to_owned(),
-        rollback: reject,
+    let rollout = Box::new(rollout);
+    let found = draft.input.observed.services.get(service);
+    let found = found.and_then(Known::present);
+    let deployment = record.arn.clone();
+    let step = match (found.is_some_and(Service::is_under_code_deploy), reject) {
+        (true, false) => Step::ContinueDeployment {
+            rollout,
+            deployment,
+        },
+        (true, true) => Step::StopDeployment {
+            rollout,
+            deployment,
+        },
+        (false, rollback) => Step::ContinueServiceDeployment {
+            rollout,
+            arn: deployment,
+            hook: hook.to_owned(),
+            rollback,
+        },
     };
     draft.act(format!("service/{service}"), told, step);
     Ok(())

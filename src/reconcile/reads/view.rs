@@ -61,9 +61,14 @@ impl View {
         }
         match error.is_of_role() {
             // Without it nothing can be asked.
-            true => self
-                .silent
-                .extend(["ecs", "ecr", "events", "scheduler", "cloudwatch"]),
+            true => self.silent.extend([
+                "ecs",
+                "ecr",
+                "events",
+                "scheduler",
+                "cloudwatch",
+                "codedeploy",
+            ]),
             false => drop(self.silent.insert(error.service)),
         }
     }

@@ -1,5 +1,6 @@
 //! How a service is rolled out.
 
+mod code_deploy;
 mod strategy;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ pub(super) fn rollout(rollout: &Rollout, path: &FieldPath, errors: &mut Vec<Fiel
     timeout(rollout.bake.as_ref(), path.key("bake"), errors);
     alarms(&rollout.alarms, &path.key("alarms"), errors);
     strategy::strategy(rollout, path, errors);
+    code_deploy::code_deploy(rollout, path, errors);
     // What goes back anyway may be taken back by ECS as well.
     let holds = rollout.on_failure == Some(OnFailure::Hold);
     if rollout.breaker_may_roll_back == Some(true) && !holds {

@@ -106,6 +106,21 @@ async fn canary() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn code_deploy() {
+    let world = applied("code-deploy").await;
+    assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
+    let sent = world.sent("CreateDeployment");
+    assert_eq!(sent.len(), 1);
+    let spec = &sent[0]["revision"]["appSpecContent"]["content"];
+    let spec = spec.as_str().expect("an AppSpec");
+    for part in ["AfterAllowTestTraffic", "1.4.0", "3000"] {
+        assert!(spec.contains(part), "{spec}");
+    }
+    let part = told(&world, "checkout").await;
+    assert_eq!(part.strategy.as_deref(), Some("CODE_DEPLOY"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn daemon() {
     let world = applied("daemon").await;
     assert_eq!(world.settle(&key("shop")).await, Stands::Ready);
