@@ -6,6 +6,8 @@
 //! own for somebody to let traffic go over, which ECS would show as a pause hook.
 
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

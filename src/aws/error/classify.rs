@@ -291,6 +291,7 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         // Answered before anything was done; the next try may find it free.
         "ConcurrentModificationException"
         | "UpdateInProgressException"
+        | "DeploymentLimitExceededException"
         | "TransactionInProgressException" => ErrorClass::Retry,
         // That the targets were taken away does not show at once.
         "ValidationException" if message.contains("since it has targets") => ErrorClass::Retry,

@@ -18,6 +18,7 @@ fn declared(bake: i64) -> desired::Service {
         bake: SignedDuration::from_mins(bake),
         alarms: vec!["errors".to_owned(), "latency".to_owned()],
         settings: desired::Settings::default(),
+        code_deploy: None,
     }
 }
 
