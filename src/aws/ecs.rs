@@ -1,5 +1,7 @@
 //! ECS.
 
+use std::sync::Arc;
+
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::Builder;
 use aws_sdk_ecs::types::Failure as SdkFailure;
@@ -15,6 +17,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use configuration::Configurations;
 pub use deployments::MAX_RECORDS;
 pub use services::{MAX_SERVICES, services_in};
 pub use tasks::{Failure, MAX_TASKS, RunTaskAnswer};
@@ -25,11 +28,15 @@ const SERVICE: &str = "ecs";
 #[derive(Clone, Debug)]
 pub struct Ecs {
     client: Client,
+    configurations: Arc<Configurations>,
 }
 
 impl Ecs {
     pub(super) fn new(client: Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            configurations: Arc::default(),
+        }
     }
 }
 

@@ -131,7 +131,7 @@ pub struct Service {
     /// REPLICA or DAEMON.
     pub scheduling: String,
     /// Its deploymentConfiguration, as ECS has it, with the defaults of what ECS left out.
-    pub configuration: Map<String, Value>,
+    pub configuration: Arc<Map<String, Value>>,
     /// Whether the circuit breaker is on, and whether it rolls back.
     pub circuit_breaker: (bool, bool),
     /// `deployments[]`, PRIMARY first; under CODE_DEPLOY its task sets.

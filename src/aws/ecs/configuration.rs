@@ -1,13 +1,54 @@
 //! A service's deploymentConfiguration as JSON, with the defaults of what ECS left out.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aws_sdk_ecs::types;
 use aws_smithy_types::{Document, Number};
 use serde_json::{Map, Value, json};
 
+/// How many different configurations are remembered: most services of a fleet have one of a few.
+const REMEMBERED: usize = 32;
+
+/// What services are configured with, each told once: of ten thousand services, each with JSON of its
+/// own, a controller would hold tens of megabytes.
+#[derive(Debug, Default)]
+pub(super) struct Configurations {
+    remembered: Mutex<VecDeque<Remembered>>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    found: Option<types::DeploymentConfiguration>,
+    members: Arc<Map<String, Value>>,
+}
+
+impl Configurations {
+    /// See [`members`].
+    pub fn members(
+        &self,
+        found: Option<&types::DeploymentConfiguration>,
+    ) -> Arc<Map<String, Value>> {
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = remembered.iter().find(|it| it.found.as_ref() == found);
+        if let Some(known) = known {
+            return known.members.clone();
+        }
+        let members = Arc::new(members(found));
+        remembered.truncate(REMEMBERED - 1);
+        remembered.push_front(Remembered {
+            found: found.cloned(),
+            members: members.clone(),
+        });
+        members
+    }
+}
+
 /// In ECS's members. Absent ones are left out, but for those that have a default.
-pub(super) fn members(
-    configuration: Option<&types::DeploymentConfiguration>,
-) -> Map<String, Value> {
+fn members(configuration: Option<&types::DeploymentConfiguration>) -> Map<String, Value> {
     let Some(found) = configuration else {
         return object(json!({"strategy": "ROLLING", "bakeTimeInMinutes": 0}));
     };

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types;
 use serde_json::{Map, Value, json};
 
-use super::configuration;
 use super::task_sets;
 use super::{Ecs, SERVICE, explain, is_about, only_if_not_done};
 use crate::aws::error::{AwsError, Call, ErrorClass};
@@ -54,7 +53,7 @@ impl Ecs {
             for name in batch {
                 found.insert(
                     name.clone(),
-                    one(cluster, name, answer.services(), answer.failures()),
+                    self.one(cluster, name, answer.services(), answer.failures()),
                 );
             }
         }
@@ -127,7 +126,7 @@ impl Ecs {
             .send()
             .await;
         let answer = sent.map_err(|error| call.failed(error))?;
-        let updated = answer.service().map(observed);
+        let updated = answer.service().map(|it| self.observed(it));
         updated.ok_or_else(|| {
             call.unexpected(
                 ErrorClass::Ambiguous,
@@ -137,77 +136,10 @@ impl Ecs {
     }
 }
 
-fn one(
-    cluster: &str,
-    name: &str,
-    services: &[types::Service],
-    failures: &[types::Failure],
-) -> Known<Service> {
-    let is_it = |service: &&types::Service| {
-        service.service_name() == Some(name) || service.service_arn() == Some(name)
-    };
-    if let Some(service) = services.iter().find(is_it) {
-        return Known::Present(observed(service));
-    }
-    let what = format!("service {name} in cluster {cluster}");
-    match failures.iter().find(|failure| is_about(failure, name)) {
-        Some(failure) if failure.reason() == Some("MISSING") => Known::Absent,
-        Some(failure) => Known::Unknown(explain(failure, "DescribeServices", &what)),
-        None => Known::Unknown(format!("ecs:DescribeServices said nothing about {what}")),
-    }
-}
-
 /// `service app`, `services app, worker`.
 fn listed(kind: &str, names: &[String]) -> String {
     let plural = if names.len() == 1 { "" } else { "s" };
     format!("{kind}{plural} {}", names.join(", "))
-}
-
-fn observed(service: &types::Service) -> Service {
-    let configuration = service.deployment_configuration();
-    let breaker = configuration.and_then(|it| it.deployment_circuit_breaker());
-    let sets = service.task_sets();
-    let mut deployments: Vec<Deployment> = match sets.is_empty() {
-        true => service.deployments().iter().map(deployment).collect(),
-        false => sets.iter().map(task_sets::deployment).collect(),
-    };
-    // ECS answers PRIMARY first, but does not promise it.
-    deployments.sort_by_key(|deployment| deployment.status != "PRIMARY");
-    let primary = deployments
-        .first()
-        .filter(|first| first.status == "PRIMARY");
-    let task_definition = primary
-        .map(|primary| primary.task_definition.clone())
-        .filter(|arn| !arn.is_empty())
-        .or_else(|| service.task_definition().map(str::to_owned))
-        .unwrap_or_default();
-    Service {
-        arn: service.service_arn().unwrap_or_default().to_owned(),
-        name: service.service_name().unwrap_or_default().to_owned(),
-        status: service.status().unwrap_or_default().to_owned(),
-        task_definition,
-        desired_count: service.desired_count(),
-        running_count: service.running_count(),
-        // What ECS leaves out has its default.
-        deployment_controller: service
-            .deployment_controller()
-            .map_or("ECS", |controller| controller.r#type().as_str())
-            .to_owned(),
-        strategy: configuration
-            .and_then(|it| it.strategy())
-            .map_or("ROLLING", types::DeploymentStrategy::as_str)
-            .to_owned(),
-        scheduling: service
-            .scheduling_strategy()
-            .map_or("REPLICA", types::SchedulingStrategy::as_str)
-            .to_owned(),
-        configuration: configuration::members(configuration),
-        circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
-        deployments,
-        app_spec: task_sets::app_spec(service),
-        group: None,
-        records: None,
-    }
 }
 
 fn event(event: &types::ServiceEvent) -> ServiceEvent {
@@ -231,5 +163,75 @@ fn deployment(deployment: &types::Deployment) -> Deployment {
             .map(|state| state.as_str().to_owned()),
         rollout_state_reason: deployment.rollout_state_reason().map(str::to_owned),
         created_at: timestamp(deployment.created_at()),
+    }
+}
+
+impl Ecs {
+    fn one(
+        &self,
+        cluster: &str,
+        name: &str,
+        services: &[types::Service],
+        failures: &[types::Failure],
+    ) -> Known<Service> {
+        let is_it = |service: &&types::Service| {
+            service.service_name() == Some(name) || service.service_arn() == Some(name)
+        };
+        if let Some(service) = services.iter().find(is_it) {
+            return Known::Present(self.observed(service));
+        }
+        let what = format!("service {name} in cluster {cluster}");
+        match failures.iter().find(|failure| is_about(failure, name)) {
+            Some(failure) if failure.reason() == Some("MISSING") => Known::Absent,
+            Some(failure) => Known::Unknown(explain(failure, "DescribeServices", &what)),
+            None => Known::Unknown(format!("ecs:DescribeServices said nothing about {what}")),
+        }
+    }
+
+    fn observed(&self, service: &types::Service) -> Service {
+        let configuration = service.deployment_configuration();
+        let breaker = configuration.and_then(|it| it.deployment_circuit_breaker());
+        let sets = service.task_sets();
+        let mut deployments: Vec<Deployment> = match sets.is_empty() {
+            true => service.deployments().iter().map(deployment).collect(),
+            false => sets.iter().map(task_sets::deployment).collect(),
+        };
+        // ECS answers PRIMARY first, but does not promise it.
+        deployments.sort_by_key(|deployment| deployment.status != "PRIMARY");
+        let primary = deployments
+            .first()
+            .filter(|first| first.status == "PRIMARY");
+        let task_definition = primary
+            .map(|primary| primary.task_definition.clone())
+            .filter(|arn| !arn.is_empty())
+            .or_else(|| service.task_definition().map(str::to_owned))
+            .unwrap_or_default();
+        Service {
+            arn: service.service_arn().unwrap_or_default().to_owned(),
+            name: service.service_name().unwrap_or_default().to_owned(),
+            status: service.status().unwrap_or_default().to_owned(),
+            task_definition,
+            desired_count: service.desired_count(),
+            running_count: service.running_count(),
+            // What ECS leaves out has its default.
+            deployment_controller: service
+                .deployment_controller()
+                .map_or("ECS", |controller| controller.r#type().as_str())
+                .to_owned(),
+            strategy: configuration
+                .and_then(|it| it.strategy())
+                .map_or("ROLLING", types::DeploymentStrategy::as_str)
+                .to_owned(),
+            scheduling: service
+                .scheduling_strategy()
+                .map_or("REPLICA", types::SchedulingStrategy::as_str)
+                .to_owned(),
+            configuration: self.configurations.members(configuration),
+            circuit_breaker: breaker.map_or((false, false), |it| (it.enable(), it.rollback())),
+            deployments,
+            app_spec: task_sets::app_spec(service),
+            group: None,
+            records: None,
+        }
     }
 }

@@ -187,7 +187,7 @@ async fn a_deployment_configuration_comes_and_goes_as_it_stands() {
         .unwrap();
     let service = found["app"].present().unwrap();
     assert_eq!(
-        serde_json::Value::Object(service.configuration.clone()),
+        serde_json::Value::Object((*service.configuration).clone()),
         whole
     );
     assert_eq!(service.scheduling, "DAEMON");

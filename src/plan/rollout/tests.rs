@@ -206,7 +206,7 @@ fn no_timeout_counts_what_ecs_is_told_to_wait() {
         ),
     ] {
         service.strategy = strategy.to_owned();
-        service.configuration = configuration.as_object().unwrap().clone();
+        service.configuration = configuration.as_object().unwrap().clone().into();
         assert_eq!(
             planned(&service),
             SignedDuration::from_mins(minutes),
@@ -217,7 +217,8 @@ fn no_timeout_counts_what_ecs_is_told_to_wait() {
     service.configuration = serde_json::json!({"bakeTimeInMinutes": 15})
         .as_object()
         .unwrap()
-        .clone();
+        .clone()
+        .into();
     assert!(matches!(
         judged(&service, Some(&asked)),
         Standing::Underway(_)

@@ -41,7 +41,7 @@ pub(super) fn differing(service: &Service, found: &observed::Service) -> Vec<Fie
             actual: found.desired_count.to_string(),
         });
     }
-    let actual = Some(&found.configuration);
+    let actual = Some(&*found.configuration);
     compare(
         "deploymentConfiguration",
         &declared.deployment,
@@ -105,7 +105,7 @@ pub(super) fn members(service: &Service, found: &observed::Service) -> Map<Strin
 }
 
 fn whole(service: &Service, found: &observed::Service) -> Map<String, Value> {
-    let mut whole = found.configuration.clone();
+    let mut whole = (*found.configuration).clone();
     put(&mut whole, &service.settings.deployment);
     let strategy = whole.get("strategy").cloned().unwrap_or_default();
     for (member, of) in OF_STRATEGY {
