@@ -1,6 +1,7 @@
 //! Schedules: EventBridge rules of this release, and what EventBridge Scheduler fires for it, put
 //! right once every service has moved.
 
+mod course;
 mod prune;
 mod rule;
 mod scheduled;
@@ -65,7 +66,7 @@ impl Found<'_> {
     fn fires(self, draft: &Draft<'_>) -> bool {
         match self {
             Found::Rule(rule) => rule.is_some_and(|rule| rule::fires(draft, rule)),
-            Found::Scheduled(found) => found.is_some_and(scheduled::fires),
+            Found::Scheduled(found) => found.is_some_and(|it| scheduled::fires(it, draft.input.now)),
         }
     }
 }
@@ -217,6 +218,14 @@ fn one(
         return status;
     };
     status.task_definition = Some(arn.clone());
+    if let Found::Scheduled(Some(rests)) = found
+        && scheduled::rests(draft, schedule, rests)
+    {
+        let runs = rests.target().and_then(target::definition);
+        status.task_definition = runs.map(str::to_owned);
+        let message = "its last time has passed: it stays as it is until that is declared anew";
+        status.message = Some(message.to_owned());
+    }
     let Some(cluster) = cluster_arn(draft) else {
         let message = format!("{resource}: the cluster's ARN is not known");
         draft.doubt(&resource, message);

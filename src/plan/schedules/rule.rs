@@ -120,17 +120,19 @@ pub fn absent(what: &str) -> (String, String, String) {
     )
 }
 
-/// Keeps a rule from running our task; what others run through it goes on.
-pub fn stop(draft: &Draft<'_>, rule: &Rule) -> Step {
+/// Has a rule run our task, or keeps it from that, and leaves the rest of it; what others run through
+/// it goes on.
+pub fn switched(draft: &Draft<'_>, rule: &Rule, state: ScheduleState) -> Step {
     let ours = our_target(draft, rule, false).map(|(id, _)| id.to_owned());
-    if let Some(id) = ours.filter(|_| rule.targets.len() > 1) {
+    let shared = state == ScheduleState::Disabled && rule.targets.len() > 1;
+    if let Some(id) = ours.filter(|_| shared) {
         return Step::RemoveTargets {
             rule: rule.name.clone(),
             ids: vec![id],
         };
     }
     let mut input = carried(rule);
-    input.insert("State".to_owned(), json!("DISABLED"));
+    input.insert("State".to_owned(), json!(state.as_str()));
     Step::PutRule {
         input: Value::Object(input),
     }

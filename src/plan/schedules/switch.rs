@@ -20,7 +20,7 @@ use crate::resource::release::ScheduleState;
 /// AWS starts what is due within the minute
 /// (<https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>): so long after its
 /// time it has been started.
-const STARTED: SignedDuration = SignedDuration::from_secs(75);
+pub(super) const STARTED: SignedDuration = SignedDuration::from_secs(75);
 
 /// So long before a time the switch is not begun: another replica needs up to half a minute to take
 /// over, and AWS may show late what was done.
@@ -98,7 +98,7 @@ fn scheduled_of<'a>(draft: &Draft<'a>, arn: &str) -> Result<Option<Other<'a>>, S
     };
     Ok(Some(Other {
         found: Found::Scheduled(Some(found)),
-        fires: scheduled::fires(found),
+        fires: scheduled::fires(found, draft.input.now),
     }))
 }
 
@@ -119,10 +119,13 @@ pub(super) fn over(
 ) -> Option<String> {
     let resource = format!("schedule/{}", schedule.name);
     let (off, name) = match other.found {
-        Found::Rule(Some(rule)) => (rule::stop(draft, rule), format!("rule {}", rule.name)),
+        Found::Rule(Some(rule)) => {
+            let name = format!("rule {}", rule.name);
+            (rule::switched(draft, rule, ScheduleState::Disabled), name)
+        }
         Found::Scheduled(Some(found)) => {
             let name = format!("schedule {}", found.name);
-            (scheduled::stop(draft, found), name)
+            (scheduled::switched(draft, found, ScheduleState::Disabled), name)
         }
         Found::Rule(None) | Found::Scheduled(None) => return None,
     };
