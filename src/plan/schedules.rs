@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub use prune::{made, may_prune, prune, prune_made, remove};
+pub use prune::{made, may_prune, prune, prune_made, remove, retire};
 pub use scheduled::{delete_group, is_owned_group, made as made_scheduled};
 
 use super::base::{self, Registered};

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{only, scheduled};
 use crate::crash::Moment;
-use crate::shop::{Stands, delivered, key, minutes, schedule, seconds, stalled};
+use crate::shop::{Stands, delivered, key, minutes, rules, schedule, seconds, stalled};
 use crate::world::{World, changes};
 
 const EVERY: &str = "cron(0/10 * * * ? *)";
@@ -239,6 +239,70 @@ async fn a_rollback_moves_it_back() {
     run(&world, minutes(25)).await;
     assert_eq!(runs_where(&world), (true, false));
     came_once(&world, since, "rolled back");
+}
+
+/// The release with a hook after everything else that runs a task and takes everything back with it.
+fn with_smoke_test(mut object: Value) -> Value {
+    let task = json!({"taskDefinition": {"family": "job"}, "images": {"job": "web"}});
+    let hook = json!({"name": "smoke-test", "onFailure": "Rollback", "ecsTask": task});
+    object["spec"]["hooks"] = json!({"after": [hook]});
+    object
+}
+
+/// Tasks of the family `job` end like this.
+fn tasks_end(world: &World, after: &str, code: i32) {
+    let then = json!({"exit": {"after": after, "exitCode": code}});
+    rules(world, &json!([{"when": {"family": "job"}, "then": then}]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_takes_everything_back_takes_the_schedule_back() {
+    for (from, to) in [(by_rule(), by_scheduler()), (by_scheduler(), by_rule())] {
+        let world = delivered(&from).await;
+        tasks_end(&world, "5s", 1);
+        let begins = runs_where(&world);
+        world.fires();
+        let since = world.sandbox.now();
+        world.put(&with_smoke_test(to)).await;
+        assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+        assert_eq!(runs_where(&world), begins);
+        world.sandbox.skip(minutes(25));
+        came_once(&world, since, "taken back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_a_failed_release_left_out_is_back() {
+    for other in [
+        schedule("daily", "rate(1 day)"),
+        scheduled("daily", "rate(1 day)", &json!({})),
+    ] {
+        let often = match other.get("backend") {
+            None => by_rule(),
+            Some(_) => by_scheduler(),
+        };
+        let mut both = often.clone();
+        both["spec"]["schedules"] = json!([often["spec"]["schedules"][0], other]);
+        let world = delivered(&both).await;
+        tasks_end(&world, "2m", 1);
+        let begins = runs_where(&world);
+        let state = |world: &World| match other.get("backend") {
+            None => world.rule(RULE)["State"].clone(),
+            Some(_) => world.scheduled("often")["State"].clone(),
+        };
+        world.put(&with_smoke_test(only(json!([other])))).await;
+        run(&world, seconds(90)).await;
+        // It does not run beside what came in its stead, and is there still.
+        assert_eq!(state(&world), "DISABLED", "{other}");
+        assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+        assert_eq!(runs_where(&world), begins);
+        assert_eq!(state(&world), "ENABLED", "{other}");
+        // With a hook that succeeds it goes.
+        tasks_end(&world, "2m", 0);
+        world.retry(&key()).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(runs_where(&world), (false, false));
+    }
 }
 
 #[tokio::test(start_paused = true)]
