@@ -1,7 +1,8 @@
 //! A schedule that goes from rules to EventBridge Scheduler, or back.
 //!
 //! The new one is made switched off. Once it is as it shall be, and no time of either is near, the
-//! old one is switched off and the new one on, one after the other in one pass. Where that is cut
+//! old one is switched off and the new one on, one after the other in one pass; one of Scheduler is
+//! updated as it is before that, so that a right which is missing is found out first. Where that is cut
 //! off in between, the next pass finds both off and switches the new one on: the moment leaves time
 //! for it. What is off is taken away after that, as everything that is not declared any more.
 
@@ -156,6 +157,13 @@ pub(super) fn over(
         });
         draft.wake_after(left);
         return Some(message);
+    }
+    // What would refuse to switch the new one on refuses this, before the old one is off.
+    let mut steps = on.steps.iter();
+    let rehearsed = steps.find_map(|(_, step)| scheduled::rehearsed(draft, step));
+    if let Some(step) = rehearsed {
+        let reason = "may it be switched on? As it is, still off";
+        draft.act(&resource, reason, step);
     }
     draft.act(&resource, format!("{name} is replaced: off"), off);
     act(

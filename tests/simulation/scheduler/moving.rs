@@ -333,3 +333,23 @@ async fn what_is_not_known_of_the_old_one_moves_nothing() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(runs_where(&world), (false, true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_would_be_refused_leaves_the_old_one_on() {
+    let world = delivered(&by_rule()).await;
+    world.fires();
+    let since = world.sandbox.now();
+    world.deny(&["scheduler:UpdateSchedule"]);
+    world.put(&by_scheduler()).await;
+    run(&world, minutes(30)).await;
+    assert_eq!(world.rule(RULE)["State"], "ENABLED");
+    assert_eq!(world.scheduled("often")["State"], "DISABLED");
+    let tried = world.sent("UpdateSchedule");
+    assert!(!tried.is_empty());
+    assert!(tried.iter().all(|it| it["State"] == "DISABLED"), "{tried:?}");
+    came_once(&world, since, "refused");
+    world.deny(&[]);
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(runs_where(&world), (false, true));
+    came_once(&world, since, "allowed again");
+}
