@@ -307,19 +307,35 @@ async fn a_schedule_that_a_failed_release_left_out_is_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_strangers_target_on_the_rule_goes_on() {
-    let world = delivered(&by_rule()).await;
     let lambda =
         json!({"Id": "watch", "Arn": "arn:aws:lambda:ap-northeast-1:123456789012:function:watch"});
-    world.aws(
-        "events",
-        "PutTargets",
-        json!({"Rule": RULE, "Targets": [lambda]}),
-    );
-    world.put(&by_scheduler()).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    assert_eq!(world.rule(RULE)["State"], "ENABLED");
-    assert_eq!(world.targets(RULE), [lambda]);
-    assert_eq!(world.scheduled("often")["State"], "ENABLED");
+    for adopt in [false, true] {
+        let world = delivered(&by_rule()).await;
+        world.aws(
+            "events",
+            "PutTargets",
+            json!({"Rule": RULE, "Targets": [lambda]}),
+        );
+        world.put(&by_scheduler()).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(world.rule(RULE)["State"], "ENABLED");
+        assert_eq!(world.targets(RULE), std::slice::from_ref(&lambda));
+        assert_eq!(world.scheduled("often")["State"], "ENABLED");
+        // And on the way back.
+        let mut back = by_rule();
+        back["spec"]["schedules"][0]["adopt"] = json!(adopt);
+        back["spec"]["schedules"][0]["description"] = json!("the report");
+        world.put(&back).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(runs_where(&world), (true, false));
+        let rule = world.rule(RULE);
+        assert_eq!(rule["State"], "ENABLED");
+        assert_eq!(rule["Description"], "the report");
+        let targets = world.targets(RULE);
+        assert!(targets.len() == 2 && targets.contains(&lambda), "{targets:?}");
+        let put = world.sent("PutRule");
+        assert!(put.iter().all(|it| it["State"] == "ENABLED"), "{put:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
