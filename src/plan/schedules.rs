@@ -211,6 +211,15 @@ fn one(
     let Some(found) = usable(draft, schedule, &mut status) else {
         return status;
     };
+    let correction = revision.outcome == RevisionOutcome::Ready;
+    if !open
+        && !correction
+        && let Some((step, name)) = switch::cut_off(draft, schedule, found)
+    {
+        goes_on(draft, &resource, step, &name);
+        status.state = PartState::Progressing;
+        return status;
+    }
     let Some(part) = revision.parts.get(&resource) else {
         return status;
     };
@@ -239,9 +248,19 @@ fn one(
         schedule,
         found,
         place,
-        correction: revision.outcome == RevisionOutcome::Ready,
+        correction,
     };
     settle(draft, whole, open, status)
+}
+
+/// Switches on what a switch left off that was cut off, before anything else: its time may be near.
+fn goes_on(draft: &mut Draft<'_>, resource: &str, step: Step, name: &str) {
+    let reason = format!("{name} goes on: what was to be switched on instead is not");
+    draft.act(resource, reason, step);
+    draft.actions.rotate_right(1);
+    let message =
+        format!("{resource} waits until every service has moved; {name} goes on until then");
+    draft.progress(resource, "SwitchingSchedules", message);
 }
 
 /// Everything that it takes to put a schedule right.
@@ -305,10 +324,7 @@ fn settle(
             drift::differs(draft, &resource, &field, desired, actual, action);
         }
     }
-    let finishes = other
-        .as_ref()
-        .is_some_and(|other| switch::is_half(other, &change));
-    if !open && !finishes {
+    if !open {
         let message = format!("{resource} waits until every service has moved");
         draft.wait(&resource, message.clone());
         status.message = Some(message);

@@ -1,4 +1,5 @@
-//! When a schedule of EventBridge Scheduler comes, as far as its dates say it, and how they are sent.
+//! When a schedule of EventBridge Scheduler comes, as far as its dates say it, and how they are
+//! sent.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -98,8 +99,8 @@ pub(super) fn to_say(expression: &str, start: Timestamp, now: Timestamp) -> bool
     }
 }
 
-/// Puts the dates so that AWS takes them: a beginning that has come is left out, but for a rate, whose
-/// runs are counted from it; an end that has passed comes soon.
+/// Puts the dates so that AWS takes them: a beginning that has come is left out, but for a rate,
+/// whose runs are counted from it; an end that has passed comes soon.
 pub(super) fn renew(input: &mut Map<String, Value>, start: Option<Timestamp>, now: Timestamp) {
     let expression = input.get("ScheduleExpression").and_then(Value::as_str);
     let rate = expression.and_then(rate_of);

@@ -84,8 +84,8 @@ pub fn change(
         Some(existing) => target::pointed(wanted.place, existing),
         None => target::wanted(schedule, wanted.place, existing),
     };
-    // Made switched off, for another one fires still: where others run something through the rule, it
-    // is our target that is not there yet.
+    // Made switched off, for another one fires still: where others run something through the rule,
+    // it is our target that is not there yet.
     let is_made = wanted.state != schedule.state;
     let held = is_made && rule.is_some_and(|rule| is_others(draft, rule));
     let state = if held { schedule.state } else { wanted.state };
@@ -137,8 +137,8 @@ pub fn absent(what: &str) -> (String, String, String) {
     )
 }
 
-/// Has a rule run our task, or keeps it from that, and leaves the rest of it; what others run through
-/// it goes on.
+/// Has a rule run our task, or keeps it from that, and leaves the rest of it; what others run
+/// through it goes on.
 pub fn switched(draft: &Draft<'_>, rule: &Rule, state: ScheduleState) -> Step {
     let ours = our_target(draft, rule, false).map(|(id, _)| id.to_owned());
     let shared = state == ScheduleState::Disabled && rule.targets.len() > 1;

@@ -45,8 +45,8 @@ fn is_on(found: &Scheduled) -> bool {
 }
 
 /// Whether the last time of a schedule has passed, and what is declared of it changes nothing about
-/// that. AWS takes no end that has passed, and an update without one would bring it to life again, or
-/// take back what is being started: so it stays as it is.
+/// that. AWS takes no end that has passed, and an update without one would bring it to life again,
+/// or take back what is being started: so it stays as it is.
 pub fn rests(draft: &Draft<'_>, schedule: &Schedule, found: &Scheduled) -> bool {
     let now = draft.input.now;
     let declared = Course::declared(schedule, Some(found));
