@@ -142,7 +142,7 @@ async fn a_queue_of_another_region_is_refused_before_anything_is_begun() {
     for schedule in both(&elsewhere) {
         let world = shop(Breaker::Off).await;
         world.put(&only(json!([schedule]))).await;
-        assert_eq!(world.settle(&key()).await, stalled("InvalidSpec"));
+        assert_eq!(world.run(&key()).await, stalled("InvalidSpec"));
         assert_eq!(world.aws_writes(), [] as [&str; 0]);
         let why = world.why(&key()).await;
         assert!(
