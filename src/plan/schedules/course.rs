@@ -109,11 +109,13 @@ pub(super) fn renew(input: &mut Map<String, Value>, start: Option<Timestamp>, no
         Some(length) => start.and_then(|start| next_of(start, length, now)),
         None => start.filter(|start| now.duration_since(*start) <= PAST),
     };
+    // One that is switched off within its last window: none comes any more.
+    let end = input.get("EndDate").and_then(moment);
+    let begins = begins.filter(|at| end.is_none_or(|end| *at < end));
     match begins {
         Some(at) => input.insert("StartDate".to_owned(), json!(at.as_second())),
         None => input.shift_remove("StartDate"),
     };
-    let end = input.get("EndDate").and_then(moment);
     if end.is_some_and(|end| end <= now) {
         end_soon(input, now);
     }
