@@ -69,6 +69,7 @@ pub fn desired(
         .map(|found| schedule(&key, found, &place))
         .collect();
     roles_of_schedules(&schedules, &mut errors);
+    queues_of_schedules(&schedules, &place.region, &mut errors);
     // Whatever it says, it can be deleted.
     if !errors.is_empty() && provenance.deleting.is_none() {
         return Err(errors);
@@ -411,11 +412,7 @@ fn schedule_group(key: &ReleaseKey) -> String {
 fn roles_of_schedules(schedules: &[Schedule], errors: &mut Vec<FieldError>) {
     for (index, schedule) in schedules.iter().enumerate() {
         if schedule.role_arn.is_none() {
-            let path = FieldPath::root()
-                .key("spec")
-                .key("schedules")
-                .index(index)
-                .key("roleArn");
+            let path = of_schedule(index, "roleArn");
             let message = "is needed: neither the schedule nor its environment names a role";
             errors.push(
                 FieldError::new(path, message)
@@ -423,6 +420,27 @@ fn roles_of_schedules(schedules: &[Schedule], errors: &mut Vec<FieldError>) {
             );
         }
     }
+}
+
+/// AWS puts dead letters into queues of the Region of what fires only.
+fn queues_of_schedules(schedules: &[Schedule], region: &str, errors: &mut Vec<FieldError>) {
+    for (index, schedule) in schedules.iter().enumerate() {
+        let Some(queue) = &schedule.dead_letters else {
+            continue;
+        };
+        // What is no ARN is refused for that.
+        if queue.split(':').nth(3).is_some_and(|of| of != region) {
+            let path = of_schedule(index, "deadLetterQueueArn");
+            let message =
+                format!("`{queue}` is not in {region}, where the environment's schedules fire");
+            errors.push(FieldError::new(path, message).help("name a queue of that Region"));
+        }
+    }
+}
+
+fn of_schedule(index: usize, field: &str) -> FieldPath {
+    let schedules = FieldPath::root().key("spec").key("schedules");
+    schedules.index(index).key(field)
 }
 
 /// The part's own settings over the Environment's. A launch type and a capacity provider strategy

@@ -203,21 +203,28 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
     };
     revision::at_first_move(draft);
 
-    // 5. Schedules, then those that are no longer declared.
+    // 5. Schedules.
     let open = migrated && (delivered || rolled && draft.stalled.is_empty());
     let scheduled = schedules::write(draft, revision, open);
-    let pruned = if open && scheduled {
-        schedules::prune(draft, revision)
-    } else {
-        false
-    };
-    let whole = rolled && migrated && scheduled && pruned;
-    if !whole || delivered || draft.is_held() {
-        return Some(whole);
+    if delivered {
+        let pruned = open && scheduled && schedules::prune(draft, revision);
+        return Some(rolled && migrated && scheduled && pruned);
     }
+    if !(rolled && migrated && scheduled) || draft.is_held() {
+        return Some(false);
+    }
+    end_well(draft, revision, runs)
+}
 
-    // 6. Hooks after everything else.
-    hooks_are_through(draft, revision, runs, Some(End::Success))
+/// 6. Hooks after everything else, then schedules that are no longer declared: what a hook may
+/// take everything back to is only off until then. True once all is so; `None` as in [`bring`].
+fn end_well(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Option<bool> {
+    let hooked = draft.input.desired.hooks.iter().any(|hook| hook.after);
+    if hooked && !schedules::retire(draft) {
+        return Some(false);
+    }
+    let through = hooks_are_through(draft, revision, runs, Some(End::Success))?;
+    Some(through && schedules::prune(draft, revision))
 }
 
 /// Runs the hooks before everything else, or those after it: true once they have been. `None`: one of

@@ -1,6 +1,7 @@
 //! Schedules: EventBridge rules of this release, and what EventBridge Scheduler fires for it, put
 //! right once every service has moved.
 
+mod course;
 mod prune;
 mod rule;
 mod scheduled;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub use prune::{made, may_prune, prune, prune_made, remove};
+pub use prune::{made, may_prune, prune, prune_made, remove, retire};
 pub use scheduled::{delete_group, is_owned_group, made as made_scheduled};
 
 use super::base::{self, Registered};
@@ -65,7 +66,7 @@ impl Found<'_> {
     fn fires(self, draft: &Draft<'_>) -> bool {
         match self {
             Found::Rule(rule) => rule.is_some_and(|rule| rule::fires(draft, rule)),
-            Found::Scheduled(found) => found.is_some_and(scheduled::fires),
+            Found::Scheduled(found) => found.is_some_and(|it| scheduled::fires(it, draft.input.now)),
         }
     }
 }
@@ -210,6 +211,15 @@ fn one(
     let Some(found) = usable(draft, schedule, &mut status) else {
         return status;
     };
+    let correction = revision.outcome == RevisionOutcome::Ready;
+    if !open
+        && !correction
+        && let Some((step, name)) = switch::cut_off(draft, schedule, found)
+    {
+        goes_on(draft, &resource, step, &name);
+        status.state = PartState::Progressing;
+        return status;
+    }
     let Some(part) = revision.parts.get(&resource) else {
         return status;
     };
@@ -217,6 +227,14 @@ fn one(
         return status;
     };
     status.task_definition = Some(arn.clone());
+    if let Found::Scheduled(Some(rests)) = found
+        && scheduled::rests(draft, schedule, rests)
+    {
+        let runs = rests.target().and_then(target::definition);
+        status.task_definition = runs.map(str::to_owned);
+        let message = "its last time has passed: it stays as it is until that is declared anew";
+        status.message = Some(message.to_owned());
+    }
     let Some(cluster) = cluster_arn(draft) else {
         let message = format!("{resource}: the cluster's ARN is not known");
         draft.doubt(&resource, message);
@@ -230,9 +248,19 @@ fn one(
         schedule,
         found,
         place,
-        correction: revision.outcome == RevisionOutcome::Ready,
+        correction,
     };
     settle(draft, whole, open, status)
+}
+
+/// Switches on what a switch left off that was cut off, before anything else: its time may be near.
+fn goes_on(draft: &mut Draft<'_>, resource: &str, step: Step, name: &str) {
+    let reason = format!("{name} goes on: what was to be switched on instead is not");
+    draft.act(resource, reason, step);
+    draft.actions.rotate_right(1);
+    let message =
+        format!("{resource} waits until every service has moved; {name} goes on until then");
+    draft.progress(resource, "SwitchingSchedules", message);
 }
 
 /// Everything that it takes to put a schedule right.
@@ -296,10 +324,7 @@ fn settle(
             drift::differs(draft, &resource, &field, desired, actual, action);
         }
     }
-    let finishes = other
-        .as_ref()
-        .is_some_and(|other| switch::is_half(other, &change));
-    if !open && !finishes {
+    if !open {
         let message = format!("{resource} waits until every service has moved");
         draft.wait(&resource, message.clone());
         status.message = Some(message);

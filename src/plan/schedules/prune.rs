@@ -1,12 +1,13 @@
 //! Rules and schedules of this release that are no longer declared.
 
-use super::{is_owned, other_writer, our_target, scheduled};
+use super::{is_owned, other_writer, our_target, rule, scheduled};
 use crate::model::known::Known;
 use crate::model::ledger::{Claim, Revision, RevisionOutcome};
-use crate::model::observed::Rule;
+use crate::model::observed::{Rule, Scheduled};
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::drift;
+use crate::resource::release::ScheduleState;
 use crate::resource::status::{DifferenceAction, PartState};
 
 /// Deletes what is owned and no longer declared. Only after lists that were read whole.
@@ -14,6 +15,51 @@ pub fn prune(draft: &mut Draft<'_>, revision: &Revision) -> bool {
     let rules = prune_rules(draft, revision);
     let scheduled = prune_scheduled(draft, revision);
     rules && scheduled
+}
+
+/// Switches off what is to be pruned, and leaves it there with its claim: a way back switches it on
+/// again. True once it is off.
+pub fn retire(draft: &mut Draft<'_>) -> bool {
+    if !draft.input.desired.prune {
+        return true;
+    }
+    let steps: Vec<(String, Step)> = [rules_firing(draft), scheduled_firing(draft)].concat();
+    for (resource, step) in &steps {
+        let reason = "no longer declared: off until the hooks after have been";
+        draft.act(resource, reason, step.clone());
+        let message = format!("{resource} is no longer declared and is being switched off");
+        draft.progress(resource, "Pruning", message);
+    }
+    steps.is_empty()
+}
+
+/// What switches off the rules that run our task and are no longer declared.
+fn rules_firing(draft: &Draft<'_>) -> Vec<(String, Step)> {
+    let (observed, desired) = (draft.input.observed, draft.input.desired);
+    let rules = observed.rules.values().filter_map(Known::present);
+    let extra = rules.filter(|rule| !desired.rules().any(|it| it.rule == rule.name));
+    let ours = extra.filter(|rule| is_owned(draft, rule) && !rule.rule.contains_key("ManagedBy"));
+    let firing = ours.filter(|found| rule::fires(draft, found));
+    let off = |found: &Rule| rule::switched(draft, found, ScheduleState::Disabled);
+    firing
+        .map(|found| (format!("rule/{}", found.name), off(found)))
+        .collect()
+}
+
+/// As [`rules_firing`], for schedules.
+fn scheduled_firing(draft: &Draft<'_>) -> Vec<(String, Step)> {
+    let (observed, desired) = (draft.input.observed, draft.input.desired);
+    let group = observed.group.as_ref().and_then(Known::present);
+    if !group.is_some_and(|group| scheduled::is_owned_group(draft, group)) {
+        return Vec::new();
+    }
+    let all = observed.scheduled.values().filter_map(Known::present);
+    let extra = all.filter(|found| !desired.scheduled().any(|it| it.name == found.name));
+    let firing = extra.filter(|found| scheduled::fires(found, draft.input.now));
+    let off = |found: &Scheduled| scheduled::switched(draft, found, ScheduleState::Disabled);
+    firing
+        .map(|found| (format!("scheduler/{}", found.name), off(found)))
+        .collect()
 }
 
 /// Deletes schedules of our group that are no longer declared, and the group with the last of them.

@@ -66,8 +66,7 @@ pub fn our_target<'r>(
 
 /// Whether a rule runs our task.
 pub fn fires(draft: &Draft<'_>, rule: &Rule) -> bool {
-    let enabled = rule.rule.get("State").and_then(Value::as_str) != Some("DISABLED");
-    enabled && our_target(draft, rule, false).is_some()
+    is_enabled(rule) && our_target(draft, rule, false).is_some()
 }
 
 /// What has to change in a rule: its owner first, then itself, then its target.
@@ -85,10 +84,18 @@ pub fn change(
         Some(existing) => target::pointed(wanted.place, existing),
         None => target::wanted(schedule, wanted.place, existing),
     };
-    let targets = target::differences(&whole, existing);
+    // Made switched off, for another one fires still: where others run something through the rule,
+    // it is our target that is not there yet.
+    let is_made = wanted.state != schedule.state;
+    let held = is_made && rule.is_some_and(|rule| is_others(draft, rule));
+    let state = if held { schedule.state } else { wanted.state };
+    let targets = match held {
+        true => Vec::new(),
+        false => target::differences(&whole, existing),
+    };
     let (put, mut fields) = match as_it_is {
         Some(_) => (None, Vec::new()),
-        None => put_rule(draft, schedule, wanted.state, rule),
+        None => put_rule(draft, schedule, state, rule),
     };
     let mut steps = Vec::new();
     if let Some(rule) = rule.filter(|rule| !is_owned(draft, rule)) {
@@ -111,6 +118,16 @@ pub fn change(
     Change { steps, fields }
 }
 
+/// Whether a rule is switched on for others, and not for us.
+fn is_others(draft: &Draft<'_>, rule: &Rule) -> bool {
+    let ours = our_target(draft, rule, false);
+    ours.is_none() && !rule.targets.is_empty() && is_enabled(rule)
+}
+
+fn is_enabled(rule: &Rule) -> bool {
+    rule.rule.get("State").and_then(Value::as_str) != Some("DISABLED")
+}
+
 /// A resource that is not there.
 pub fn absent(what: &str) -> (String, String, String) {
     (
@@ -120,17 +137,19 @@ pub fn absent(what: &str) -> (String, String, String) {
     )
 }
 
-/// Keeps a rule from running our task; what others run through it goes on.
-pub fn stop(draft: &Draft<'_>, rule: &Rule) -> Step {
+/// Has a rule run our task, or keeps it from that, and leaves the rest of it; what others run
+/// through it goes on.
+pub fn switched(draft: &Draft<'_>, rule: &Rule, state: ScheduleState) -> Step {
     let ours = our_target(draft, rule, false).map(|(id, _)| id.to_owned());
-    if let Some(id) = ours.filter(|_| rule.targets.len() > 1) {
+    let shared = state == ScheduleState::Disabled && rule.targets.len() > 1;
+    if let Some(id) = ours.filter(|_| shared) {
         return Step::RemoveTargets {
             rule: rule.name.clone(),
             ids: vec![id],
         };
     }
     let mut input = carried(rule);
-    input.insert("State".to_owned(), json!("DISABLED"));
+    input.insert("State".to_owned(), json!(state.as_str()));
     Step::PutRule {
         input: Value::Object(input),
     }

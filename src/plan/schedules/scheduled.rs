@@ -4,6 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::course::{Course, end_soon, moment, renew, to_say};
+use super::switch::STARTED;
 use super::{Change, Wanted, Why, claims, is_of, ownership, registered, rule, short, status_of};
 use crate::model::desired::{Schedule, SchedulerSettings};
 use crate::model::hash;
@@ -13,23 +15,42 @@ use crate::model::observed::{ScheduleGroup, Scheduled};
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
 use crate::plan::target::{self, Place};
-use crate::resource::firings::Firings;
+use crate::resource::release::ScheduleState;
 use crate::resource::status::{PartState, ScheduleStatus};
 
 /// Members that GetSchedule answers and UpdateSchedule does not take.
 const TOLD_ONLY: [&str; 3] = ["Arn", "CreationDate", "LastModificationDate"];
-
-/// AWS takes no beginning that lies further back than five minutes.
-const PAST: SignedDuration = SignedDuration::from_mins(4);
 
 /// Whether a group has both our tags.
 pub fn is_owned_group(draft: &Draft<'_>, group: &ScheduleGroup) -> bool {
     is_of(draft, &group.tags)
 }
 
-/// Whether a schedule is switched on.
-pub fn fires(found: &Scheduled) -> bool {
+/// Whether a schedule is switched on, and has a time to come or one that may be started still.
+pub fn fires(found: &Scheduled, now: Timestamp) -> bool {
+    let window = found.schedule.get("FlexibleTimeWindow");
+    let window = window.and_then(|it| it.get("MaximumWindowInMinutes")?.as_i64());
+    let late = STARTED.saturating_add(SignedDuration::from_mins(window.unwrap_or(0)));
+    let over = Course::of(found).over_since(now);
+    is_on(found) && over.is_none_or(|since| now.duration_since(since) < late)
+}
+
+/// Whether a schedule would fire, were it switched on.
+pub fn is_off(found: &Scheduled, now: Timestamp) -> bool {
+    !is_on(found) && !Course::of(found).is_over(now)
+}
+
+fn is_on(found: &Scheduled) -> bool {
     found.schedule.get("State").and_then(Value::as_str) != Some("DISABLED")
+}
+
+/// Whether the last time of a schedule has passed, and what is declared of it changes nothing about
+/// that. AWS takes no end that has passed, and an update without one would bring it to life again,
+/// or take back what is being started: so it stays as it is.
+pub fn rests(draft: &Draft<'_>, schedule: &Schedule, found: &Scheduled) -> bool {
+    let now = draft.input.now;
+    let declared = Course::declared(schedule, Some(found));
+    Course::of(found).is_over(now) && (schedule.only_definition || declared.is_over(now))
 }
 
 /// The group, where it is there.
@@ -104,16 +125,20 @@ pub fn change(
     wanted: Wanted<'_>,
     found: Option<&Scheduled>,
 ) -> Change {
-    let over = is_over(draft, schedule, found);
-    let (input, fields) = match found.filter(|_| schedule.only_definition) {
-        Some(found) => pointed(found, wanted.place),
-        None => whole(draft, schedule, wanted, found, over),
-    };
+    let over = Course::declared(schedule, found).is_over(draft.input.now);
     if found.is_none() && over {
-        // Its last time has passed: there is nothing to be made.
+        // There is nothing to be made.
         let (steps, fields) = (Vec::new(), Vec::new());
         return Change { steps, fields };
     }
+    if found.is_some_and(|found| rests(draft, schedule, found)) {
+        let (steps, fields) = (owned(draft), Vec::new());
+        return Change { steps, fields };
+    }
+    let (input, fields) = match found.filter(|_| schedule.only_definition) {
+        Some(found) => pointed(found, wanted.place, draft.input.now),
+        None => whole(draft, schedule, wanted, found, over),
+    };
     let mut steps = owned(draft);
     if steps.is_empty() && !fields.is_empty() {
         let step = match found {
@@ -166,36 +191,14 @@ fn token(draft: &Draft<'_>, what: &str) -> String {
     ]))
 }
 
-/// Whether its last time has passed. AWS takes no end that lies in the past.
-fn is_over(draft: &Draft<'_>, schedule: &Schedule, found: Option<&Scheduled>) -> bool {
-    let now = draft.input.now;
-    let settings = schedule.scheduler.as_ref();
-    let carried = found.and_then(|found| moment(found.schedule.get("EndDate")?));
-    let end = settings.and_then(|settings| settings.end).or(carried);
-    let zone = settings.map(|settings| settings.time_zone.as_str());
-    let once = match Firings::of(&schedule.expression, zone) {
-        Some(once @ Firings::Once(_)) => once.next(now).is_none(),
-        _ => false,
-    };
-    once || end.is_some_and(|end| end <= now)
-}
-
-/// A time as Scheduler writes it: seconds since 1970, or a text.
-fn moment(value: &Value) -> Option<Timestamp> {
-    if let Some(text) = value.as_str() {
-        return text.parse().ok();
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "seconds of this millennium"
-    )]
-    let seconds = value.as_f64()? as i64;
-    Timestamp::from_second(seconds).ok()
-}
-
 /// UpdateSchedule's input that has a schedule run another definition, and leaves the rest of it.
-fn pointed(found: &Scheduled, place: Place<'_>) -> (Value, Vec<(String, String, String)>) {
+fn pointed(
+    found: &Scheduled,
+    place: Place<'_>,
+    now: Timestamp,
+) -> (Value, Vec<(String, String, String)>) {
     let mut input = carried(found);
+    renew(&mut input, None, now);
     let existing = found.target().cloned().unwrap_or_default();
     let target = target::pointed(place, &existing);
     let fields = target::differences(&target, Some(&existing));
@@ -246,16 +249,15 @@ fn whole(
     input.insert("GroupName".to_owned(), json!(desired.schedule_group));
     let token = token(draft, &schedule.name);
     input.insert("ClientToken".to_owned(), json!(token));
-    // It has begun, and saying so again is refused.
-    let begun =
-        |value: &Value| moment(value).is_some_and(|at| draft.input.now.duration_since(at) > -PAST);
-    if input.get("StartDate").is_some_and(begun) {
+    let now = draft.input.now;
+    let settings = schedule.scheduler.as_ref();
+    renew(&mut input, settings.and_then(|it| it.start), now);
+    if over {
         input.shift_remove("StartDate");
     }
-    if over {
-        // An end that has passed cannot be said again either, and without it there would be none.
-        input.shift_remove("EndDate");
-        input.insert("State".to_owned(), json!("DISABLED"));
+    if Course::declared(schedule, found).end.is_some_and(|end| end <= now) {
+        // That it has ended shows for ever, also once nobody declares it any more.
+        end_soon(&mut input, now);
     }
     (Value::Object(input), fields)
 }
@@ -267,10 +269,14 @@ fn declared(
     wanted: Wanted<'_>,
     over: bool,
 ) -> Vec<(&'static str, Value)> {
-    let mut declared = vec![("ScheduleExpression", json!(schedule.expression))];
-    if !over {
-        declared.push(("State", json!(wanted.state.as_str())));
-    }
+    let state = match over {
+        true => ScheduleState::Disabled,
+        false => wanted.state,
+    };
+    let mut declared = vec![
+        ("ScheduleExpression", json!(schedule.expression)),
+        ("State", json!(state.as_str())),
+    ];
     if let Some(text) = &schedule.description {
         declared.push(("Description", json!(text)));
     }
@@ -289,10 +295,10 @@ fn declared(
         minutes => json!({"Mode": "FLEXIBLE", "MaximumWindowInMinutes": minutes}),
     };
     declared.push(("FlexibleTimeWindow", window));
-    // What has begun has begun.
-    let begins = start.filter(|start| draft.input.now.duration_since(*start) <= -PAST);
+    let now = draft.input.now;
+    let begins = start.filter(|start| !over && to_say(&schedule.expression, *start, now));
     declared.extend(begins.map(|at| ("StartDate", json!(at.as_second()))));
-    let ends = end.filter(|_| !over);
+    let ends = end.filter(|end| *end > now);
     declared.extend(ends.map(|at| ("EndDate", json!(at.as_second()))));
     declared
 }
@@ -322,24 +328,31 @@ fn shown(value: Option<&Value>) -> String {
     }
 }
 
-/// Keeps a schedule from firing.
-pub fn stop(draft: &Draft<'_>, found: &Scheduled) -> Step {
+/// Switches a schedule on or off, and leaves the rest of it.
+pub fn switched(draft: &Draft<'_>, found: &Scheduled, state: ScheduleState) -> Step {
     let mut input = carried(found);
     input.insert("Name".to_owned(), json!(found.name));
-    input.insert("State".to_owned(), json!("DISABLED"));
-    let begun =
-        |value: &Value| moment(value).is_some_and(|at| draft.input.now.duration_since(at) > -PAST);
-    if input.get("StartDate").is_some_and(begun) {
-        input.shift_remove("StartDate");
-    }
-    let ended = |value: &Value| moment(value).is_some_and(|at| at <= draft.input.now);
-    if input.get("EndDate").is_some_and(ended) {
-        input.shift_remove("EndDate");
-    }
+    input.insert("State".to_owned(), json!(state.as_str()));
+    renew(&mut input, None, draft.input.now);
     let token = token(draft, &found.name);
     input.insert("ClientToken".to_owned(), json!(token));
     let input = Value::Object(input);
     Step::UpdateSchedule { input }
+}
+
+/// The same update with the schedule still off: it changes nothing, and is refused where the update
+/// would be.
+pub fn rehearsed(draft: &Draft<'_>, step: &Step) -> Option<Step> {
+    let Step::UpdateSchedule { input } = step else {
+        return None;
+    };
+    let mut input = input.as_object()?.clone();
+    let name = input.get("Name").and_then(Value::as_str);
+    let token = token(draft, &format!("rehearsal of {}", name.unwrap_or_default()));
+    input.insert("State".to_owned(), json!("DISABLED"));
+    input.insert("ClientToken".to_owned(), json!(token));
+    let input = Value::Object(input);
+    Some(Step::UpdateSchedule { input })
 }
 
 /// Points a schedule back at what it ran before evenkeel's first write.
@@ -363,7 +376,12 @@ pub fn one_back(draft: &mut Draft<'_>, schedule: &Schedule, part: &PartTarget) -
         cluster: "",
         task_definition: &arn,
     };
-    let (input, fields) = pointed(found, place);
+    let now = draft.input.now;
+    if Course::of(found).is_over(now) {
+        status.state = PartState::Done;
+        return status;
+    }
+    let (input, fields) = pointed(found, place, now);
     if fields.is_empty() {
         status.state = PartState::Done;
         return status;

@@ -1,17 +1,21 @@
 //! A schedule that goes from rules to EventBridge Scheduler, or back.
 //!
 //! The new one is made switched off. Once it is as it shall be, and no time of either is near, the
-//! old one is switched off and the new one on, one after the other in one pass. Where that is cut
-//! off in between, the next pass finds both off and switches the new one on: the moment leaves time
-//! for it. What is off is taken away after that, as everything that is not declared any more.
+//! old one is switched off and the new one on, one after the other in one pass; one of Scheduler is
+//! updated as it is before that, so that a right which is missing is found out first. Where that is
+//! cut off in between, the next pass finds both off and switches the new one on: the moment leaves
+//! time for it. Where something newer is being released by then, one of them goes on as it is. What
+//! is off is taken away after that, as everything that is not declared any more.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Change, Found, act, is_owned, rule, scheduled};
+use super::{Change, Found, act, is_owned, our_target, rule, scheduled};
 use crate::model::desired::Schedule;
 use crate::model::known::Known;
+use crate::model::ledger::RevisionOutcome;
 use crate::model::observed::{Rule, Scheduled};
+use crate::model::plan::Step;
 use crate::plan::claims;
 use crate::plan::draft::Draft;
 use crate::resource::firings::Firings;
@@ -20,7 +24,7 @@ use crate::resource::release::ScheduleState;
 /// AWS starts what is due within the minute
 /// (<https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>): so long after its
 /// time it has been started.
-const STARTED: SignedDuration = SignedDuration::from_secs(75);
+pub(super) const STARTED: SignedDuration = SignedDuration::from_secs(75);
 
 /// So long before a time the switch is not begun: another replica needs up to half a minute to take
 /// over, and AWS may show late what was done.
@@ -98,15 +102,63 @@ fn scheduled_of<'a>(draft: &Draft<'a>, arn: &str) -> Result<Option<Other<'a>>, S
     };
     Ok(Some(Other {
         found: Found::Scheduled(Some(found)),
-        fires: scheduled::fires(found),
+        fires: scheduled::fires(found, draft.input.now),
     }))
 }
 
-/// Whether the old one was switched off already and the new one has only to be switched on: that is
-/// finished whatever else is waited for.
-pub(super) fn is_half(other: &Other<'_>, change: &Change) -> bool {
-    let fields: Vec<&str> = change.fields.iter().map(|it| it.0.as_str()).collect();
-    !other.fires && fields == ["State"]
+/// Where a switch was cut off with both off, and what is declared since may not be written yet:
+/// what switches one of them on as it is, and its name. The new one, if that takes no more than its
+/// state.
+pub(super) fn cut_off(
+    draft: &Draft<'_>,
+    schedule: &Schedule,
+    found: Found<'_>,
+) -> Option<(Step, String)> {
+    if schedule.state == ScheduleState::Disabled || found.fires(draft) {
+        return None;
+    }
+    let other = other(draft, schedule).ok()??;
+    if other.fires || !was_on(draft, schedule) {
+        return None;
+    }
+    on_again(draft, found).or_else(|| on_again(draft, other.found))
+}
+
+/// Whether what was delivered last has this schedule fire: else it is off because that was declared.
+fn was_on(draft: &Draft<'_>, schedule: &Schedule) -> bool {
+    let revisions = &draft.input.observed.ledger.revisions;
+    let mut delivered = revisions.range(1..).rev().map(|(_, it)| it);
+    let newest = delivered.find(|it| it.outcome == RevisionOutcome::Ready);
+    newest.is_some_and(|newest| {
+        let declared = draft.input.desired.at_revision(newest).schedules;
+        let mut on = declared
+            .iter()
+            .filter(|it| it.state == ScheduleState::Enabled);
+        on.any(|it| it.name == schedule.name)
+    })
+}
+
+/// What switches something of ours on that is off and has what it runs, and its name.
+fn on_again(draft: &Draft<'_>, found: Found<'_>) -> Option<(Step, String)> {
+    let state = ScheduleState::Enabled;
+    match found {
+        Found::Rule(Some(rule)) => {
+            let ours = is_owned(draft, rule) && our_target(draft, rule, false).is_some();
+            ours.then(|| {
+                let name = format!("rule {}", rule.name);
+                (rule::switched(draft, rule, state), name)
+            })
+        }
+        Found::Scheduled(Some(found)) => {
+            let group = draft.input.observed.group.as_ref()?.present()?;
+            let ours = scheduled::is_owned_group(draft, group);
+            (ours && scheduled::is_off(found, draft.input.now)).then(|| {
+                let name = format!("schedule {}", found.name);
+                (scheduled::switched(draft, found, state), name)
+            })
+        }
+        Found::Rule(None) | Found::Scheduled(None) => None,
+    }
 }
 
 /// Switches over, now or in a quiet moment; says what is waited for.
@@ -119,10 +171,13 @@ pub(super) fn over(
 ) -> Option<String> {
     let resource = format!("schedule/{}", schedule.name);
     let (off, name) = match other.found {
-        Found::Rule(Some(rule)) => (rule::stop(draft, rule), format!("rule {}", rule.name)),
+        Found::Rule(Some(rule)) => {
+            let name = format!("rule {}", rule.name);
+            (rule::switched(draft, rule, ScheduleState::Disabled), name)
+        }
         Found::Scheduled(Some(found)) => {
             let name = format!("schedule {}", found.name);
-            (scheduled::stop(draft, found), name)
+            (scheduled::switched(draft, found, ScheduleState::Disabled), name)
         }
         Found::Rule(None) | Found::Scheduled(None) => return None,
     };
@@ -153,6 +208,13 @@ pub(super) fn over(
         });
         draft.wake_after(left);
         return Some(message);
+    }
+    // What would refuse to switch the new one on refuses this, before the old one is off.
+    let mut steps = on.steps.iter();
+    let rehearsed = steps.find_map(|(_, step)| scheduled::rehearsed(draft, step));
+    if let Some(step) = rehearsed {
+        let reason = "may it be switched on? As it is, still off";
+        draft.act(&resource, reason, step);
     }
     draft.act(&resource, format!("{name} is replaced: off"), off);
     act(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{only, scheduled};
-use crate::shop::{delivered, key, rules, schedule};
+use crate::shop::{Breaker, delivered, key, rules, schedule, shop, stalled};
 use crate::world::{REGION, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -133,5 +133,21 @@ async fn a_policy_that_is_not_declared_stays_as_it_is() {
         world.put(&only(json!([schedule]))).await;
         world.settle(&key()).await;
         assert_eq!(policy(&world)["MaximumRetryAttempts"], 2, "{schedule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_another_region_is_refused_before_anything_is_begun() {
+    let elsewhere = json!({"deadLetterQueueArn": "arn:aws:sqs:eu-west-1:123456789012:dead"});
+    for schedule in both(&elsewhere) {
+        let world = shop(Breaker::Off).await;
+        world.put(&only(json!([schedule]))).await;
+        assert_eq!(world.run(&key()).await, stalled("InvalidSpec"));
+        assert_eq!(world.aws_writes(), [] as [&str; 0]);
+        let why = world.why(&key()).await;
+        assert!(
+            why.contains("spec.schedules[0].deadLetterQueueArn") && why.contains(REGION),
+            "{why}"
+        );
     }
 }

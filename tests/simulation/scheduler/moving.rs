@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{only, scheduled};
 use crate::crash::Moment;
-use crate::shop::{Stands, delivered, key, minutes, schedule, seconds, stalled};
+use crate::shop::{Stands, delivered, key, minutes, rules, schedule, seconds, stalled};
 use crate::world::{World, changes};
 
 const EVERY: &str = "cron(0/10 * * * ? *)";
@@ -168,6 +168,49 @@ async fn from_scheduler_to_rules_each_time_comes_once_wherever_the_controller_di
     whatever_dies(by_scheduler(), by_rule()).await;
 }
 
+/// The release with a service under a tag.
+fn with_service(object: &Value, tag: &str) -> Value {
+    let mut object = object.clone();
+    let web = json!({"name": "web", "images": {"web": "web"}, "rollout": {"timeout": "30m"}});
+    object["spec"]["services"] = json!([web]);
+    object["spec"]["images"]["web"]["tag"] = json!(tag);
+    object
+}
+
+/// As [`goes_over`], and another image is released, whose rollout takes long, before anybody takes
+/// over.
+async fn goes_over_and_on(from: &Value, to: &Value, at: u64, moment: Moment) -> bool {
+    let world = delivered(&with_service(from, "v2")).await;
+    crate::shop::pass(seconds(at * 37 % 600)).await;
+    world.fires();
+    let since = world.sandbox.now();
+    world.put(&with_service(to, "v2")).await;
+    let died = runs_until(&world, at, moment).await;
+    let what = format!("died {moment:?} write {at}");
+    let slow = json!([{"when": {"image": "web:v3"}, "then": {"healthy": {"after": "15m"}}}]);
+    rules(&world, &slow);
+    world.put(&with_service(to, "v3")).await;
+    assert_eq!(world.run(&key()).await, Stands::Ready, "{what}");
+    world.sandbox.skip(minutes(25));
+    let scheduler = to["spec"]["schedules"][0]["backend"] == "Scheduler";
+    assert_eq!(runs_where(&world), (!scheduler, scheduler), "{what}");
+    came_once(&world, since, &what);
+    died
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_time_comes_once_where_something_newer_takes_over_from_who_died() {
+    for (from, to) in [(by_rule(), by_scheduler()), (by_scheduler(), by_rule())] {
+        for moment in [Moment::Before, Moment::After] {
+            let mut at = 0;
+            while goes_over_and_on(&from, &to, at, moment).await {
+                at += 1;
+            }
+            assert!(at > 8, "it dies at many calls: {at}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_switch_waits_until_a_time_that_is_near_is_over() {
     let world = delivered(&by_rule()).await;
@@ -241,21 +284,101 @@ async fn a_rollback_moves_it_back() {
     came_once(&world, since, "rolled back");
 }
 
+/// The release with a hook after everything else that runs a task and takes everything back with it.
+fn with_smoke_test(mut object: Value) -> Value {
+    let task = json!({"taskDefinition": {"family": "job"}, "images": {"job": "web"}});
+    let hook = json!({"name": "smoke-test", "onFailure": "Rollback", "ecsTask": task});
+    object["spec"]["hooks"] = json!({"after": [hook]});
+    object
+}
+
+/// Tasks of the family `job` end like this.
+fn tasks_end(world: &World, after: &str, code: i32) {
+    let then = json!({"exit": {"after": after, "exitCode": code}});
+    rules(world, &json!([{"when": {"family": "job"}, "then": then}]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_takes_everything_back_takes_the_schedule_back() {
+    for (from, to) in [(by_rule(), by_scheduler()), (by_scheduler(), by_rule())] {
+        let world = delivered(&from).await;
+        tasks_end(&world, "5s", 1);
+        let begins = runs_where(&world);
+        world.fires();
+        let since = world.sandbox.now();
+        world.put(&with_smoke_test(to)).await;
+        assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+        assert_eq!(runs_where(&world), begins);
+        world.sandbox.skip(minutes(25));
+        came_once(&world, since, "taken back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_a_failed_release_left_out_is_back() {
+    for other in [
+        schedule("daily", "rate(1 day)"),
+        scheduled("daily", "rate(1 day)", &json!({})),
+    ] {
+        let often = match other.get("backend") {
+            None => by_rule(),
+            Some(_) => by_scheduler(),
+        };
+        let mut both = often.clone();
+        both["spec"]["schedules"] = json!([often["spec"]["schedules"][0], other]);
+        let world = delivered(&both).await;
+        tasks_end(&world, "2m", 1);
+        let begins = runs_where(&world);
+        let state = |world: &World| match other.get("backend") {
+            None => world.rule(RULE)["State"].clone(),
+            Some(_) => world.scheduled("often")["State"].clone(),
+        };
+        world.put(&with_smoke_test(only(json!([other])))).await;
+        run(&world, seconds(90)).await;
+        // It does not run beside what came in its stead, and is there still.
+        assert_eq!(state(&world), "DISABLED", "{other}");
+        assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+        assert_eq!(runs_where(&world), begins);
+        assert_eq!(state(&world), "ENABLED", "{other}");
+        // With a hook that succeeds it goes.
+        tasks_end(&world, "2m", 0);
+        world.retry(&key()).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(runs_where(&world), (false, false));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_strangers_target_on_the_rule_goes_on() {
-    let world = delivered(&by_rule()).await;
     let lambda =
         json!({"Id": "watch", "Arn": "arn:aws:lambda:ap-northeast-1:123456789012:function:watch"});
-    world.aws(
-        "events",
-        "PutTargets",
-        json!({"Rule": RULE, "Targets": [lambda]}),
-    );
-    world.put(&by_scheduler()).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    assert_eq!(world.rule(RULE)["State"], "ENABLED");
-    assert_eq!(world.targets(RULE), [lambda]);
-    assert_eq!(world.scheduled("often")["State"], "ENABLED");
+    for adopt in [false, true] {
+        let world = delivered(&by_rule()).await;
+        world.aws(
+            "events",
+            "PutTargets",
+            json!({"Rule": RULE, "Targets": [lambda]}),
+        );
+        world.put(&by_scheduler()).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(world.rule(RULE)["State"], "ENABLED");
+        assert_eq!(world.targets(RULE), std::slice::from_ref(&lambda));
+        assert_eq!(world.scheduled("often")["State"], "ENABLED");
+        // And on the way back.
+        let mut back = by_rule();
+        back["spec"]["schedules"][0]["adopt"] = json!(adopt);
+        back["spec"]["schedules"][0]["description"] = json!("the report");
+        world.put(&back).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(runs_where(&world), (true, false));
+        let rule = world.rule(RULE);
+        assert_eq!(rule["State"], "ENABLED");
+        assert_eq!(rule["Description"], "the report");
+        let targets = world.targets(RULE);
+        assert!(targets.len() == 2 && targets.contains(&lambda), "{targets:?}");
+        let put = world.sent("PutRule");
+        assert!(put.iter().all(|it| it["State"] == "ENABLED"), "{put:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,4 +391,24 @@ async fn what_is_not_known_of_the_old_one_moves_nothing() {
     world.deny(&[]);
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(runs_where(&world), (false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_would_be_refused_leaves_the_old_one_on() {
+    let world = delivered(&by_rule()).await;
+    world.fires();
+    let since = world.sandbox.now();
+    world.deny(&["scheduler:UpdateSchedule"]);
+    world.put(&by_scheduler()).await;
+    run(&world, minutes(30)).await;
+    assert_eq!(world.rule(RULE)["State"], "ENABLED");
+    assert_eq!(world.scheduled("often")["State"], "DISABLED");
+    let tried = world.sent("UpdateSchedule");
+    assert!(!tried.is_empty());
+    assert!(tried.iter().all(|it| it["State"] == "DISABLED"), "{tried:?}");
+    came_once(&world, since, "refused");
+    world.deny(&[]);
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(runs_where(&world), (false, true));
+    came_once(&world, since, "allowed again");
 }
