@@ -2,6 +2,7 @@
 //! target.
 
 mod crashes;
+mod many;
 mod trouble;
 
 use evenkeel::sandbox::Webhook;
