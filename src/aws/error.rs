@@ -259,6 +259,11 @@ impl AwsError {
                     evenkeel runs as."
                 .to_owned();
         }
+        if self.code.as_deref().is_some_and(|it| it.starts_with("KMS")) {
+            return "Allow the use of its KMS key to the principal that evenkeel runs as or, for a \
+                    function's, to the function's role."
+                .to_owned();
+        }
         if self.operation == "AssumeRole" {
             return "Allow sts:AssumeRole on it for the principal that evenkeel runs as, let the \
                     role's trust policy name that principal, and check the Environment's \

@@ -8,7 +8,7 @@ use aws_sdk_eventbridge::config::Builder;
 use serde_json::{Map, Value, json};
 
 use super::error::{AwsError, Call, ErrorClass};
-use super::raw::{Exchange, objects, string};
+use super::raw::{Exchange, objects, send, string};
 use super::retry::OnlyIfNotDone;
 use crate::model::known::Known;
 
@@ -26,21 +26,6 @@ pub struct Events {
     client: Client,
 }
 
-/// Sends one operation with our JSON and answers its JSON: the fluent builders of the SDK are
-/// types of their own with the same methods.
-macro_rules! send {
-    ($request:expr, $call:expr, $body:expr) => {{
-        let exchange = Exchange::sending($body);
-        let request = $request.customize().interceptor(exchange.clone());
-        let sent = if $call.writes {
-            request.config_override(only_if_not_done()).send().await
-        } else {
-            request.send().await
-        };
-        exchange.answer(sent, $call)
-    }};
-}
-
 impl Events {
     pub(super) fn new(client: Client) -> Self {
         Self { client }
@@ -49,7 +34,8 @@ impl Events {
     /// DescribeRule.
     pub async fn rule(&self, name: &str) -> Result<Known<Map<String, Value>>, AwsError> {
         let call = Call::read(SERVICE, "DescribeRule", format!("rule {name}"));
-        match send!(self.client.describe_rule(), &call, &json!({ "Name": name })) {
+        let body = json!({ "Name": name });
+        match send!(self.client.describe_rule(), &call, Exchange::sending(&body)) {
             Ok(rule) => Ok(Known::Present(rule)),
             Err(error) if error.is_not_found() => Ok(Known::Absent),
             Err(error) => Err(error),
@@ -71,7 +57,8 @@ impl Events {
         let mut token: Option<String> = None;
         loop {
             let body = page(asked.clone(), token.clone());
-            let mut answer = send!(self.client.list_rules(), &call, &body)?;
+            let request = self.client.list_rules();
+            let mut answer = send!(request, &call, Exchange::sending(&body))?;
             rules.extend(
                 objects(&mut answer, "Rules")
                     .into_iter()
@@ -92,7 +79,8 @@ impl Events {
         let mut token: Option<String> = None;
         loop {
             let body = page(json!({ "Rule": rule }), token.clone());
-            let mut answer = send!(self.client.list_targets_by_rule(), &call, &body)?;
+            let request = self.client.list_targets_by_rule();
+            let mut answer = send!(request, &call, Exchange::sending(&body))?;
             targets.extend(objects(&mut answer, "Targets"));
             token = call.next_page(token.as_ref(), string(&answer, "NextToken"))?;
             if token.is_none() {
@@ -105,7 +93,8 @@ impl Events {
     pub async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
         let call = Call::read(SERVICE, "ListTagsForResource", format!("rule {arn}"));
         let body = json!({ "ResourceARN": arn });
-        let mut answer = send!(self.client.list_tags_for_resource(), &call, &body)?;
+        let request = self.client.list_tags_for_resource();
+        let mut answer = send!(request, &call, Exchange::sending(&body))?;
         let pair = |tag: Map<String, Value>| Some((string(&tag, "Key")?, string(&tag, "Value")?));
         Ok(objects(&mut answer, "Tags")
             .into_iter()
@@ -117,7 +106,7 @@ impl Events {
     /// tags of an existing rule are left as they are. Harmless when repeated.
     pub async fn put_rule(&self, input: &Value) -> Result<String, AwsError> {
         let call = Call::write(SERVICE, "PutRule", format!("rule {}", named(input, "Name")));
-        let answer = send!(self.client.put_rule(), &call, input)?;
+        let answer = send!(self.client.put_rule(), &call, Exchange::sending(input))?;
         string(&answer, "RuleArn").ok_or_else(|| {
             call.unexpected(
                 ErrorClass::Ambiguous,
@@ -131,7 +120,7 @@ impl Events {
     pub async fn put_targets(&self, input: &Value) -> Result<(), AwsError> {
         let what = format!("targets of rule {}", named(input, "Rule"));
         let call = Call::write(SERVICE, "PutTargets", what);
-        let answer = send!(self.client.put_targets(), &call, input)?;
+        let answer = send!(self.client.put_targets(), &call, Exchange::sending(input))?;
         refused_entries(&call, answer)
     }
 
@@ -140,7 +129,7 @@ impl Events {
         let what = format!("targets {} of rule {rule}", ids.join(", "));
         let call = Call::write(SERVICE, "RemoveTargets", what);
         let body = json!({ "Rule": rule, "Ids": ids });
-        match send!(self.client.remove_targets(), &call, &body) {
+        match send!(self.client.remove_targets(), &call, Exchange::sending(&body)) {
             Err(error) if error.is_not_found() => Ok(()),
             answer => refused_entries(&call, answer?),
         }
@@ -149,7 +138,8 @@ impl Events {
     /// Deletes a rule whose targets are gone. A rule that is not there is fine.
     pub async fn delete_rule(&self, name: &str) -> Result<(), AwsError> {
         let call = Call::write(SERVICE, "DeleteRule", format!("rule {name}"));
-        match send!(self.client.delete_rule(), &call, &json!({ "Name": name })) {
+        let body = json!({ "Name": name });
+        match send!(self.client.delete_rule(), &call, Exchange::sending(&body)) {
             Err(error) if error.is_not_found() => Ok(()),
             answer => answer.map(drop),
         }
@@ -167,7 +157,7 @@ impl Events {
             .map(|(key, value)| json!({ "Key": key, "Value": value }))
             .collect();
         let body = json!({ "ResourceARN": arn, "Tags": tags });
-        send!(self.client.tag_resource(), &call, &body).map(drop)
+        send!(self.client.tag_resource(), &call, Exchange::sending(&body)).map(drop)
     }
 }
 

@@ -117,6 +117,23 @@ impl Intercept for Exchange {
     }
 }
 
+/// Sends one operation with an [`Exchange`] and answers its JSON; a write as the caller's
+/// `only_if_not_done` says. The fluent builders of the SDKs are types of their own with the same
+/// methods.
+macro_rules! send {
+    ($request:expr, $call:expr, $exchange:expr) => {{
+        let exchange = $exchange;
+        let request = $request.customize().interceptor(exchange.clone());
+        let sent = if $call.writes {
+            request.config_override(only_if_not_done()).send().await
+        } else {
+            request.send().await
+        };
+        exchange.answer(sent, $call)
+    }};
+}
+pub(super) use send;
+
 /// A member that is a string.
 pub(super) fn string(object: &Map<String, Value>, key: &str) -> Option<String> {
     object.get(key).and_then(Value::as_str).map(str::to_owned)

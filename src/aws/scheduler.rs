@@ -12,7 +12,7 @@ use aws_sdk_scheduler::config::Builder;
 use serde_json::{Map, Value};
 
 use super::error::{AwsError, Call};
-use super::raw::{Exchange, objects, string};
+use super::raw::{Exchange, objects, send, string};
 use super::retry::OnlyIfNotDone;
 use crate::model::known::Known;
 use crate::model::observed::{ScheduleGroup, Scheduled};
@@ -39,21 +39,6 @@ pub struct Listed {
     pub state: Option<String>,
     /// When it was changed last, as it stands in the answer.
     pub modified: Option<String>,
-}
-
-/// Sends one operation and answers its JSON: the fluent builders of the SDK are types of their own
-/// with the same methods.
-macro_rules! send {
-    ($request:expr, $call:expr, $exchange:expr) => {{
-        let exchange = $exchange;
-        let request = $request.customize().interceptor(exchange.clone());
-        let sent = if $call.writes {
-            request.config_override(only_if_not_done()).send().await
-        } else {
-            request.send().await
-        };
-        exchange.answer(sent, $call)
-    }};
 }
 
 impl Scheduler {

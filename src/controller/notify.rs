@@ -148,7 +148,7 @@ impl Sender {
                     let place = keys::outgoing(&outgoing).sk;
                     // A list may have told of it, and it is sent by now.
                     if !self.done.contains_key(&place) {
-                        self.add(place, outgoing, false);
+                        self.add(errand(place, outgoing, false), false);
                     }
                 }
             }
@@ -175,17 +175,20 @@ impl Sender {
             Some(Ok(found)) => {
                 self.pauses.reset();
                 found.into_iter().for_each(|it| self.found(it));
+                self.lines.list_ended();
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "what people are still to be told cannot be read");
-                let pause = self.pauses.next();
-                self.list_after(pause);
+                self.list_failed();
             }
-            None => {
-                let pause = self.pauses.next();
-                self.list_after(pause);
-            }
+            None => self.list_failed(),
         }
+    }
+
+    fn list_failed(&mut self) {
+        self.lines.list_failed();
+        let pause = self.pauses.next();
+        self.list_after(pause);
     }
 
     /// Something lies in the table. What was sent already was listed before it was taken away, or
@@ -193,29 +196,31 @@ impl Sender {
     fn found(&mut self, outgoing: Outgoing) {
         let place = keys::outgoing(&outgoing).sk;
         let sent = self.done.contains_key(&place);
-        self.add(place, outgoing, sent);
+        self.add(errand(place, outgoing, sent), true);
     }
 
     /// Puts a message in line, unless it is there, or for another replica to send.
-    fn add(&mut self, place: String, outgoing: Outgoing, sent: bool) {
-        if self.leadership.writer(&outgoing.notice.release).is_some() {
-            self.lines.add(Errand {
-                place,
-                outgoing,
-                attempts: 0,
-                sent,
-            });
+    fn add(&mut self, errand: Errand, listed: bool) {
+        let release = &errand.outgoing.notice.release;
+        if self.leadership.writer(release).is_some() {
+            self.lines.add(errand, listed);
         }
     }
 
     /// Begins what may begin now.
     fn begin(&mut self) {
         let now = Instant::now();
+        if self.lists.is_empty() && self.list_at.is_none() && self.lines.run_short() {
+            self.list_at = Some(now);
+        }
         if self.lists.is_empty() && self.list_at.is_some_and(|at| at <= now) {
             self.list_at = None;
             if self.leadership.leads() {
+                self.lines.list_begins();
                 let store = self.courier.store().clone();
                 self.lists.spawn(async move { store.outbox().await });
+            } else {
+                self.lines.leave();
             }
         }
         while let Some((recipient, errand)) = self.lines.take(now) {
@@ -324,5 +329,15 @@ impl Sender {
             && self.lists.is_empty()
             && self.list_at.is_none_or(|at| at > Instant::now())
             && self.lines.all(Line::is_waiting_for_its_turn)
+    }
+}
+
+/// A message that was not tried to be sent yet, or was before it was listed.
+fn errand(place: String, outgoing: Outgoing, sent: bool) -> Errand {
+    Errand {
+        place,
+        outgoing,
+        attempts: 0,
+        sent,
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
+use super::overtaken;
 use crate::model::desired::{Desired, Schedule};
 use crate::model::known::Known;
-use crate::model::ledger::Claim;
+use crate::model::ledger::{Claim, Revision};
 use crate::model::observed::Observed;
 use crate::model::plan::Step;
 
@@ -29,8 +30,8 @@ pub fn partition(region: &str) -> &'static str {
 }
 
 /// Claims what is declared, and gives back what is not any more. Stalls while somebody else holds
-/// something that is declared.
-pub fn settle(draft: &mut Draft<'_>) {
+/// something that is declared. `newest` is the revision that makes it definite.
+pub fn settle(draft: &mut Draft<'_>, newest: &Revision) {
     let wanted = wanted(draft);
     let observed = draft.input.observed;
     for (arn, part) in &wanted {
@@ -56,7 +57,20 @@ pub fn settle(draft: &mut Draft<'_>) {
             Step::Claim(claim),
         );
     }
-    give_back(draft, &wanted);
+    let mut kept = wanted;
+    kept.extend(of_unfinished(draft, newest));
+    give_back(draft, &kept);
+}
+
+/// ARNs of the rules and schedules that revisions declared which go on beside a newer one: they may
+/// have yet to be made, and are looked for by their claims alone.
+fn of_unfinished(draft: &Draft<'_>, newest: &Revision) -> BTreeMap<String, String> {
+    let observed = draft.input.observed;
+    let goes_on = overtaken::all_unfinished(&observed.ledger, Some(newest)).into_iter();
+    let declared = goes_on.map(|found| draft.input.desired.at_revision(found));
+    declared
+        .flat_map(|declared| schedule_arns(observed, &declared))
+        .collect()
 }
 
 /// ARNs of everything declared that exists or will.
@@ -126,7 +140,7 @@ pub fn rule_arn(observed: &Observed, desired: &Desired, name: &str) -> Option<St
 }
 
 /// A rule's claim is kept until the rule is gone: pruning looks for rules by their claims.
-fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
+fn give_back(draft: &mut Draft<'_>, kept: &BTreeMap<String, String>) {
     let observed = draft.input.observed;
     let declared: Vec<String> = draft
         .input
@@ -135,7 +149,7 @@ fn give_back(draft: &mut Draft<'_>, wanted: &BTreeMap<String, String>) {
         .map(|part| part.resource())
         .collect();
     for (arn, claim) in &observed.ledger.claims {
-        if wanted.contains_key(arn) {
+        if kept.contains_key(arn) {
             continue;
         }
         let gone = if let Some((_, name)) = arn.rsplit_once(":rule/") {

@@ -44,7 +44,7 @@ pub use evidence::summary;
 pub use going_back::{parts as parts_back, parts_unfinished};
 pub use hooks::{open_calls, open_invalidations};
 pub use images::moved as moved_images;
-pub use overtaken::unfinished;
+pub use overtaken::all_unfinished;
 pub use pins::refusal as rollback_refusal;
 pub use revision::is_unrecorded;
 pub use revision::newest as newest_revision;
@@ -122,7 +122,7 @@ fn decide(draft: &mut Draft<'_>) {
         begin_nothing(draft, begun, &revision);
         return rejected(draft, &revision, &runs);
     }
-    claims::settle(draft);
+    claims::settle(draft, &revision);
     if revision.outcome == RevisionOutcome::Pending {
         // Nothing is begun that certainly could not be finished.
         services::check(draft);

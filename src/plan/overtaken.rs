@@ -24,6 +24,13 @@ pub fn unfinished<'a>(ledger: &'a Ledger, newest: Option<&Revision>) -> Option<&
     begun_before(ledger, newest.number).filter(|_| waits)
 }
 
+/// All that goes on in place of this revision, newest first: what is begun may wait for its own
+/// migrations beside what was begun before it.
+pub fn all_unfinished<'a>(ledger: &'a Ledger, newest: Option<&Revision>) -> Vec<&'a Revision> {
+    let first = unfinished(ledger, newest);
+    std::iter::successors(first, |found| unfinished(ledger, Some(*found))).collect()
+}
+
 /// The revision before this number that was begun and has not come to its end, if another one did not
 /// take its place.
 fn begun_before(ledger: &Ledger, number: u64) -> Option<&Revision> {

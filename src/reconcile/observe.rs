@@ -157,10 +157,7 @@ impl Look<'_> {
     /// What was begun before and goes on, for as long as what came after it may move nothing; newest
     /// first.
     fn unfinished(&self) -> Vec<&Revision> {
-        let ledger = &self.observed.ledger;
-        let first = plan::unfinished(ledger, self.current());
-        let next = |found: &&Revision| plan::unfinished(ledger, Some(*found));
-        std::iter::successors(first, next).collect()
+        plan::all_unfinished(&self.observed.ledger, self.current())
     }
 
     /// What each part goes back to, where the newest revision was rejected and is undone; or what

@@ -66,13 +66,9 @@ impl Reconciler {
         Ok(true)
     }
 
+    /// What is news is kept up while nobody listens, too. Otherwise who listens later would not hear
+    /// of what begins anew, and would hear of the end of what ended long ago.
     fn telling(&self, told: &Told, status: &ReleaseStatus, cause: Cause<'_>) -> Telling {
-        if told.notifications.is_empty() {
-            return Telling {
-                announced: told.announced.clone(),
-                outgoing: Vec::new(),
-            };
-        }
         let (notices, announced) = notices::notices(&Change {
             key: &told.key,
             uid: &told.uid,

@@ -2,8 +2,10 @@
 //! target.
 
 mod crashes;
+mod many;
 mod trouble;
 
+use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::sandbox::Webhook;
 use serde_json::{Value, json};
 
@@ -279,6 +281,45 @@ async fn who_begins_to_listen_hears_of_what_changes_from_then_on() {
     world.put(&web("v3")).await;
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.heard().len(), 2, "{:?}", world.heard());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_while_nobody_listens_is_known_to_have_happened() {
+    let listened = |notifications: Value| {
+        environment(&json!({"notifications": notifications, "drift": {"policy": "Report"}}))
+    };
+    let with = listened(json!([slack(&json!({}))]));
+    let without = listened(json!([]));
+    let world = told(&json!([])).await;
+    let moves = async |definition: &str, drifted: ConditionStatus| {
+        world.by_hand("web", definition);
+        pass(minutes(2)).await;
+        world.settle(&key()).await;
+        let now = world.is(&key(), ConditionType::Drifted).await;
+        assert_eq!(now, Some(drifted), "{definition}");
+    };
+    world.put(&with).await;
+    world.put(&web("v2")).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let before = world.heard().len();
+    moves("web:1", ConditionStatus::True).await;
+    assert_eq!(world.heard()[before..], ["DriftFound 1 Differences"]);
+
+    // It ends while nobody listens, and so does a failure that began meanwhile.
+    world.put(&without).await;
+    moves("web:2", ConditionStatus::False).await;
+    world.deny(&["ecs:DescribeServices"]);
+    assert_eq!(world.settle(&key()).await, stalled("AccessDenied"));
+    world.deny(&[]);
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    world.put(&with).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.heard().len(), before + 1);
+
+    moves("web:1", ConditionStatus::True).await;
+    assert_eq!(world.heard()[before + 1..], ["DriftFound 1 Differences"]);
+    moves("web:2", ConditionStatus::False).await;
+    assert_eq!(world.heard()[before + 2..], ["DriftCorrected 1 NoDifferences"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -252,7 +252,10 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         | "AuthorizationError"
         | "NotAuthorized"
         | "UnauthorizedOperation"
-        | "OptInRequired" => ErrorClass::Denied,
+        | "OptInRequired"
+        | "KMSAccessDenied"
+        | "KMSAccessDeniedException"
+        | "KMSOptInRequired" => ErrorClass::Denied,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
@@ -288,6 +291,14 @@ fn class_of_code(code: &str, message: &str) -> Option<ErrorClass> {
         | "TransactionConflictException"
         | "IdempotentParameterMismatchException"
         | "ResourceInUseException" => ErrorClass::Conflict,
+        // Answered before anything was done, as the key of what it was about is not usable for now.
+        // That is no answer to whether it is there.
+        "KMSDisabled"
+        | "KMSDisabledException"
+        | "KMSInvalidState"
+        | "KMSInvalidStateException"
+        | "KMSNotFound"
+        | "KMSNotFoundException" => ErrorClass::Retry,
         // Answered before anything was done; the next try may find it free.
         "ConcurrentModificationException"
         | "UpdateInProgressException"

@@ -1,4 +1,10 @@
 //! Who waits for what: a line for each of those who are told.
+//!
+//! A line holds only so many. What comes when it is full stays in the table, and so does what comes
+//! after that, until the line is short and the table is listed: so each is told in its turn.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -13,9 +19,10 @@ use crate::model::notice::Outgoing;
 const AT_ONCE: usize = 32;
 /// Errands at once to those who could not: they hang, most likely, and take no place of the others.
 const AILING: usize = 8;
-/// Messages that wait for one; the oldest are passed over then, and stay in the table until they
-/// expire.
+/// Messages in one line.
 const WAITING: usize = 1000;
+/// A line of so many is short: it takes what stayed in the table.
+const SHORT: usize = WAITING / 4;
 
 /// The shortest and the longest pause until somebody is tried again.
 const FIRST: Duration = Duration::from_secs(1);
@@ -36,6 +43,10 @@ pub struct Lines {
 /// One line.
 pub struct Line {
     waiting: VecDeque<Errand>,
+    /// Places in the table of what was not put in line.
+    left: HashSet<String>,
+    /// The same, of what the table is being listed for.
+    looked_for: HashSet<String>,
     pauses: Pauses,
     due: Instant,
     /// Whether an errand is under way.
@@ -48,6 +59,8 @@ impl Default for Line {
     fn default() -> Self {
         Self {
             waiting: VecDeque::new(),
+            left: HashSet::new(),
+            looked_for: HashSet::new(),
             pauses: Pauses::between(FIRST, LONGEST),
             due: Instant::now(),
             busy: false,
@@ -57,23 +70,61 @@ impl Default for Line {
 }
 
 impl Lines {
-    /// Puts an errand at the end of its line, unless it is there.
-    pub fn add(&mut self, errand: Errand) {
-        if !self.known.insert(errand.place.clone()) {
+    /// Puts an errand at the end of its line, unless it is there or the line is full. What was not
+    /// found by a list may be younger than what stayed in the table: it stays there, too.
+    pub fn add(&mut self, errand: Errand, listed: bool) {
+        if self.known.contains(&errand.place) {
             return;
         }
         let outgoing = &errand.outgoing;
         let namespace = outgoing.notice.release.namespace.clone();
         let recipient = (namespace, outgoing.notification.clone());
         let line = self.lines.entry(recipient).or_default();
-        if line.waiting.len() >= WAITING
-            && let Some(oldest) = line.waiting.pop_front()
-        {
-            let id = &oldest.outgoing.notice.id;
-            tracing::warn!(id, "too many wait to be told: one is passed over");
-            self.known.remove(&oldest.place);
+        if line.waiting.len() >= WAITING || !listed && line.is_behind() {
+            if !line.is_behind() {
+                let id = &outgoing.notice.id;
+                tracing::warn!(id, "too many wait to be told: the others wait in the table");
+            }
+            line.left.insert(errand.place);
+            return;
         }
+        line.left.remove(&errand.place);
+        self.known.insert(errand.place.clone());
         line.waiting.push_back(errand);
+    }
+
+    /// Whether a line is short while something for it stays in the table.
+    pub fn run_short(&self) -> bool {
+        let mut lines = self.lines.values();
+        lines.any(|line| !line.left.is_empty() && line.waiting.len() <= SHORT)
+    }
+
+    /// The table is being listed: that finds everything that stayed there until now.
+    pub fn list_begins(&mut self) {
+        for line in self.lines.values_mut() {
+            line.looked_for.extend(line.left.drain());
+        }
+    }
+
+    /// What a list found has been added; what it did not find is nobody's any more.
+    pub fn list_ended(&mut self) {
+        for line in self.lines.values_mut() {
+            line.looked_for.clear();
+        }
+    }
+
+    /// The table could not be listed.
+    pub fn list_failed(&mut self) {
+        for line in self.lines.values_mut() {
+            line.left.extend(line.looked_for.drain());
+        }
+    }
+
+    /// What stays in the table is for another replica.
+    pub fn leave(&mut self) {
+        for line in self.lines.values_mut() {
+            line.left.clear();
+        }
     }
 
     /// The next errand that may be run now.
@@ -102,8 +153,9 @@ impl Lines {
     /// A message is done with.
     pub fn forget(&mut self, place: &str) {
         self.known.remove(place);
-        self.lines
-            .retain(|_, line| line.busy || line.ails || !line.waiting.is_empty());
+        self.lines.retain(|_, line| {
+            line.busy || line.ails || line.is_behind() || !line.waiting.is_empty()
+        });
     }
 
     /// Nothing is under way any more, and everything is looked for in the table.
@@ -130,9 +182,11 @@ impl Lines {
         }
     }
 
-    /// How many messages are in line or under way.
+    /// How many messages are in line or under way, or stayed in the table.
     pub fn len(&self) -> usize {
-        self.known.len()
+        let left = self.lines.values();
+        let left = left.map(|line| line.left.len() + line.looked_for.len());
+        self.known.len() + left.sum::<usize>()
     }
 
     /// When the next line may go on.
@@ -153,6 +207,11 @@ impl Lines {
 impl Line {
     fn is_due(&self) -> bool {
         !self.busy && !self.waiting.is_empty()
+    }
+
+    /// Whether something for it stays in the table.
+    fn is_behind(&self) -> bool {
+        !(self.left.is_empty() && self.looked_for.is_empty())
     }
 
     /// Whether nothing of it can be sent just now.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel::controller::ControllerOptions;
 use evenkeel::controller::metrics::LoopMetrics;
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
-use evenkeel::sandbox::WebhookAnswer;
+use evenkeel::sandbox::{Verdict, WebhookAnswer};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -180,6 +180,38 @@ async fn a_secret_that_is_missing_ails_no_release() {
         assert_eq!(world.heard(), ["Ready 1 Ready"]);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_whose_key_cannot_be_used_is_told_once_it_can() {
+    for code in [
+        "KMSAccessDenied",
+        "KMSDisabled",
+        "KMSInvalidState",
+        "KMSNotFound",
+        "KMSOptInRequired",
+    ] {
+        let world = told(&json!([sns(&json!({"on": ["Ready"]}))])).await;
+        let answer = Verdict::Answer {
+            status: 400,
+            code: code.to_owned(),
+            message: "The topic's key cannot be used.".to_owned(),
+        };
+        world.breaks("Publish", u64::MAX, false, answer);
+        let (options, page) = counting();
+        let controller = world.controller_with(options);
+        beside(&controller, async {
+            world.put(&web("v2")).await;
+            becomes_ready(&world).await;
+            pass(minutes(5)).await;
+            assert!(total(&page(), "sns", "Ready", "failed") > 1, "{code}");
+            assert_eq!(world.unsent().await, 1, "{code}");
+            world.sandbox.set_tap(None);
+            pass(minutes(16)).await;
+            assert_eq!(world.published(), ["Ready 1 Ready"], "{code}");
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
