@@ -87,7 +87,7 @@ pub struct Revision {
     /// When the first step of it was taken: what was begun is not held back any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
-    /// Hooks that were run for it, by name, but for those that run tasks.
+    /// Hooks that were run for it, by name and end, but for those that run tasks.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<String, HookRun>,
 }

@@ -105,7 +105,7 @@ pub enum Step {
     CallHook {
         /// The revision with the intent.
         revision: Box<Revision>,
-        /// The hook's name.
+        /// Under which name its run is kept.
         hook: String,
         /// By which the other side knows the attempt again.
         key: String,

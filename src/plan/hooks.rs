@@ -5,6 +5,7 @@
 
 mod calls;
 mod retry;
+mod told;
 
 use serde_json::json;
 
@@ -18,10 +19,11 @@ use crate::model::hook::End;
 use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome, RunState};
 use crate::model::plan::Step;
 use crate::resource::hooks::{HookFailure, HookTrigger};
-use crate::resource::status::{Cause, HookStatus, PartState};
+use crate::resource::status::{Cause, PartState};
 
 pub use calls::{open_calls, open_invalidations};
 pub use retry::{again, tasks_again};
+pub use told::tell;
 
 /// How the hooks of one end of a revision stand.
 pub enum Hooked {
@@ -85,12 +87,12 @@ fn run(
         let failed = match stand.state {
             PartState::Done => continue,
             PartState::Pending | PartState::Progressing => {
-                told(draft, hook, &stand);
+                told::stands(draft, revision, hook, end, &stand);
                 return Hooked::Open;
             }
             PartState::Failed | PartState::Unknown => stand,
         };
-        told(draft, hook, &failed);
+        told::stands(draft, revision, hook, end, &failed);
         if hook.on_failure == HookFailure::Warn {
             continue;
         }
@@ -225,92 +227,6 @@ pub fn run_keys(draft: &Draft<'_>, revision: &Revision) -> [Vec<String>; 2] {
     };
     let after = of(Some(End::Success)).chain(of(Some(End::Failure)));
     [of(None).collect(), after.collect()]
-}
-
-fn told(draft: &mut Draft<'_>, hook: &Hook, stand: &Stand) {
-    let message = stand.message.clone();
-    let status = HookStatus {
-        state: stand.state,
-        message: message.or_else(|| draft.said_of(&hook.resource())),
-        ..blank(hook)
-    };
-    draft.status.hooks.push(status);
-}
-
-fn blank(hook: &Hook) -> HookStatus {
-    HookStatus {
-        name: hook.name.clone(),
-        after: hook.after,
-        kind: hook.does.as_str().to_owned(),
-        ..HookStatus::default()
-    }
-}
-
-/// Tells of every hook, in the manifest's order: of those that this pass did not come to, what is
-/// written down.
-pub fn tell(draft: &mut Draft<'_>) {
-    let desired = draft.input.desired;
-    if desired.hooks.is_empty() {
-        draft.status.hooks.clear();
-        return;
-    }
-    let ledger = &draft.input.observed.ledger;
-    let number = draft.status.revision;
-    let revision = number.and_then(|number| ledger.revisions.get(&number));
-    let said = std::mem::take(&mut draft.status.hooks);
-    let statuses = desired.hooks.iter().map(|hook| {
-        let mut status = said
-            .iter()
-            .find(|it| it.name == hook.name)
-            .cloned()
-            .unwrap_or_else(|| blank(hook));
-        let is_told = said.iter().any(|it| it.name == hook.name);
-        if let Some(revision) = revision {
-            record(draft, revision, hook, &mut status, is_told);
-        }
-        status
-    });
-    let statuses: Vec<HookStatus> = statuses.collect();
-    draft.status.hooks = statuses;
-}
-
-/// Puts in what is written down of a hook's newest run.
-fn record(
-    draft: &Draft<'_>,
-    revision: &Revision,
-    hook: &Hook,
-    status: &mut HookStatus,
-    is_told: bool,
-) {
-    if let Some(run) = revision.hooks.get(&hook.name) {
-        status.attempt = Some(run.attempt);
-        status.started_at = Some(run.begun_at);
-        status.finished_at = run.finished_at;
-        status.invalidation_id = run.invalidation.as_ref().map(|it| it.id.clone());
-        if !is_told {
-            status.state = migrations::state_of(run.state);
-            status.message.clone_from(&run.message);
-        }
-        return;
-    }
-    let runs = &draft.input.observed.ledger.migrations;
-    let keys = [None, Some(End::Success), Some(End::Failure)];
-    let keys = keys.map(|end| run_key(revision, hook, end));
-    let newest = runs
-        .iter()
-        .filter(|run| keys.contains(&run.run_key))
-        .max_by_key(|run| run.intended_at);
-    let Some(run) = newest else { return };
-    status.attempt = Some(run.attempt);
-    status.task_arn.clone_from(&run.task_arn);
-    status.exit_code = run.exit_code;
-    status.log_stream.clone_from(&run.log_stream);
-    status.started_at = run.started_at;
-    status.finished_at = run.finished_at;
-    if !is_told {
-        status.state = migrations::state_of(run.state);
-        status.message.clone_from(&run.message);
-    }
 }
 
 /// Whether a revision failed in a way that hooks on failure are for, although it is not rejected.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Stand;
 use crate::model::desired::{Hook, HookKind};
 use crate::model::hash;
-use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation};
+use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation, kept_as, name_of};
 use crate::model::ledger::{Ledger, Revision, RevisionOutcome, RunState};
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
@@ -19,11 +19,11 @@ use crate::plan::migrations;
 use crate::resource::status::PartState;
 
 /// By which the other side knows an attempt of a hook again.
-fn attempt_key(revision: &Revision, hook: &str, run: &HookRun) -> String {
+fn attempt_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
     hash::of(&json!({
         "uid": revision.uid,
         "revision": revision.number,
-        "hook": hook,
+        "hook": name_of(kept),
         "end": run.end,
         "attempt": run.attempt,
     }))
@@ -36,15 +36,11 @@ pub(super) fn advance(
     hook: &Hook,
     end: Option<End>,
 ) -> Stand {
-    let Some(run) = revision.hooks.get(&hook.name) else {
+    let Some(run) = revision.hooks.get(&kept_as(&hook.name, end)) else {
         return call(draft, revision, hook, first(draft, 1, end));
     };
     let stand = |state| Stand::new(state, run.message.clone());
     match run.state {
-        // What it spoke of another end of says nothing of this one.
-        RunState::Succeeded | RunState::Failed | RunState::Unknown if run.end != end => {
-            call(draft, revision, hook, first(draft, run.attempt + 1, end))
-        }
         RunState::Retry => call(draft, revision, hook, first(draft, run.attempt + 1, end)),
         RunState::Succeeded => stand(PartState::Done),
         RunState::Failed => stand(PartState::Failed),
@@ -59,7 +55,7 @@ pub(super) fn advance(
 
 /// A call that this process makes, or another one made.
 fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
-    let key = attempt_key(revision, &hook.name, run);
+    let key = attempt_key(revision, &kept_as(&hook.name, run.end), run);
     let Some(calls) = &draft.input.observed.calls else {
         return underway(draft, hook);
     };
@@ -231,14 +227,14 @@ fn write(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) 
         (None, _) => "it ended".to_owned(),
     };
     draft.progress(&resource, "HookRunning", format!("{resource}: {reason}"));
-    let step = Step::UpdateRevision(Box::new(with(revision, &hook.name, run)));
+    let step = Step::UpdateRevision(Box::new(with(revision, hook, run)));
     draft.act(resource, reason, step);
     Stand::new(PartState::Progressing, None)
 }
 
-fn with(revision: &Revision, hook: &str, run: HookRun) -> Revision {
+fn with(revision: &Revision, hook: &Hook, run: HookRun) -> Revision {
     let mut hooks = revision.hooks.clone();
-    hooks.insert(hook.to_owned(), run);
+    hooks.insert(kept_as(&hook.name, run.end), run);
     Revision {
         hooks,
         ..revision.clone()
@@ -254,7 +250,8 @@ fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -
         message: None,
         ..run
     };
-    let key = attempt_key(revision, &hook.name, &run);
+    let kept = kept_as(&hook.name, run.end);
+    let key = attempt_key(revision, &kept, &run);
     let left = (run.begun_at + hook.timeout).duration_since(draft.input.now);
     let told = told(draft, revision, hook, &run, &key);
     let call = match &hook.does {
@@ -286,8 +283,8 @@ fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -
     draft.progress(&resource, "HookRunning", format!("{resource} is being run"));
     let reason = format!("run {what}");
     let step = Step::CallHook {
-        revision: Box::new(with(revision, &hook.name, run)),
-        hook: hook.name.clone(),
+        revision: Box::new(with(revision, hook, run)),
+        hook: kept,
         key,
         call,
     };
@@ -332,7 +329,7 @@ pub fn open_calls(ledger: &Ledger) -> Vec<String> {
     let revisions = ledger.revisions.values();
     let runs = revisions.flat_map(|revision| revision.hooks.iter().map(move |run| (revision, run)));
     runs.filter(|(_, (_, run))| run.state.is_open())
-        .map(|(revision, (hook, run))| attempt_key(revision, hook, run))
+        .map(|(revision, (kept, run))| attempt_key(revision, kept, run))
         .collect()
 }
 
@@ -347,12 +344,12 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
         if revision.number >= newest.number || revision.outcome == RevisionOutcome::Ready {
             continue;
         }
-        for (name, run) in &revision.hooks {
-            let key = attempt_key(revision, name, run);
+        for (kept, run) in &revision.hooks {
+            let key = attempt_key(revision, kept, run);
             let goes_on =
                 run.state == RunState::Intended && calls.get(&key) == Some(&Call::Underway);
             if goes_on {
-                let resource = format!("hook/{name}");
+                let resource = format!("hook/{}", name_of(kept));
                 let message = format!(
                     "{resource} of revision {} is still running and ends first",
                     revision.number
