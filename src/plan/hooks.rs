@@ -47,10 +47,18 @@ impl Stand {
     }
 }
 
-/// Runs the hooks before everything else.
-pub fn before(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Hooked {
+/// Runs the hooks before everything else, unless `others` says that tasks of another revision run.
+pub fn before(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    runs: &[MigrationRun],
+    others: bool,
+) -> Hooked {
     // What an earlier revision began ends first.
     if calls::older_go_on(draft, revision) {
+        return Hooked::Open;
+    }
+    if others && !due(draft, revision, None).is_empty() {
         return Hooked::Open;
     }
     run(draft, revision, runs, None)
@@ -66,16 +74,25 @@ pub fn after(
     run(draft, revision, runs, Some(end))
 }
 
+/// The hooks that a revision runs at this end, or before it.
+fn due<'a>(draft: &Draft<'a>, revision: &Revision, end: Option<End>) -> Vec<&'a Hook> {
+    let desired = draft.input.desired;
+    let due: Vec<&Hook> = desired.hooks.iter().filter(|it| is_due(it, end)).collect();
+    // What brings nothing has nothing before or after it.
+    match due.is_empty() || holds::brings_nothing(draft, revision) {
+        true => Vec::new(),
+        false => due,
+    }
+}
+
 fn run(
     draft: &mut Draft<'_>,
     revision: &Revision,
     runs: &[MigrationRun],
     end: Option<End>,
 ) -> Hooked {
-    let desired = draft.input.desired;
-    let due: Vec<&Hook> = desired.hooks.iter().filter(|it| is_due(it, end)).collect();
-    // What brings nothing has nothing before or after it.
-    if due.is_empty() || holds::brings_nothing(draft, revision) {
+    let due = due(draft, revision, end);
+    if due.is_empty() {
         return Hooked::Done;
     }
     // What is begun is written into the revision, once in a pass.

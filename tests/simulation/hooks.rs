@@ -3,6 +3,7 @@
 mod crash;
 mod http;
 mod jobs;
+mod older;
 
 use evenkeel::resource::status::{HookStatus, PartState};
 use serde_json::{Value, json};
