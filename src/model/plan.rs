@@ -109,6 +109,8 @@ pub enum Step {
         hook: String,
         /// By which the other side knows the attempt again.
         key: String,
+        /// By which this process knows this try of it again.
+        held_as: String,
         /// The call.
         call: HookCall,
     },

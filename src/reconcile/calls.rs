@@ -49,17 +49,6 @@ impl Calls {
         });
     }
 
-    /// Forgets the answer of a call that is made again.
-    pub(super) fn forget(&self, key: &str) {
-        let mut all = lock(&self.0.known);
-        if all
-            .get(key)
-            .is_some_and(|(_, call)| *call != Call::Underway)
-        {
-            all.remove(key);
-        }
-    }
-
     /// What is known of these.
     pub(super) fn of(&self, keys: &[String]) -> BTreeMap<String, Call> {
         let all = lock(&self.0.known);
@@ -93,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_is_made_once_and_its_answer_kept_until_it_is_made_again() {
+    async fn a_call_is_made_once_and_its_answer_kept() {
         let calls = Calls::default();
         let keys = ["warm".to_owned()];
         let call = |end| async move {
@@ -109,8 +98,6 @@ mod tests {
         assert_eq!(calls.of(&keys)["warm"], succeeded);
         calls.begin("warm", call(CallEnd::Failed("again".to_owned())));
         assert_eq!(calls.of(&keys)["warm"], succeeded);
-        calls.forget("warm");
-        assert_eq!(calls.of(&keys), BTreeMap::new());
     }
 
     #[tokio::test(start_paused = true)]

@@ -117,8 +117,9 @@ impl Executor<'_> {
                 revision,
                 hook,
                 key,
+                held_as,
                 call,
-            } => self.call_hook(revision, hook, key, call).await,
+            } => self.call_hook(revision, hook, key, held_as, call).await,
             Step::RecordJob(job) => {
                 self.writer.put_job(self.key, job).await?;
                 Ok(())

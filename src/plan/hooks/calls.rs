@@ -29,6 +29,12 @@ fn attempt_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
     }))
 }
 
+/// By which the process that makes a call knows it again: each try of an attempt by a key of its own.
+/// What one process heard of its try says nothing of the next one, which another may have made.
+fn try_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
+    format!("{}/{}", attempt_key(revision, kept, run), run.refusals)
+}
+
 /// One hook whose turn it is.
 pub(super) fn advance(
     draft: &mut Draft<'_>,
@@ -55,7 +61,7 @@ pub(super) fn advance(
 
 /// A call that this process makes, or another one made.
 fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
-    let key = attempt_key(revision, &kept_as(&hook.name, run.end), run);
+    let key = try_key(revision, &kept_as(&hook.name, run.end), run);
     let Some(calls) = &draft.input.observed.calls else {
         return underway(draft, hook);
     };
@@ -252,6 +258,7 @@ fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -
     };
     let kept = kept_as(&hook.name, run.end);
     let key = attempt_key(revision, &kept, &run);
+    let held_as = try_key(revision, &kept, &run);
     let left = (run.begun_at + hook.timeout).duration_since(draft.input.now);
     let told = told(draft, revision, hook, &run, &key);
     let call = match &hook.does {
@@ -286,6 +293,7 @@ fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -
         revision: Box::new(with(revision, hook, run)),
         hook: kept,
         key,
+        held_as,
         call,
     };
     draft.act(resource, reason, step);
@@ -329,7 +337,7 @@ pub fn open_calls(ledger: &Ledger) -> Vec<String> {
     let revisions = ledger.revisions.values();
     let runs = revisions.flat_map(|revision| revision.hooks.iter().map(move |run| (revision, run)));
     runs.filter(|(_, (_, run))| run.state.is_open())
-        .map(|(revision, (kept, run))| attempt_key(revision, kept, run))
+        .map(|(revision, (kept, run))| try_key(revision, kept, run))
         .collect()
 }
 
@@ -345,7 +353,7 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
             continue;
         }
         for (kept, run) in &revision.hooks {
-            let key = attempt_key(revision, kept, run);
+            let key = try_key(revision, kept, run);
             let goes_on =
                 run.state == RunState::Intended && calls.get(&key) == Some(&Call::Underway);
             if goes_on {
@@ -369,4 +377,43 @@ pub fn open_invalidations(ledger: &Ledger) -> Vec<Invalidation> {
     runs.filter(|run| run.state.is_open())
         .filter_map(|run| run.invalidation.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_try_of_an_attempt_is_known_by_a_key_of_its_own() {
+        let run: HookRun = serde_json::from_value(json!({
+            "state": "Intended", "attempt": 1,
+            "begunAt": "2026-03-02T09:00:00Z", "calledAt": "2026-03-02T09:00:00Z",
+        }))
+        .expect("a run");
+        let again = HookRun {
+            refusals: 1,
+            ..run.clone()
+        };
+        let revision = |run: &HookRun| -> Revision {
+            let mut revision: Revision = serde_json::from_value(json!({
+                "number": 1, "uid": "u", "generation": 1, "content": "c",
+                "createdAt": "2026-03-02T09:00:00Z",
+            }))
+            .expect("a revision");
+            revision.hooks.insert("warm-up".to_owned(), run.clone());
+            revision
+        };
+        let keys = |run: &HookRun| {
+            let ledger = Ledger {
+                revisions: BTreeMap::from([(1, revision(run))]),
+                ..Ledger::default()
+            };
+            open_calls(&ledger)
+        };
+        // What was heard of the first says nothing of the second.
+        assert_ne!(keys(&run), keys(&again));
+        // The other side knows both as the same attempt.
+        let outside = |run: &HookRun| attempt_key(&revision(run), "warm-up", run);
+        assert_eq!(outside(&run), outside(&again));
+    }
 }

@@ -16,6 +16,7 @@ impl Executor<'_> {
         intent: &Revision,
         hook: &str,
         key: &str,
+        held_as: &str,
         call: &HookCall,
     ) -> Result<(), StepError> {
         let intended = self.writer.put_revision(self.key, intent).await?;
@@ -30,8 +31,7 @@ impl Executor<'_> {
                 let lambda = self.clients.lambda.clone();
                 let (function, qualifier) = (function.clone(), qualifier.clone());
                 let (input, within) = (input.clone(), length(*timeout));
-                self.calls.forget(key);
-                self.calls.begin(key, async move {
+                self.calls.begin(held_as, async move {
                     let qualifier = qualifier.as_deref();
                     lambda.invoke(&function, qualifier, &input, within).await
                 });
@@ -56,8 +56,7 @@ impl Executor<'_> {
                     now: (self.now)(),
                     within: length(*timeout),
                 };
-                self.calls.forget(key);
-                self.calls.begin(key, post.send());
+                self.calls.begin(held_as, post.send());
                 Ok(())
             }
             HookCall::Invalidation {
