@@ -114,6 +114,8 @@ pub enum Step {
         /// The call.
         call: HookCall,
     },
+    /// Write down what became of calls of a revision's hooks. Table only.
+    RecordHooks(Box<Revision>),
     /// Write down which CodePipeline job waits. Table only.
     RecordJob(Box<PipelineJob>),
     /// Write down what the job is told, tell it, and write down that it was told.
@@ -317,6 +319,7 @@ impl Step {
                 HookCall::Http { .. } => "Post",
                 HookCall::Invalidation { .. } => "CreateInvalidation",
             },
+            Step::RecordHooks(_) => "RecordHooks",
             Step::RecordJob(_) => "RecordJob",
             Step::AnswerJob(job) => match job.answer.as_ref().is_some_and(|it| it.succeeded) {
                 true => "PutJobSuccessResult",

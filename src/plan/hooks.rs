@@ -4,6 +4,7 @@
 //! that repairs nothing: where a revision was Ready once, none is run.
 
 mod calls;
+mod heard;
 mod retry;
 mod told;
 
@@ -22,6 +23,7 @@ use crate::resource::hooks::{HookFailure, HookTrigger};
 use crate::resource::status::{Cause, PartState};
 
 pub use calls::{open_calls, open_invalidations};
+pub use heard::track;
 pub use retry::{again, tasks_again};
 pub use told::tell;
 
@@ -121,12 +123,17 @@ fn run(
 /// Whether this pass writes the revision already; the next one goes on.
 fn is_written(draft: &Draft<'_>, revision: &Revision) -> bool {
     let mut actions = draft.actions.iter();
-    actions.any(|action| {
-        let written = match &action.step {
-            Step::UpdateRevision(written) => Some(written.number),
-            _ => None,
-        };
-        written == Some(revision.number)
+    actions.any(|action| match &action.step {
+        Step::UpdateRevision(written)
+        | Step::RecordHooks(written)
+        | Step::DeleteRevision(written)
+        | Step::RecordRevision {
+            revision: written, ..
+        }
+        | Step::CallHook {
+            revision: written, ..
+        } => written.number == revision.number,
+        _ => false,
     })
 }
 
@@ -229,7 +236,7 @@ fn ended(run: &MigrationRun, idempotent: bool) -> Option<Stand> {
 fn run_key(revision: &Revision, hook: &Hook, end: Option<End>) -> String {
     hash::of(&json!({
         "uid": revision.uid,
-        "revision": revision.number,
+        "revision": revision.known_as(),
         "hook": hook.name,
         "end": end,
     }))

@@ -64,6 +64,7 @@ use crate::resource::status::{PartState, ServiceStatus};
 pub fn plan(input: Input<'_>) -> Plan {
     let mut draft = Draft::new(input);
     decide(&mut draft);
+    hooks::track(&mut draft);
     hooks::tell(&mut draft);
     jobs::answer(&mut draft);
     evidence::keep(&mut draft);
@@ -174,8 +175,8 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
     // What was delivered before is put right whatever fails beside it, and no hook is run for that.
     let delivered = revision.outcome == RevisionOutcome::Ready;
 
-    // 3. Hooks, then migrations, each to exit code 0, before any service moves, and after the tasks of
-    // earlier revisions.
+    // 3. Hooks, then migrations, each to exit code 0, before any service moves, and after what an
+    // earlier revision runs.
     let others = migrations::still_open(draft, revision, runs);
     let hooked = delivered || {
         let before = hooks::before(draft, revision, runs, others);
@@ -226,8 +227,8 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
     are_through(draft, revision, after)
 }
 
-/// Whether the hooks before everything else, or those after it, have been. `None`: one of them failed
-/// that takes everything back.
+/// Whether the hooks before everything else, or those after it, have been. `None`: one of them
+/// failed that takes everything back.
 fn are_through(draft: &mut Draft<'_>, revision: &Revision, hooked: Hooked) -> Option<bool> {
     match hooked {
         Hooked::Done => Some(true),

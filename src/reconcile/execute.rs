@@ -90,7 +90,7 @@ impl Executor<'_> {
             Step::RecordRevision { revision, contents } => {
                 self.record_revision(revision, contents).await
             }
-            Step::UpdateRevision(revision) => {
+            Step::UpdateRevision(revision) | Step::RecordHooks(revision) => {
                 self.writer.put_revision(self.key, revision).await?;
                 Ok(())
             }
@@ -462,6 +462,7 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         | Step::Unclaim(_)
         | Step::RecordRegistration(_)
         | Step::CallHook { .. }
+        | Step::RecordHooks(_)
         | Step::RecordJob(_)
         | Step::AnswerJob(_)
         | Step::ForgetRun(_)

@@ -4,6 +4,7 @@ mod crash;
 mod http;
 mod jobs;
 mod older;
+mod pauses;
 
 use evenkeel::resource::status::{HookStatus, PartState};
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::Stand;
+use super::{Stand, heard};
 use crate::model::desired::{Hook, HookKind};
 use crate::model::hash;
 use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation, kept_as, name_of};
@@ -22,16 +22,16 @@ use crate::resource::status::PartState;
 fn attempt_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
     hash::of(&json!({
         "uid": revision.uid,
-        "revision": revision.number,
+        "revision": revision.known_as(),
         "hook": name_of(kept),
         "end": run.end,
         "attempt": run.attempt,
     }))
 }
 
-/// By which the process that makes a call knows it again: each try of an attempt by a key of its own.
-/// What one process heard of its try says nothing of the next one, which another may have made.
-fn try_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
+/// By which the process that makes a call knows it again: each try of an attempt by a key of its
+/// own. What one process heard of its try says nothing of the next one, which another may have made.
+pub(super) fn try_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
     format!("{}/{}", attempt_key(revision, kept, run), run.refusals)
 }
 
@@ -73,29 +73,27 @@ fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookR
         None => gone(),
     };
     let may_repeat = hook.idempotent || matches!(hook.does, HookKind::Http(_));
+    let outcome = outcome(draft, run, end, may_repeat);
+    write(draft, revision, hook, outcome)
+}
+
+/// A run whose call ended.
+pub(super) fn outcome(
+    draft: &Draft<'_>,
+    run: &HookRun,
+    end: CallEnd,
+    may_repeat: bool,
+) -> HookRun {
     match end {
-        CallEnd::Succeeded => write(
-            draft,
-            revision,
-            hook,
-            ended(draft, run, RunState::Succeeded, None),
-        ),
-        CallEnd::Failed(why) | CallEnd::Refused(why) => write(
-            draft,
-            revision,
-            hook,
-            ended(draft, run, RunState::Failed, Some(why)),
-        ),
-        CallEnd::NotTaken(why) => put_off(draft, revision, hook, run, why),
-        CallEnd::Lost(why) if may_repeat => put_off(draft, revision, hook, run, why),
+        CallEnd::Succeeded => ended(draft, run, RunState::Succeeded, None),
+        CallEnd::Failed(why) | CallEnd::Refused(why) => {
+            ended(draft, run, RunState::Failed, Some(why))
+        }
+        CallEnd::NotTaken(why) => put_off(run, why),
+        CallEnd::Lost(why) if may_repeat => put_off(run, why),
         CallEnd::Lost(why) => {
             let why = format!("nobody knows how it ended: {why}");
-            write(
-                draft,
-                revision,
-                hook,
-                ended(draft, run, RunState::Unknown, Some(why)),
-            )
+            ended(draft, run, RunState::Unknown, Some(why))
         }
     }
 }
@@ -181,27 +179,26 @@ fn not_taken(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &Hook
     call(draft, revision, hook, run.clone())
 }
 
-fn put_off(
-    draft: &mut Draft<'_>,
-    revision: &Revision,
-    hook: &Hook,
-    run: &HookRun,
-    why: String,
-) -> Stand {
-    let later = HookRun {
+/// The same attempt is to be tried again.
+fn put_off(run: &HookRun, why: String) -> HookRun {
+    HookRun {
         state: RunState::NotStarted,
         refusals: run.refusals + 1,
         message: Some(why),
         ..run.clone()
-    };
-    write(draft, revision, hook, later)
+    }
 }
 
 fn is_overdue(draft: &Draft<'_>, hook: &Hook, run: &HookRun) -> bool {
     draft.input.now.duration_since(run.begun_at) > hook.timeout
 }
 
-fn ended(draft: &Draft<'_>, run: &HookRun, state: RunState, why: Option<String>) -> HookRun {
+pub(super) fn ended(
+    draft: &Draft<'_>,
+    run: &HookRun,
+    state: RunState,
+    why: Option<String>,
+) -> HookRun {
     HookRun {
         state,
         finished_at: Some(draft.input.now),
@@ -227,11 +224,7 @@ fn first(draft: &Draft<'_>, attempt: u32, end: Option<End>) -> HookRun {
 /// Writes down where a hook's run stands. The next pass goes on from there.
 fn write(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -> Stand {
     let resource = hook.resource();
-    let reason = match (&run.message, run.state) {
-        (_, RunState::Succeeded) => "it succeeded".to_owned(),
-        (Some(why), _) => why.clone(),
-        (None, _) => "it ended".to_owned(),
-    };
+    let reason = heard::reason(&run);
     draft.progress(&resource, "HookRunning", format!("{resource}: {reason}"));
     let step = Step::UpdateRevision(Box::new(with(revision, hook, run)));
     draft.act(resource, reason, step);
@@ -349,7 +342,9 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
     let ledger = &draft.input.observed.ledger;
     let mut open = false;
     for revision in ledger.revisions.values() {
-        if revision.number >= newest.number || revision.outcome == RevisionOutcome::Ready {
+        let is_older =
+            revision.number < newest.number && revision.known_as() != newest.known_as();
+        if !is_older || revision.outcome == RevisionOutcome::Ready {
             continue;
         }
         for (kept, run) in &revision.hooks {

@@ -31,7 +31,7 @@ impl Executor<'_> {
                 let lambda = self.clients.lambda.clone();
                 let (function, qualifier) = (function.clone(), qualifier.clone());
                 let (input, within) = (input.clone(), length(*timeout));
-                self.calls.begin(held_as, async move {
+                self.calls.begin(self.uid, held_as, async move {
                     let qualifier = qualifier.as_deref();
                     lambda.invoke(&function, qualifier, &input, within).await
                 });
@@ -56,7 +56,7 @@ impl Executor<'_> {
                     now: (self.now)(),
                     within: length(*timeout),
                 };
-                self.calls.begin(held_as, post.send());
+                self.calls.begin(self.uid, held_as, post.send());
                 Ok(())
             }
             HookCall::Invalidation {
