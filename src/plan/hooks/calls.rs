@@ -365,12 +365,14 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
     open
 }
 
-/// The invalidations that may be going on.
-pub fn open_invalidations(ledger: &Ledger) -> Vec<Invalidation> {
+/// The invalidations that may be going on, each with the newest revision that waits for it.
+pub fn open_invalidations(ledger: &Ledger) -> BTreeMap<Invalidation, u64> {
     let revisions = ledger.revisions.values();
-    let runs = revisions.flat_map(|revision| revision.hooks.values());
-    runs.filter(|run| run.state.is_open())
-        .filter_map(|run| run.invalidation.clone())
+    let runs =
+        revisions.flat_map(|revision| revision.hooks.values().map(move |run| (revision, run)));
+    runs.filter(|(_, run)| run.state.is_open())
+        .filter(|(revision, run)| heard::is_awaited(ledger, revision, run))
+        .filter_map(|(revision, run)| Some((run.invalidation.clone()?, revision.number)))
         .collect()
 }
 

@@ -1,9 +1,10 @@
 //! Hooks beside what an earlier revision began.
 
+use evenkeel::model::ledger::RunState;
 use serde_json::json;
 
 use super::{hooked, lambda};
-use crate::shop::{Breaker, key, merge, minutes, pass, pinned, rules, seconds, shop, web};
+use crate::shop::{Breaker, Stands, key, merge, minutes, pass, pinned, rules, seconds, shop, web};
 
 #[tokio::test(start_paused = true)]
 async fn a_hook_before_waits_for_the_task_of_an_earlier_revision() {
@@ -38,4 +39,39 @@ async fn a_hook_before_waits_for_the_task_of_an_earlier_revision() {
         assert_eq!(world.image_of("web"), pinned(&world, "v3"), "{earlier}");
         assert_eq!(world.invoked_names(), ["drain"], "{earlier}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_at_the_invalidation_of_a_revision_that_another_took_the_place_of() {
+    let world = shop(Breaker::Rollback).await;
+    let distribution = world.distribution();
+    let hooks = json!({"after": [{"name": "cdn", "cloudFrontInvalidation": {
+        "distributionId": distribution, "paths": ["/*"],
+    }}]});
+    world.put(&hooked("v2", &hooks)).await;
+    let controller = world.controller();
+    let asked = async {
+        while world.sent("CreateInvalidation").is_empty() {
+            pass(seconds(1)).await;
+        }
+        pass(seconds(10)).await;
+        world.deny(&["cloudfront:GetInvalidation"]);
+        world.put(&web("v3")).await;
+    };
+    let asked = tokio::time::timeout(minutes(30), controller.run(asked)).await;
+    asked.expect("it is asked for").expect("runs");
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.image_of("web"), pinned(&world, "v3"));
+    let ledger = world.ledger(&key()).await;
+    let run = &ledger.revisions[&1].hooks["cdn"];
+    assert_eq!(run.state, RunState::Unknown);
+    let why = run.message.as_deref().expect("why");
+    assert!(why.contains("another revision came"), "{why}");
+
+    world.sandbox.reset_calls();
+    assert_eq!(
+        world.resync(&key(), minutes(60), minutes(5)).await,
+        Stands::Ready
+    );
+    assert_eq!(world.sent("GetInvalidation").len(), 0);
 }
