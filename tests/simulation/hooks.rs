@@ -2,6 +2,7 @@
 
 mod crash;
 mod http;
+mod invalidations;
 mod jobs;
 mod older;
 mod pauses;

@@ -12,6 +12,7 @@ use super::{Stand, heard};
 use crate::model::desired::{Hook, HookKind};
 use crate::model::hash;
 use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation, kept_as, name_of};
+use crate::model::known::Known;
 use crate::model::ledger::{Ledger, Revision, RevisionOutcome, RunState};
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
@@ -102,10 +103,28 @@ pub(super) fn outcome(
 fn invalidation(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
     let resource = hook.resource();
     let Some(asked) = &run.invalidation else {
+        if is_overdue(draft, hook, run) {
+            let why = format!(
+                "nobody knows whether CloudFront took it: no answer came within {:#}",
+                hook.timeout
+            );
+            let failed = ended(draft, run, RunState::Failed, Some(why));
+            return write(draft, revision, hook, failed);
+        }
         // Its answer was lost: the same reference creates nothing twice.
         return call(draft, revision, hook, run.clone());
     };
     let known = draft.input.observed.invalidations.get(asked);
+    if let Some(Known::Unknown(why)) = known
+        && is_overdue(draft, hook, run)
+    {
+        let why = format!(
+            "nobody knows whether invalidation {} was complete within {:#}: {why}",
+            asked.id, hook.timeout
+        );
+        let failed = ended(draft, run, RunState::Failed, Some(why));
+        return write(draft, revision, hook, failed);
+    }
     let Some(found) = draft.seen(&resource, known).map(|found| found.cloned()) else {
         return Stand::new(PartState::Progressing, None);
     };

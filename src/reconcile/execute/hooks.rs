@@ -93,7 +93,7 @@ impl Executor<'_> {
                     ..run.clone()
                 };
             }
-            Err(error) if is_refusal(&error) || error.class == ErrorClass::Throttled => {
+            Err(error) if is_refusal(&error) || is_later(&error) => {
                 let state = match is_later(&error) {
                     true => RunState::NotStarted,
                     false => RunState::Failed,
@@ -144,9 +144,13 @@ impl Executor<'_> {
     }
 }
 
-/// Whether CloudFront takes it once others are through.
+/// Whether CloudFront did not take it, and may later.
 fn is_later(error: &AwsError) -> bool {
-    error.class == ErrorClass::Throttled || error.has_code("TooManyInvalidationsInProgress")
+    let was_not_asked = matches!(
+        error.class,
+        ErrorClass::Throttled | ErrorClass::Retry | ErrorClass::Credentials
+    );
+    was_not_asked || error.has_code("TooManyInvalidationsInProgress")
 }
 
 fn length(span: jiff::SignedDuration) -> Duration {
