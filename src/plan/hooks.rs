@@ -242,15 +242,16 @@ fn run_key(revision: &Revision, hook: &Hook, end: Option<End>) -> String {
     }))
 }
 
-/// The keys of the runs that a revision's hooks may have: of those before, and of those after.
+/// The keys of the runs that a revision's hooks may have: of those before everything else and after
+/// its success, and of those after its failure.
 pub fn run_keys(draft: &Draft<'_>, revision: &Revision) -> [Vec<String>; 2] {
     let of = |end| {
         let hooks = draft.input.desired.hooks.iter();
         let due = hooks.filter(move |hook| is_due(hook, end));
         due.map(move |hook| run_key(revision, hook, end))
     };
-    let after = of(Some(End::Success)).chain(of(Some(End::Failure)));
-    [of(None).collect(), after.collect()]
+    let runs = of(None).chain(of(Some(End::Success)));
+    [runs.collect(), of(Some(End::Failure)).collect()]
 }
 
 /// Whether a revision failed in a way that hooks on failure are for, although it is not rejected.

@@ -256,13 +256,16 @@ fn lift(draft: &mut Draft<'_>, revision: &Revision, by: &str) {
             cause: None,
             rollback: None,
             left: None,
-            ..revision.clone()
+            ..super::hooks::again(revision)
         },
         false => Revision {
             lifted: true,
             ..revision.clone()
         },
     };
+    if !lifted.lifted {
+        super::requests::hook_tasks_again(draft, revision, by);
+    }
     let reason = format!("{by} applied what is declared with --force");
     let resource = format!("revision/{}", revision.number);
     draft.act(resource, reason, Step::UpdateRevision(Box::new(lifted)));

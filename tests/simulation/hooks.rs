@@ -6,6 +6,7 @@ mod invalidations;
 mod jobs;
 mod older;
 mod pauses;
+mod retries;
 
 use evenkeel::resource::status::{HookStatus, PartState};
 use serde_json::{Value, json};
