@@ -79,12 +79,7 @@ fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookR
 }
 
 /// A run whose call ended.
-pub(super) fn outcome(
-    draft: &Draft<'_>,
-    run: &HookRun,
-    end: CallEnd,
-    may_repeat: bool,
-) -> HookRun {
+pub(super) fn outcome(draft: &Draft<'_>, run: &HookRun, end: CallEnd, may_repeat: bool) -> HookRun {
     match end {
         CallEnd::Succeeded => ended(draft, run, RunState::Succeeded, None),
         CallEnd::Failed(why) | CallEnd::Refused(why) => {
@@ -361,8 +356,7 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
     let ledger = &draft.input.observed.ledger;
     let mut open = false;
     for revision in ledger.revisions.values() {
-        let is_older =
-            revision.number < newest.number && revision.known_as() != newest.known_as();
+        let is_older = revision.number < newest.number && revision.known_as() != newest.known_as();
         if !is_older || revision.outcome == RevisionOutcome::Ready {
             continue;
         }
