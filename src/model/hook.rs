@@ -16,6 +16,23 @@ pub enum End {
     Failure,
 }
 
+/// What follows a hook's name where its run for a failure is kept: `#` is in no name.
+const FOR_FAILURE: &str = "#failure";
+
+/// The name under which a hook's run is kept in its revision. One that runs for either end has two:
+/// what it did for one says nothing of the other.
+pub fn kept_as(hook: &str, end: Option<End>) -> String {
+    match end {
+        Some(End::Failure) => format!("{hook}{FOR_FAILURE}"),
+        None | Some(End::Success) => hook.to_owned(),
+    }
+}
+
+/// The hook whose run is kept under this name.
+pub fn name_of(kept: &str) -> &str {
+    kept.strip_suffix(FOR_FAILURE).unwrap_or(kept)
+}
+
 /// A hook's run, but for those that run tasks: theirs are kept as a migration's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -153,4 +170,17 @@ pub enum HookCall {
         /// Its paths.
         paths: Vec<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_for_either_end_are_kept_apart() {
+        let ends = [None, Some(End::Success), Some(End::Failure)];
+        let kept = ends.map(|end| kept_as("tell", end));
+        assert_eq!(kept, ["tell", "tell", "tell#failure"]);
+        assert_eq!(kept.each_ref().map(|it| name_of(it)), ["tell"; 3]);
+    }
 }

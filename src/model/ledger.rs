@@ -87,9 +87,29 @@ pub struct Revision {
     /// When the first step of it was taken: what was begun is not held back any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
-    /// Hooks that were run for it, by name, but for those that run tasks.
+    /// Hooks that were run for it, by name and end, but for those that run tasks.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<String, HookRun>,
+    /// The revision with which its hooks began, where it goes on with that under another number, as
+    /// after a pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<u64>,
+}
+
+impl Revision {
+    /// The number by which its hooks' runs are known.
+    pub fn known_as(&self) -> u64 {
+        self.continues.unwrap_or(self.number)
+    }
+
+    /// Goes on with what was begun of the same target under another number. Nothing is left of what
+    /// was Ready.
+    pub fn go_on_with(&mut self, before: &Revision) {
+        if before.outcome != RevisionOutcome::Ready {
+            self.hooks.clone_from(&before.hooks);
+            self.continues = Some(before.known_as());
+        }
+    }
 }
 
 /// The way back from a revision that was rejected.

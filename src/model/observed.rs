@@ -43,8 +43,8 @@ pub struct Observed {
     pub definitions: BTreeMap<String, Known<Definition>>,
     /// Definition hash -> content, as recorded in the table.
     pub contents: BTreeMap<String, Arc<Value>>,
-    /// Key of an attempt -> what this process knows of its call, of hooks that may be going on. None
-    /// for who makes no such calls, and so cannot know.
+    /// Key of one try of an attempt -> what this process knows of its call, of hooks that may be going
+    /// on. None for who makes no such calls, and so cannot know.
     pub calls: Option<BTreeMap<String, Call>>,
     /// Status of the invalidations of hooks that may be going on.
     pub invalidations: BTreeMap<Invalidation, Known<String>>,

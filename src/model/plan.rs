@@ -109,13 +109,17 @@ pub enum Step {
     CallHook {
         /// The revision with the intent.
         revision: Box<Revision>,
-        /// The hook's name.
+        /// Under which name its run is kept.
         hook: String,
         /// By which the other side knows the attempt again.
         key: String,
+        /// By which this process knows this try of it again.
+        held_as: String,
         /// The call.
         call: HookCall,
     },
+    /// Write down what became of calls of a revision's hooks. Table only.
+    RecordHooks(Box<Revision>),
     /// Write down which CodePipeline job waits. Table only.
     RecordJob(Box<PipelineJob>),
     /// Write down what the job is told, tell it, and write down that it was told.
@@ -358,6 +362,7 @@ impl Step {
                 HookCall::Http { .. } => "Post",
                 HookCall::Invalidation { .. } => "CreateInvalidation",
             },
+            Step::RecordHooks(_) => "RecordHooks",
             Step::RecordJob(_) => "RecordJob",
             Step::AnswerJob(job) => match job.answer.as_ref().is_some_and(|it| it.succeeded) {
                 true => "PutJobSuccessResult",

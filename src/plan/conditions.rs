@@ -82,6 +82,7 @@ pub fn is_housekeeping(step: &Step) -> bool {
             | Step::DeregisterTaskDefinition { .. }
             | Step::RecordRegistration(_)
             | Step::RecordRollout(_)
+            | Step::RecordHooks(_)
             | Step::RecordJob(_)
             | Step::AnswerJob(_)
             | Step::ForgetRun(_)

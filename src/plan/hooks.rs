@@ -4,7 +4,9 @@
 //! that repairs nothing: where a revision was Ready once, none is run.
 
 mod calls;
+mod heard;
 mod retry;
+mod told;
 
 use serde_json::json;
 
@@ -18,10 +20,12 @@ use crate::model::hook::End;
 use crate::model::ledger::{Explanation, MigrationRun, Revision, RevisionOutcome, RunState};
 use crate::model::plan::Step;
 use crate::resource::hooks::{HookFailure, HookTrigger};
-use crate::resource::status::{Cause, HookStatus, PartState};
+use crate::resource::status::{Cause, PartState};
 
 pub use calls::{open_calls, open_invalidations};
+pub use heard::track;
 pub use retry::{again, tasks_again};
+pub use told::tell;
 
 /// How the hooks of one end of a revision stand.
 pub enum Hooked {
@@ -45,10 +49,18 @@ impl Stand {
     }
 }
 
-/// Runs the hooks before everything else.
-pub fn before(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Hooked {
+/// Runs the hooks before everything else, unless `others` says that tasks of another revision run.
+pub fn before(
+    draft: &mut Draft<'_>,
+    revision: &Revision,
+    runs: &[MigrationRun],
+    others: bool,
+) -> Hooked {
     // What an earlier revision began ends first.
     if calls::older_go_on(draft, revision) {
+        return Hooked::Open;
+    }
+    if others && !due(draft, revision, None).is_empty() {
         return Hooked::Open;
     }
     run(draft, revision, runs, None)
@@ -64,16 +76,25 @@ pub fn after(
     run(draft, revision, runs, Some(end))
 }
 
+/// The hooks that a revision runs at this end, or before it.
+fn due<'a>(draft: &Draft<'a>, revision: &Revision, end: Option<End>) -> Vec<&'a Hook> {
+    let desired = draft.input.desired;
+    let due: Vec<&Hook> = desired.hooks.iter().filter(|it| is_due(it, end)).collect();
+    // What brings nothing has nothing before or after it.
+    match due.is_empty() || holds::brings_nothing(draft, revision) {
+        true => Vec::new(),
+        false => due,
+    }
+}
+
 fn run(
     draft: &mut Draft<'_>,
     revision: &Revision,
     runs: &[MigrationRun],
     end: Option<End>,
 ) -> Hooked {
-    let desired = draft.input.desired;
-    let due: Vec<&Hook> = desired.hooks.iter().filter(|it| is_due(it, end)).collect();
-    // What brings nothing has nothing before or after it.
-    if due.is_empty() || holds::brings_nothing(draft, revision) {
+    let due = due(draft, revision, end);
+    if due.is_empty() {
         return Hooked::Done;
     }
     // What is begun is written into the revision, once in a pass.
@@ -85,12 +106,12 @@ fn run(
         let failed = match stand.state {
             PartState::Done => continue,
             PartState::Pending | PartState::Progressing => {
-                told(draft, hook, &stand);
+                told::stands(draft, revision, hook, end, &stand);
                 return Hooked::Open;
             }
             PartState::Failed | PartState::Unknown => stand,
         };
-        told(draft, hook, &failed);
+        told::stands(draft, revision, hook, end, &failed);
         if hook.on_failure == HookFailure::Warn {
             continue;
         }
@@ -102,12 +123,17 @@ fn run(
 /// Whether this pass writes the revision already; the next one goes on.
 fn is_written(draft: &Draft<'_>, revision: &Revision) -> bool {
     let mut actions = draft.actions.iter();
-    actions.any(|action| {
-        let written = match &action.step {
-            Step::UpdateRevision(written) => Some(written.number),
-            _ => None,
-        };
-        written == Some(revision.number)
+    actions.any(|action| match &action.step {
+        Step::UpdateRevision(written)
+        | Step::RecordHooks(written)
+        | Step::DeleteRevision(written)
+        | Step::RecordRevision {
+            revision: written, ..
+        }
+        | Step::CallHook {
+            revision: written, ..
+        } => written.number == revision.number,
+        _ => false,
     })
 }
 
@@ -210,107 +236,22 @@ fn ended(run: &MigrationRun, idempotent: bool) -> Option<Stand> {
 fn run_key(revision: &Revision, hook: &Hook, end: Option<End>) -> String {
     hash::of(&json!({
         "uid": revision.uid,
-        "revision": revision.number,
+        "revision": revision.known_as(),
         "hook": hook.name,
         "end": end,
     }))
 }
 
-/// The keys of the runs that a revision's hooks may have: of those before, and of those after.
+/// The keys of the runs that a revision's hooks may have: of those before everything else and after
+/// its success, and of those after its failure.
 pub fn run_keys(draft: &Draft<'_>, revision: &Revision) -> [Vec<String>; 2] {
     let of = |end| {
         let hooks = draft.input.desired.hooks.iter();
         let due = hooks.filter(move |hook| is_due(hook, end));
         due.map(move |hook| run_key(revision, hook, end))
     };
-    let after = of(Some(End::Success)).chain(of(Some(End::Failure)));
-    [of(None).collect(), after.collect()]
-}
-
-fn told(draft: &mut Draft<'_>, hook: &Hook, stand: &Stand) {
-    let message = stand.message.clone();
-    let status = HookStatus {
-        state: stand.state,
-        message: message.or_else(|| draft.said_of(&hook.resource())),
-        ..blank(hook)
-    };
-    draft.status.hooks.push(status);
-}
-
-fn blank(hook: &Hook) -> HookStatus {
-    HookStatus {
-        name: hook.name.clone(),
-        after: hook.after,
-        kind: hook.does.as_str().to_owned(),
-        ..HookStatus::default()
-    }
-}
-
-/// Tells of every hook, in the manifest's order: of those that this pass did not come to, what is
-/// written down.
-pub fn tell(draft: &mut Draft<'_>) {
-    let desired = draft.input.desired;
-    if desired.hooks.is_empty() {
-        draft.status.hooks.clear();
-        return;
-    }
-    let ledger = &draft.input.observed.ledger;
-    let number = draft.status.revision;
-    let revision = number.and_then(|number| ledger.revisions.get(&number));
-    let said = std::mem::take(&mut draft.status.hooks);
-    let statuses = desired.hooks.iter().map(|hook| {
-        let mut status = said
-            .iter()
-            .find(|it| it.name == hook.name)
-            .cloned()
-            .unwrap_or_else(|| blank(hook));
-        let is_told = said.iter().any(|it| it.name == hook.name);
-        if let Some(revision) = revision {
-            record(draft, revision, hook, &mut status, is_told);
-        }
-        status
-    });
-    let statuses: Vec<HookStatus> = statuses.collect();
-    draft.status.hooks = statuses;
-}
-
-/// Puts in what is written down of a hook's newest run.
-fn record(
-    draft: &Draft<'_>,
-    revision: &Revision,
-    hook: &Hook,
-    status: &mut HookStatus,
-    is_told: bool,
-) {
-    if let Some(run) = revision.hooks.get(&hook.name) {
-        status.attempt = Some(run.attempt);
-        status.started_at = Some(run.begun_at);
-        status.finished_at = run.finished_at;
-        status.invalidation_id = run.invalidation.as_ref().map(|it| it.id.clone());
-        if !is_told {
-            status.state = migrations::state_of(run.state);
-            status.message.clone_from(&run.message);
-        }
-        return;
-    }
-    let runs = &draft.input.observed.ledger.migrations;
-    let keys = [None, Some(End::Success), Some(End::Failure)];
-    let keys = keys.map(|end| run_key(revision, hook, end));
-    let newest = runs
-        .iter()
-        .filter(|run| keys.contains(&run.run_key))
-        .max_by_key(|run| run.intended_at);
-    let Some(run) = newest else { return };
-    status.attempt = Some(run.attempt);
-    status.task_arn.clone_from(&run.task_arn);
-    status.exit_code = run.exit_code;
-    status.log_stream.clone_from(&run.log_stream);
-    status.started_at = run.started_at;
-    status.finished_at = run.finished_at;
-    if !is_told {
-        status.state = migrations::state_of(run.state);
-        status.message.clone_from(&run.message);
-    }
+    let runs = of(None).chain(of(Some(End::Success)));
+    [runs.collect(), of(Some(End::Failure)).collect()]
 }
 
 /// Whether a revision failed in a way that hooks on failure are for, although it is not rejected.

@@ -20,16 +20,16 @@ use crate::resource::status::{MigrationStatus, PartState};
 /// So often an attempt may be answered with `failures[]` before it counts as failed.
 pub(super) const REFUSALS: u32 = 10;
 
-/// Runs what has to run, once the hooks before have been; true once every migration of the revision
-/// has succeeded.
+/// Runs what has to run, once the hooks before have been and `others`, runs of other revisions, have
+/// ended; true once every migration of the revision has succeeded.
 pub fn run(
     draft: &mut Draft<'_>,
     revision: &Revision,
     runs: &[MigrationRun],
     hooked: bool,
+    others: bool,
 ) -> bool {
     let desired = draft.input.desired;
-    let others = still_open(draft, revision, runs);
     let mut before = hooked;
     for migration in &desired.migrations {
         let key = run_key(draft, revision, migration);
@@ -51,8 +51,8 @@ pub fn run(
     before && !others
 }
 
-/// Runs of other revisions that have not ended: a newer revision waits for them.
-fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
+/// Whether runs of other revisions have not ended: a newer revision waits for them, which is told.
+pub fn still_open(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> bool {
     let desired = draft.input.desired;
     let migrations = desired.migrations.iter();
     let mut keys: Vec<String> = migrations

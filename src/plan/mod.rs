@@ -64,6 +64,7 @@ use crate::resource::status::{PartState, ServiceStatus};
 pub fn plan(input: Input<'_>) -> Plan {
     let mut draft = Draft::new(input);
     decide(&mut draft);
+    hooks::track(&mut draft);
     hooks::tell(&mut draft);
     jobs::answer(&mut draft);
     evidence::keep(&mut draft);
@@ -174,9 +175,14 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
     // What was delivered before is put right whatever fails beside it, and no hook is run for that.
     let delivered = revision.outcome == RevisionOutcome::Ready;
 
-    // 3. Hooks, then migrations, each to exit code 0, before any service moves.
-    let hooked = delivered || hooks_are_through(draft, revision, runs, None)?;
-    let migrated = migrations::run(draft, revision, runs, hooked);
+    // 3. Hooks, then migrations, each to exit code 0, before any service moves, and after what an
+    // earlier revision runs.
+    let others = migrations::still_open(draft, revision, runs);
+    let hooked = delivered || {
+        let before = hooks::before(draft, revision, runs, others);
+        are_through(draft, revision, before)?
+    };
+    let migrated = migrations::run(draft, revision, runs, hooked, others);
     let waits = !takes_over && (!migrated || overtaken::keep_back(draft, revision));
     if waits && overtaken::go_on(draft, Some(revision), runs) {
         carry_over_parts(draft);
@@ -223,22 +229,14 @@ fn end_well(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -
     if hooked && !schedules::retire(draft) {
         return Some(false);
     }
-    let through = hooks_are_through(draft, revision, runs, Some(End::Success))?;
+    let after = hooks::after(draft, revision, runs, End::Success);
+    let through = are_through(draft, revision, after)?;
     Some(through && schedules::prune(draft, revision))
 }
 
-/// Runs the hooks before everything else, or those after it: true once they have been. `None`: one of
-/// them failed that takes everything back.
-fn hooks_are_through(
-    draft: &mut Draft<'_>,
-    revision: &Revision,
-    runs: &[MigrationRun],
-    end: Option<End>,
-) -> Option<bool> {
-    let hooked = match end {
-        None => hooks::before(draft, revision, runs),
-        Some(end) => hooks::after(draft, revision, runs, end),
-    };
+/// Whether the hooks before everything else, or those after it, have been. `None`: one of them
+/// failed that takes everything back.
+fn are_through(draft: &mut Draft<'_>, revision: &Revision, hooked: Hooked) -> Option<bool> {
     match hooked {
         Hooked::Done => Some(true),
         Hooked::Open => Some(false),

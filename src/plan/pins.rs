@@ -158,6 +158,7 @@ fn again(draft: &Draft<'_>, revision: &Revision, number: u64) -> Revision {
         lifted: false,
         approved: None,
         hooks: BTreeMap::new(),
+        continues: None,
         begun_at: None,
         ..revision.clone()
     }
@@ -189,6 +190,7 @@ pub fn carry_on(draft: &mut Draft<'_>) -> bool {
         draft.act(format!("revision/{}", pin.number), reason, step);
     }
     let mut copy = again(draft, pin, pin.number + 1);
+    copy.go_on_with(pin);
     if pin.outcome == RevisionOutcome::Rejected {
         copy.outcome = RevisionOutcome::Rejected;
         copy.reason.clone_from(&pin.reason);
@@ -254,13 +256,16 @@ fn lift(draft: &mut Draft<'_>, revision: &Revision, by: &str) {
             cause: None,
             rollback: None,
             left: None,
-            ..revision.clone()
+            ..super::hooks::again(revision)
         },
         false => Revision {
             lifted: true,
             ..revision.clone()
         },
     };
+    if !lifted.lifted {
+        super::requests::hook_tasks_again(draft, revision, by);
+    }
     let reason = format!("{by} applied what is declared with --force");
     let resource = format!("revision/{}", revision.number);
     draft.act(resource, reason, Step::UpdateRevision(Box::new(lifted)));

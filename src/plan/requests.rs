@@ -119,7 +119,7 @@ fn retry(draft: &mut Draft<'_>, by: &str) -> Result<(), String> {
         }
         return Ok(());
     };
-    let hooks = hooks::again(draft.input.desired, current);
+    let hooks = hooks::again(current);
     let revision = match current.outcome {
         RevisionOutcome::Rejected => Revision {
             outcome: RevisionOutcome::Pending,
@@ -139,13 +139,18 @@ fn retry(draft: &mut Draft<'_>, by: &str) -> Result<(), String> {
         draft.act(resource, reason, Step::UpdateRevision(Box::new(revision)));
     }
     if current.outcome != RevisionOutcome::Ready {
-        let keys = hooks::run_keys(draft, current);
-        for run in hooks::tasks_again(&draft.input.observed.ledger, &keys) {
-            again(draft, run.clone(), by);
-        }
+        hook_tasks_again(draft, current, by);
     }
     forgive(draft, by);
     Ok(())
+}
+
+/// Tasks of a revision's hooks are run again.
+pub fn hook_tasks_again(draft: &mut Draft<'_>, revision: &Revision, by: &str) {
+    let keys = hooks::run_keys(draft, revision);
+    for run in hooks::tasks_again(&draft.input.observed.ledger, &keys) {
+        again(draft, run.clone(), by);
+    }
 }
 
 /// Since when a revision counts as begun that is tried again: one that failed itself was begun, and

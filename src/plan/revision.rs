@@ -326,6 +326,7 @@ fn record(
         approved: None,
         begun_at,
         hooks: BTreeMap::new(),
+        continues: None,
     };
     // A target that was rejected is not tried again because it comes under a new number.
     let before = revisions
@@ -339,6 +340,10 @@ fn record(
         let ledger = &input.observed.ledger;
         revision.rollback = latest.and_then(|latest| going_back::inherited(ledger, before, latest));
         revision.finished_at = Some(input.now);
+    }
+    // What failed and is tried once more begins anew.
+    if let Some(begun) = begun.filter(|found| found.outcome == revision.outcome) {
+        revision.go_on_with(begun);
     }
     supersede(draft, &revision);
     let reason = format!("{}{}", why(latest, &revision), warning(draft));

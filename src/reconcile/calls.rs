@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::model::hook::{Call, CallEnd};
 
-/// How long an answer is kept that nobody asks for.
-const KEPT: Duration = Duration::from_secs(3600);
+/// How many answers are kept for which nobody comes: those of Releases that are gone.
+const MOST: usize = 10_000;
 
 /// Calls that were begun here. Clones are the same; with the last of them they are given up.
 #[derive(Clone, Debug, Default)]
@@ -23,20 +22,29 @@ struct Inner {
     tasks: Mutex<JoinSet<()>>,
 }
 
-type Known = BTreeMap<String, (Instant, Call)>;
+/// Whose call it is, and its key.
+type Key = (String, String);
+type Known = BTreeMap<Key, (Instant, Call)>;
 
 impl Calls {
-    /// Begins a call under a key, once.
-    pub(super) fn begin(&self, key: &str, call: impl Future<Output = CallEnd> + Send + 'static) {
+    /// Begins a call for whoever that is under a key, once.
+    pub(super) fn begin(
+        &self,
+        whose: &str,
+        key: &str,
+        call: impl Future<Output = CallEnd> + Send + 'static,
+    ) {
         let known = self.0.known.clone();
+        let key = (whose.to_owned(), key.to_owned());
         let mut all = lock(&known);
-        all.retain(|_, (since, call)| *call == Call::Underway || since.elapsed() < KEPT);
-        if all.contains_key(key) {
+        if all.contains_key(&key) {
             return;
         }
-        all.insert(key.to_owned(), (Instant::now(), Call::Underway));
+        if all.len() >= MOST {
+            forget_oldest(&mut all);
+        }
+        all.insert(key.clone(), (Instant::now(), Call::Underway));
         drop(all);
-        let key = key.to_owned();
         let mut tasks = lock(&self.0.tasks);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
@@ -49,30 +57,33 @@ impl Calls {
         });
     }
 
-    /// Forgets the answer of a call that is made again.
-    pub(super) fn forget(&self, key: &str) {
+    /// What is known of those calls that are written down as open. Any other answer for the same is
+    /// written down, and is not kept any longer.
+    pub(super) fn of(&self, whose: &str, open: &[String]) -> BTreeMap<String, Call> {
         let mut all = lock(&self.0.known);
-        if all
-            .get(key)
-            .is_some_and(|(_, call)| *call != Call::Underway)
-        {
-            all.remove(key);
-        }
-    }
-
-    /// What is known of these.
-    pub(super) fn of(&self, keys: &[String]) -> BTreeMap<String, Call> {
-        let all = lock(&self.0.known);
-        keys.iter()
-            .filter_map(|key| Some((key.clone(), all.get(key)?.1.clone())))
+        all.retain(|(of, key), (_, call)| {
+            of != whose || *call == Call::Underway || open.contains(key)
+        });
+        let own = all.iter().filter(|((of, _), _)| of == whose);
+        own.filter(|((_, key), _)| open.contains(key))
+            .map(|((_, key), (_, call))| (key.clone(), call.clone()))
             .collect()
+    }
+}
+
+/// Makes room for another call. What goes on is kept.
+fn forget_oldest(all: &mut Known) {
+    let ended = all.iter().filter(|(_, (_, call))| *call != Call::Underway);
+    let oldest = ended.min_by_key(|(_, (since, _))| *since);
+    if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+        all.remove(&key);
     }
 }
 
 /// Tells how a call ended, also where it panicked.
 struct Lost {
     known: Arc<Mutex<Known>>,
-    key: String,
+    key: Key,
     end: CallEnd,
 }
 
@@ -90,35 +101,59 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    const WEB: &str = "uid of web";
+
+    async fn pass(seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_call_is_made_once_and_its_answer_kept_until_it_is_made_again() {
+    async fn a_call_is_made_once_and_its_answer_kept_until_it_is_written_down() {
         let calls = Calls::default();
-        let keys = ["warm".to_owned()];
+        let open = ["warm".to_owned()];
         let call = |end| async move {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            pass(60).await;
             end
         };
-        calls.begin("warm", call(CallEnd::Succeeded));
+        calls.begin(WEB, "warm", call(CallEnd::Succeeded));
         // Begun twice, it is the same.
-        calls.begin("warm", call(CallEnd::Failed("twice".to_owned())));
-        assert_eq!(calls.of(&keys)["warm"], Call::Underway);
-        tokio::time::sleep(Duration::from_secs(61)).await;
+        calls.begin(WEB, "warm", call(CallEnd::Failed("twice".to_owned())));
+        assert_eq!(calls.of(WEB, &open)["warm"], Call::Underway);
+        // What goes on is not forgotten.
+        assert_eq!(calls.of(WEB, &[]), BTreeMap::new());
+        pass(61).await;
         let succeeded = Call::Ended(CallEnd::Succeeded);
-        assert_eq!(calls.of(&keys)["warm"], succeeded);
-        calls.begin("warm", call(CallEnd::Failed("again".to_owned())));
-        assert_eq!(calls.of(&keys)["warm"], succeeded);
-        calls.forget("warm");
-        assert_eq!(calls.of(&keys), BTreeMap::new());
+        // However long nobody asks, and whoever else does.
+        pass(7 * 24 * 3600).await;
+        assert_eq!(calls.of("uid of api", &[]), BTreeMap::new());
+        assert_eq!(calls.of(WEB, &open)["warm"], succeeded);
+        assert_eq!(calls.of(WEB, &[]), BTreeMap::new());
+        assert_eq!(calls.of(WEB, &open), BTreeMap::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_for_which_nobody_comes_do_not_pile_up() {
+        let calls = Calls::default();
+        calls.begin(WEB, "slow", std::future::pending());
+        for number in 0..MOST + 10 {
+            calls.begin("gone", &number.to_string(), async { CallEnd::Succeeded });
+            pass(1).await;
+        }
+        assert_eq!(lock(&calls.0.known).len(), MOST);
+        let open = ["slow".to_owned()];
+        assert_eq!(calls.of(WEB, &open)["slow"], Call::Underway);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_panics_is_lost_and_not_waited_for_for_ever() {
         let calls = Calls::default();
-        calls.begin("warm", async { panic!("what now") });
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let known = calls.of(&["warm".to_owned()]);
+        calls.begin(WEB, "warm", async { panic!("what now") });
+        pass(1).await;
+        let known = calls.of(WEB, &["warm".to_owned()]);
         assert!(matches!(&known["warm"], Call::Ended(CallEnd::Lost(_))));
     }
 }

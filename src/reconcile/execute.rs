@@ -89,7 +89,7 @@ impl Executor<'_> {
             Step::RecordRevision { revision, contents } => {
                 self.record_revision(revision, contents).await
             }
-            Step::UpdateRevision(revision) => {
+            Step::UpdateRevision(revision) | Step::RecordHooks(revision) => {
                 self.writer.put_revision(self.key, revision).await?;
                 Ok(())
             }
@@ -116,8 +116,9 @@ impl Executor<'_> {
                 revision,
                 hook,
                 key,
+                held_as,
                 call,
-            } => self.call_hook(revision, hook, key, call).await,
+            } => self.call_hook(revision, hook, key, held_as, call).await,
             Step::RecordJob(job) => {
                 self.writer.put_job(self.key, job).await?;
                 Ok(())
@@ -479,6 +480,7 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         | Step::Unclaim(_)
         | Step::RecordRegistration(_)
         | Step::CallHook { .. }
+        | Step::RecordHooks(_)
         | Step::RecordJob(_)
         | Step::AnswerJob(_)
         | Step::ForgetRun(_)

@@ -365,7 +365,8 @@ impl Reconciler {
         let (mut observed, interest) = looked.await?;
         // Who only previews made no call, and does not know of those that others make.
         let keys = plan::open_calls(&observed.ledger);
-        observed.calls = self.writer.is_some().then(|| self.calls.of(&keys));
+        let known = || self.calls.of(&desired.uid, &keys);
+        observed.calls = self.writer.is_some().then(known);
         Ok((desired, observed, interest))
     }
 

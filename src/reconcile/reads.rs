@@ -331,6 +331,7 @@ impl Reads {
             | Step::RecordRegistration(_)
             | Step::RunMigration { .. }
             | Step::CallHook { .. }
+            | Step::RecordHooks(_)
             | Step::RecordJob(_)
             | Step::AnswerJob(_)
             | Step::ForgetRun(_)

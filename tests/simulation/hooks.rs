@@ -2,7 +2,11 @@
 
 mod crash;
 mod http;
+mod invalidations;
 mod jobs;
+mod older;
+mod pauses;
+mod retries;
 
 use evenkeel::resource::status::{HookStatus, PartState};
 use serde_json::{Value, json};
@@ -280,6 +284,50 @@ async fn a_failure_is_told_once_everything_is_back() {
         .iter()
         .rposition(|call| call.operation == "UpdateService");
     assert!(told > moved, "{told:?} {moved:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_for_either_end_runs_once_for_each() {
+    let world = shop(Breaker::Rollback).await;
+    world.function("tell", 0, None);
+    world.function("smoke", 5, Some("500 from /checkout"));
+    let hooks = json!({"after": [
+        lambda("tell", &json!({"on": "Always"})),
+        lambda("smoke", &json!({})),
+    ]});
+    world.put(&hooked("v2", &hooks)).await;
+    assert_eq!(world.settle(&key()).await, stalled("HookFailed"));
+    let once = [
+        ("tell".to_owned(), "Success".to_owned()),
+        ("smoke".to_owned(), "Success".to_owned()),
+        ("tell".to_owned(), "Failure".to_owned()),
+    ];
+    assert_eq!(world.invoked(), once);
+    assert_eq!(
+        world.resync(&key(), minutes(60), minutes(5)).await,
+        stalled("HookFailed")
+    );
+    assert_eq!(world.invoked(), once);
+    assert_eq!(world.hook("tell").await.state, PartState::Done);
+    assert_eq!(world.hook("smoke").await.state, PartState::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_for_either_end_that_fails_is_not_run_for_its_own_failures_again() {
+    let world = shop(Breaker::Rollback).await;
+    world.function("tell", 5, Some("nobody listens"));
+    let hooks = json!({"after": [lambda("tell", &json!({"on": "Always"}))]});
+    world.put(&hooked("v2", &hooks)).await;
+    assert_eq!(world.settle(&key()).await, stalled("HookFailed"));
+    assert_eq!(
+        world.resync(&key(), minutes(60), minutes(5)).await,
+        stalled("HookFailed")
+    );
+    let ends: Vec<String> = world.invoked().into_iter().map(|(_, end)| end).collect();
+    assert_eq!(ends, ["Success", "Failure"]);
+    let why = world.why(&key()).await;
+    assert!(why.contains("nobody listens"), "{why}");
+    assert_eq!(world.hook("tell").await.state, PartState::Failed);
 }
 
 #[tokio::test(start_paused = true)]

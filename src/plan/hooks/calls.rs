@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::Stand;
+use super::{Stand, heard};
 use crate::model::desired::{Hook, HookKind};
 use crate::model::hash;
-use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation};
+use crate::model::hook::{Call, CallEnd, End, HookCall, HookRun, Invalidation, kept_as, name_of};
+use crate::model::known::Known;
 use crate::model::ledger::{Ledger, Revision, RevisionOutcome, RunState};
 use crate::model::plan::Step;
 use crate::plan::draft::Draft;
@@ -19,14 +20,20 @@ use crate::plan::migrations;
 use crate::resource::status::PartState;
 
 /// By which the other side knows an attempt of a hook again.
-fn attempt_key(revision: &Revision, hook: &str, run: &HookRun) -> String {
+fn attempt_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
     hash::of(&json!({
         "uid": revision.uid,
-        "revision": revision.number,
-        "hook": hook,
+        "revision": revision.known_as(),
+        "hook": name_of(kept),
         "end": run.end,
         "attempt": run.attempt,
     }))
+}
+
+/// By which the process that makes a call knows it again: each try of an attempt by a key of its
+/// own. What one process heard of its try says nothing of the next one, which another may have made.
+pub(super) fn try_key(revision: &Revision, kept: &str, run: &HookRun) -> String {
+    format!("{}/{}", attempt_key(revision, kept, run), run.refusals)
 }
 
 /// One hook whose turn it is.
@@ -36,15 +43,11 @@ pub(super) fn advance(
     hook: &Hook,
     end: Option<End>,
 ) -> Stand {
-    let Some(run) = revision.hooks.get(&hook.name) else {
+    let Some(run) = revision.hooks.get(&kept_as(&hook.name, end)) else {
         return call(draft, revision, hook, first(draft, 1, end));
     };
     let stand = |state| Stand::new(state, run.message.clone());
     match run.state {
-        // What it spoke of another end of says nothing of this one.
-        RunState::Succeeded | RunState::Failed | RunState::Unknown if run.end != end => {
-            call(draft, revision, hook, first(draft, run.attempt + 1, end))
-        }
         RunState::Retry => call(draft, revision, hook, first(draft, run.attempt + 1, end)),
         RunState::Succeeded => stand(PartState::Done),
         RunState::Failed => stand(PartState::Failed),
@@ -59,7 +62,7 @@ pub(super) fn advance(
 
 /// A call that this process makes, or another one made.
 fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
-    let key = attempt_key(revision, &hook.name, run);
+    let key = try_key(revision, &kept_as(&hook.name, run.end), run);
     let Some(calls) = &draft.input.observed.calls else {
         return underway(draft, hook);
     };
@@ -71,29 +74,22 @@ fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookR
         None => gone(),
     };
     let may_repeat = hook.idempotent || matches!(hook.does, HookKind::Http(_));
+    let outcome = outcome(draft, run, end, may_repeat);
+    write(draft, revision, hook, outcome)
+}
+
+/// A run whose call ended.
+pub(super) fn outcome(draft: &Draft<'_>, run: &HookRun, end: CallEnd, may_repeat: bool) -> HookRun {
     match end {
-        CallEnd::Succeeded => write(
-            draft,
-            revision,
-            hook,
-            ended(draft, run, RunState::Succeeded, None),
-        ),
-        CallEnd::Failed(why) | CallEnd::Refused(why) => write(
-            draft,
-            revision,
-            hook,
-            ended(draft, run, RunState::Failed, Some(why)),
-        ),
-        CallEnd::NotTaken(why) => put_off(draft, revision, hook, run, why),
-        CallEnd::Lost(why) if may_repeat => put_off(draft, revision, hook, run, why),
+        CallEnd::Succeeded => ended(draft, run, RunState::Succeeded, None),
+        CallEnd::Failed(why) | CallEnd::Refused(why) => {
+            ended(draft, run, RunState::Failed, Some(why))
+        }
+        CallEnd::NotTaken(why) => put_off(run, why),
+        CallEnd::Lost(why) if may_repeat => put_off(run, why),
         CallEnd::Lost(why) => {
             let why = format!("nobody knows how it ended: {why}");
-            write(
-                draft,
-                revision,
-                hook,
-                ended(draft, run, RunState::Unknown, Some(why)),
-            )
+            ended(draft, run, RunState::Unknown, Some(why))
         }
     }
 }
@@ -102,10 +98,28 @@ fn answered(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookR
 fn invalidation(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &HookRun) -> Stand {
     let resource = hook.resource();
     let Some(asked) = &run.invalidation else {
+        if is_overdue(draft, hook, run) {
+            let why = format!(
+                "nobody knows whether CloudFront took it: no answer came within {:#}",
+                hook.timeout
+            );
+            let failed = ended(draft, run, RunState::Failed, Some(why));
+            return write(draft, revision, hook, failed);
+        }
         // Its answer was lost: the same reference creates nothing twice.
         return call(draft, revision, hook, run.clone());
     };
     let known = draft.input.observed.invalidations.get(asked);
+    if let Some(Known::Unknown(why)) = known
+        && is_overdue(draft, hook, run)
+    {
+        let why = format!(
+            "nobody knows whether invalidation {} was complete within {:#}: {why}",
+            asked.id, hook.timeout
+        );
+        let failed = ended(draft, run, RunState::Failed, Some(why));
+        return write(draft, revision, hook, failed);
+    }
     let Some(found) = draft.seen(&resource, known).map(|found| found.cloned()) else {
         return Stand::new(PartState::Progressing, None);
     };
@@ -179,27 +193,26 @@ fn not_taken(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: &Hook
     call(draft, revision, hook, run.clone())
 }
 
-fn put_off(
-    draft: &mut Draft<'_>,
-    revision: &Revision,
-    hook: &Hook,
-    run: &HookRun,
-    why: String,
-) -> Stand {
-    let later = HookRun {
+/// The same attempt is to be tried again.
+fn put_off(run: &HookRun, why: String) -> HookRun {
+    HookRun {
         state: RunState::NotStarted,
         refusals: run.refusals + 1,
         message: Some(why),
         ..run.clone()
-    };
-    write(draft, revision, hook, later)
+    }
 }
 
 fn is_overdue(draft: &Draft<'_>, hook: &Hook, run: &HookRun) -> bool {
     draft.input.now.duration_since(run.begun_at) > hook.timeout
 }
 
-fn ended(draft: &Draft<'_>, run: &HookRun, state: RunState, why: Option<String>) -> HookRun {
+pub(super) fn ended(
+    draft: &Draft<'_>,
+    run: &HookRun,
+    state: RunState,
+    why: Option<String>,
+) -> HookRun {
     HookRun {
         state,
         finished_at: Some(draft.input.now),
@@ -225,20 +238,16 @@ fn first(draft: &Draft<'_>, attempt: u32, end: Option<End>) -> HookRun {
 /// Writes down where a hook's run stands. The next pass goes on from there.
 fn write(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -> Stand {
     let resource = hook.resource();
-    let reason = match (&run.message, run.state) {
-        (_, RunState::Succeeded) => "it succeeded".to_owned(),
-        (Some(why), _) => why.clone(),
-        (None, _) => "it ended".to_owned(),
-    };
+    let reason = heard::reason(&run);
     draft.progress(&resource, "HookRunning", format!("{resource}: {reason}"));
-    let step = Step::UpdateRevision(Box::new(with(revision, &hook.name, run)));
+    let step = Step::UpdateRevision(Box::new(with(revision, hook, run)));
     draft.act(resource, reason, step);
     Stand::new(PartState::Progressing, None)
 }
 
-fn with(revision: &Revision, hook: &str, run: HookRun) -> Revision {
+fn with(revision: &Revision, hook: &Hook, run: HookRun) -> Revision {
     let mut hooks = revision.hooks.clone();
-    hooks.insert(hook.to_owned(), run);
+    hooks.insert(kept_as(&hook.name, run.end), run);
     Revision {
         hooks,
         ..revision.clone()
@@ -254,7 +263,9 @@ fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -
         message: None,
         ..run
     };
-    let key = attempt_key(revision, &hook.name, &run);
+    let kept = kept_as(&hook.name, run.end);
+    let key = attempt_key(revision, &kept, &run);
+    let held_as = try_key(revision, &kept, &run);
     let left = (run.begun_at + hook.timeout).duration_since(draft.input.now);
     let told = told(draft, revision, hook, &run, &key);
     let call = match &hook.does {
@@ -286,9 +297,10 @@ fn call(draft: &mut Draft<'_>, revision: &Revision, hook: &Hook, run: HookRun) -
     draft.progress(&resource, "HookRunning", format!("{resource} is being run"));
     let reason = format!("run {what}");
     let step = Step::CallHook {
-        revision: Box::new(with(revision, &hook.name, run)),
-        hook: hook.name.clone(),
+        revision: Box::new(with(revision, hook, run)),
+        hook: kept,
         key,
+        held_as,
         call,
     };
     draft.act(resource, reason, step);
@@ -332,7 +344,7 @@ pub fn open_calls(ledger: &Ledger) -> Vec<String> {
     let revisions = ledger.revisions.values();
     let runs = revisions.flat_map(|revision| revision.hooks.iter().map(move |run| (revision, run)));
     runs.filter(|(_, (_, run))| run.state.is_open())
-        .map(|(revision, (hook, run))| attempt_key(revision, hook, run))
+        .map(|(revision, (kept, run))| try_key(revision, kept, run))
         .collect()
 }
 
@@ -344,15 +356,16 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
     let ledger = &draft.input.observed.ledger;
     let mut open = false;
     for revision in ledger.revisions.values() {
-        if revision.number >= newest.number || revision.outcome == RevisionOutcome::Ready {
+        let is_older = revision.number < newest.number && revision.known_as() != newest.known_as();
+        if !is_older || revision.outcome == RevisionOutcome::Ready {
             continue;
         }
-        for (name, run) in &revision.hooks {
-            let key = attempt_key(revision, name, run);
+        for (kept, run) in &revision.hooks {
+            let key = try_key(revision, kept, run);
             let goes_on =
                 run.state == RunState::Intended && calls.get(&key) == Some(&Call::Underway);
             if goes_on {
-                let resource = format!("hook/{name}");
+                let resource = format!("hook/{}", name_of(kept));
                 let message = format!(
                     "{resource} of revision {} is still running and ends first",
                     revision.number
@@ -365,11 +378,52 @@ pub(super) fn older_go_on(draft: &mut Draft<'_>, newest: &Revision) -> bool {
     open
 }
 
-/// The invalidations that may be going on.
-pub fn open_invalidations(ledger: &Ledger) -> Vec<Invalidation> {
+/// The invalidations that may be going on, each with the newest revision that waits for it.
+pub fn open_invalidations(ledger: &Ledger) -> BTreeMap<Invalidation, u64> {
     let revisions = ledger.revisions.values();
-    let runs = revisions.flat_map(|revision| revision.hooks.values());
-    runs.filter(|run| run.state.is_open())
-        .filter_map(|run| run.invalidation.clone())
+    let runs =
+        revisions.flat_map(|revision| revision.hooks.values().map(move |run| (revision, run)));
+    runs.filter(|(_, run)| run.state.is_open())
+        .filter(|(revision, run)| heard::is_awaited(ledger, revision, run))
+        .filter_map(|(revision, run)| Some((run.invalidation.clone()?, revision.number)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_try_of_an_attempt_is_known_by_a_key_of_its_own() {
+        let run: HookRun = serde_json::from_value(json!({
+            "state": "Intended", "attempt": 1,
+            "begunAt": "2026-03-02T09:00:00Z", "calledAt": "2026-03-02T09:00:00Z",
+        }))
+        .expect("a run");
+        let again = HookRun {
+            refusals: 1,
+            ..run.clone()
+        };
+        let revision = |run: &HookRun| -> Revision {
+            let mut revision: Revision = serde_json::from_value(json!({
+                "number": 1, "uid": "u", "generation": 1, "content": "c",
+                "createdAt": "2026-03-02T09:00:00Z",
+            }))
+            .expect("a revision");
+            revision.hooks.insert("warm-up".to_owned(), run.clone());
+            revision
+        };
+        let keys = |run: &HookRun| {
+            let ledger = Ledger {
+                revisions: BTreeMap::from([(1, revision(run))]),
+                ..Ledger::default()
+            };
+            open_calls(&ledger)
+        };
+        // What was heard of the first says nothing of the second.
+        assert_ne!(keys(&run), keys(&again));
+        // The other side knows both as the same attempt.
+        let outside = |run: &HookRun| attempt_key(&revision(run), "warm-up", run);
+        assert_eq!(outside(&run), outside(&again));
+    }
 }

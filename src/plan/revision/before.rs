@@ -295,6 +295,7 @@ impl Found {
 fn nothing(draft: &Draft<'_>) -> Revision {
     Revision {
         hooks: BTreeMap::new(),
+        continues: None,
         version: 0,
         number: 0,
         uid: draft.input.desired.uid.clone(),

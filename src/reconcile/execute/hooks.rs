@@ -16,6 +16,7 @@ impl Executor<'_> {
         intent: &Revision,
         hook: &str,
         key: &str,
+        held_as: &str,
         call: &HookCall,
     ) -> Result<(), StepError> {
         let intended = self.writer.put_revision(self.key, intent).await?;
@@ -30,8 +31,7 @@ impl Executor<'_> {
                 let lambda = self.clients.lambda.clone();
                 let (function, qualifier) = (function.clone(), qualifier.clone());
                 let (input, within) = (input.clone(), length(*timeout));
-                self.calls.forget(key);
-                self.calls.begin(key, async move {
+                self.calls.begin(self.uid, held_as, async move {
                     let qualifier = qualifier.as_deref();
                     lambda.invoke(&function, qualifier, &input, within).await
                 });
@@ -56,8 +56,7 @@ impl Executor<'_> {
                     now: (self.now)(),
                     within: length(*timeout),
                 };
-                self.calls.forget(key);
-                self.calls.begin(key, post.send());
+                self.calls.begin(self.uid, held_as, post.send());
                 Ok(())
             }
             HookCall::Invalidation {
@@ -94,7 +93,7 @@ impl Executor<'_> {
                     ..run.clone()
                 };
             }
-            Err(error) if is_refusal(&error) || error.class == ErrorClass::Throttled => {
+            Err(error) if is_refusal(&error) || is_later(&error) => {
                 let state = match is_later(&error) {
                     true => RunState::NotStarted,
                     false => RunState::Failed,
@@ -145,9 +144,13 @@ impl Executor<'_> {
     }
 }
 
-/// Whether CloudFront takes it once others are through.
+/// Whether CloudFront did not take it, and may later.
 fn is_later(error: &AwsError) -> bool {
-    error.class == ErrorClass::Throttled || error.has_code("TooManyInvalidationsInProgress")
+    let was_not_asked = matches!(
+        error.class,
+        ErrorClass::Throttled | ErrorClass::Retry | ErrorClass::Credentials
+    );
+    was_not_asked || error.has_code("TooManyInvalidationsInProgress")
 }
 
 fn length(span: jiff::SignedDuration) -> Duration {

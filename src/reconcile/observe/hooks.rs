@@ -7,10 +7,19 @@ use crate::plan;
 impl Look<'_> {
     /// How the invalidations stand that are not known to be complete.
     pub(super) async fn invalidations(&mut self) -> Result<(), LookError> {
-        for asked in plan::open_invalidations(&self.observed.ledger) {
+        let current = self.current().map(|found| found.number);
+        for (asked, revision) in plan::open_invalidations(&self.observed.ledger) {
             let known = match self.view.invalidation(&asked).await {
                 Ok(known) => known,
-                Err(error) => Known::Unknown(self.failed(error)?),
+                Err(error) => {
+                    let problems = self.observed.problems.len();
+                    let why = self.failed(error)?;
+                    // What only an earlier revision needs keeps no newer one from coming.
+                    if current != Some(revision) {
+                        self.observed.problems.truncate(problems);
+                    }
+                    Known::Unknown(why)
+                }
             };
             self.observed.invalidations.insert(asked, known);
         }

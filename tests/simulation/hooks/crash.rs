@@ -1,11 +1,14 @@
 //! Killing the controller at any call of a release with hooks: nothing is called twice that must not
 //! be, and an invalidation is made once.
 
+use evenkeel::model::ledger::RunState;
+use evenkeel::reconcile::Reconciler;
+use evenkeel::sandbox::Verdict;
 use serde_json::json;
 
 use super::{hooked, lambda};
 use crate::crash::{Moment, calls_of, die_at};
-use crate::shop::{Breaker, Stands, key, rules, shop, stalled};
+use crate::shop::{Breaker, Stands, key, pass, rules, seconds, shop, stalled};
 use crate::world::World;
 
 async fn with_hooks() -> (World, String) {
@@ -78,4 +81,55 @@ async fn dying_at_any_call_makes_one_invalidation_and_invokes_nothing_twice_1() 
 #[tokio::test(start_paused = true)]
 async fn dying_at_any_call_makes_one_invalidation_and_invokes_nothing_twice_2() {
     die_at_every(1, 2).await;
+}
+
+impl World {
+    /// Makes passes until a hook's run of revision 1 stands like this.
+    async fn passes_until(&self, reconciler: &Reconciler, state: RunState) {
+        for _ in 0..120 {
+            let passed = reconciler.reconcile(&key(), &|_, _| {}).await;
+            passed.expect("passes");
+            let ledger = self.ledger(&key()).await;
+            let revision = ledger.revisions.get(&1);
+            let run = revision.and_then(|it| it.hooks.get("slow"));
+            if run.is_some_and(|run| run.state == state) {
+                return;
+            }
+            pass(seconds(1)).await;
+        }
+        panic!("it never was {state:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_process_heard_of_an_earlier_try_invokes_nothing_twice() {
+    let world = shop(Breaker::Rollback).await;
+    world.function("slow", 600, None);
+    let hooks = json!({"before": [lambda("slow", &json!({}))]});
+    world.put(&hooked("v2", &hooks)).await;
+    let too_many = Verdict::Answer {
+        status: 429,
+        code: "TooManyRequestsException".to_owned(),
+        message: "Rate Exceeded.".to_owned(),
+    };
+    world.breaks("Invoke", 1, false, too_many);
+    let first = world.takes_over().await;
+    world.passes_until(&first, RunState::NotStarted).await;
+    assert_eq!(world.invoked_names(), [] as [String; 0]);
+
+    // Another process has the lease, invokes the function, and dies.
+    let second = world.takes_over().await;
+    world.passes_until(&second, RunState::Intended).await;
+    pass(seconds(1)).await;
+    assert_eq!(world.invoked_names(), ["slow"]);
+    drop(second);
+
+    // The first one has it again: nobody knows whether the function still runs.
+    let first = first.writing(world.writer().await);
+    world.passes_until(&first, RunState::Unknown).await;
+    for _ in 0..30 {
+        first.reconcile(&key(), &|_, _| {}).await.expect("passes");
+        pass(seconds(5)).await;
+    }
+    assert_eq!(world.invoked_names(), ["slow"]);
 }

@@ -71,6 +71,7 @@ fn history(revisions: &[(&str, RevisionOutcome)]) -> BTreeMap<u64, Revision> {
 fn a_revision(number: u64) -> Revision {
     Revision {
         hooks: Default::default(),
+        continues: None,
         version: 1,
         number,
         uid: String::new(),
