@@ -15,6 +15,7 @@ use crate::resource::meta::ReleaseKey;
 use crate::resource::release::{
     DeletionPolicy, OnFailure, Pin, ReleaseSpec, ScheduleState, TagOrder, TaskOverride, Windows,
 };
+use crate::resource::urls::UrlPattern;
 
 /// One Release in its Environment.
 #[derive(Clone, Debug)]
@@ -164,8 +165,8 @@ pub struct Allow {
     pub functions: Option<GlobSet>,
     /// CloudFront distributions of hooks.
     pub distributions: Option<GlobSet>,
-    /// URLs of hooks.
-    pub urls: Option<GlobSet>,
+    /// URLs of hooks; `None` allows any but those of the machine that posts.
+    pub urls: Option<Vec<UrlPattern>>,
     /// Secrets of hooks; `None` allows none.
     pub secrets: Option<GlobSet>,
 }

@@ -383,6 +383,39 @@ async fn what_the_environment_does_not_allow_is_not_called() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_secret_is_posted_past_the_hosts_that_are_listed() {
+    let any = json!({"secrets": ["/shop/*"]});
+    let listed = json!({"urls": ["https://*.shop.example/*"], "secrets": ["/shop/*"]});
+    for (allow, url) in [
+        (&listed, "https://evil.example/.shop.example/x"),
+        (&listed, "https://evil.example:443/.shop.example/x"),
+        (&listed, "http://localhost/.shop.example/x"),
+        (&any, "http://localhost:8080/x"),
+        (&any, "http://127.0.0.1/x"),
+        (&any, "https://[::1]/x"),
+    ] {
+        let world = shop(Breaker::Rollback).await;
+        let input = json!({"Name": "/shop/hook", "Type": "SecureString", "Value": "secret"});
+        world.aws("ssm", "PutParameter", input);
+        world.put(&environment(&json!({"allow": allow}))).await;
+        let hooks = json!({"before": [
+            {"name": "post", "http": {"url": url, "authorization": {"ssmParameter": "/shop/hook"}}},
+        ]});
+        world.put(&hooked("v2", &hooks)).await;
+        assert_eq!(world.settle(&key()).await, stalled("NotAllowed"), "{url}");
+        assert_eq!(world.sandbox.webhooks().len(), 0, "{url}");
+
+        // Listed, it is posted to.
+        let end = url.rfind("/.shop").or_else(|| url.rfind("/x"));
+        let host = &url[..end.expect("a path")];
+        let allow = json!({"urls": [format!("{host}/*")], "secrets": ["/shop/*"]});
+        world.put(&environment(&json!({"allow": allow}))).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{url}");
+        assert_eq!(world.sandbox.webhooks().len(), 1, "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_right_that_is_missing_is_told_and_nothing_was_invoked() {
     let world = shop(Breaker::Rollback).await;
     world.function("check", 0, None);

@@ -194,10 +194,13 @@ fn one_invalidation(hook: &InvalidationHook, path: &FieldPath, errors: &mut Vec<
 fn one_http(http: &HttpHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
     let url = &http.url;
     let parsed = url.parse::<::http::Uri>().ok();
-    let is_https = parsed.as_ref().and_then(|it| it.scheme_str()) == Some("https");
     let host = parsed.as_ref().and_then(|it| it.host()).unwrap_or_default();
-    let is_loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
-    if host.is_empty() || url.len() > URL || !(is_https || is_loopback) {
+    let is_right = match parsed.as_ref().and_then(|it| it.scheme_str()) {
+        Some("https") => !host.is_empty(),
+        Some("http") => matches!(host, "127.0.0.1" | "localhost" | "[::1]"),
+        _ => false,
+    };
+    if !is_right || url.len() > URL {
         // What was written is not repeated: a password may stand in it.
         let error = FieldError::new(path.key("url"), "is not a URL that is posted to");
         errors.push(error.help("write `https://HOST/PATH`"));
