@@ -83,7 +83,7 @@ pub fn is_housekeeping(step: &Step) -> bool {
             | Step::RecordRegistration(_)
             | Step::RecordRollout(_)
             | Step::RecordJob(_)
-            | Step::AnswerJob(_)
+            | Step::AnswerJob { .. }
             | Step::ForgetRun(_)
             | Step::Unclaim(_)
     )

@@ -325,7 +325,7 @@ impl Reads {
             | Step::RunMigration { .. }
             | Step::CallHook { .. }
             | Step::RecordJob(_)
-            | Step::AnswerJob(_)
+            | Step::AnswerJob { .. }
             | Step::ForgetRun(_)
             | Step::RecordMigration(_)
             | Step::RecordRollout(_)
