@@ -272,7 +272,7 @@ fn underway(
         .unwrap_or(now);
     let (limit, stage) = (question.limit(), pace::stage(record));
     // It went on just now, which is not noted yet.
-    let resumes = ours.is_some_and(|rollout| rollout.paused.is_some());
+    let resumes = ours.is_some_and(|rollout| rollout.resumes(record));
     if !resumes && now.duration_since(since) > limit {
         let message = format!(
             "{}{stage} did not become steady within {limit:#}: {} of {} tasks run, {} failed",
@@ -372,7 +372,7 @@ fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) 
         return paused;
     }
     let (limit, stage) = (question.limit(), pace::stage(Some(record)));
-    if rollout.paused.is_none() && now.duration_since(rollout.since()) > limit {
+    if !rollout.resumes(Some(record)) && now.duration_since(rollout.since()) > limit {
         let message = format!(
             "{}{stage} did not become steady within {limit:#}",
             short(target)
