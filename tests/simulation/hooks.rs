@@ -5,6 +5,7 @@ mod http;
 mod jobs;
 
 use evenkeel::resource::status::{HookStatus, PartState};
+use evenkeel::sandbox::Verdict;
 use serde_json::{Value, json};
 
 use crate::shop::{
@@ -413,6 +414,47 @@ async fn no_secret_is_posted_past_the_hosts_that_are_listed() {
         assert_eq!(world.settle(&key()).await, Stands::Ready, "{url}");
         assert_eq!(world.sandbox.webhooks().len(), 1, "{url}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_was_not_run_is_invoked_again() {
+    for (status, code) in [
+        (409, "ResourceConflictException"),
+        (403, "ExpiredTokenException"),
+        (429, "TooManyRequestsException"),
+    ] {
+        let world = shop(Breaker::Rollback).await;
+        world.function("check", 0, None);
+        let verdict = Verdict::Answer {
+            status,
+            code: code.to_owned(),
+            message: "not now".to_owned(),
+        };
+        world.breaks("Invoke", 2, false, verdict);
+        let hooks = json!({"before": [lambda("check", &json!({}))]});
+        world.put(&hooked("v2", &hooks)).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{code}");
+        assert_eq!(world.invoked_names(), ["check"], "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_is_never_run_fails_the_hook_when_its_time_is_up() {
+    let world = shop(Breaker::Rollback).await;
+    world.function("check", 0, None);
+    let verdict = Verdict::Answer {
+        status: 409,
+        code: "ResourceConflictException".to_owned(),
+        message: "an update is in progress".to_owned(),
+    };
+    world.breaks("Invoke", u64::MAX, false, verdict);
+    let hooks = json!({"before": [lambda("check", &json!({"timeout": "5m"}))]});
+    world.put(&hooked("v2", &hooks)).await;
+    assert_eq!(world.settle(&key()).await, stalled("HookFailed"));
+    let why = world.why(&key()).await;
+    assert!(why.contains("within 5m"), "{why}");
+    assert!(why.contains("an update is in progress"), "{why}");
+    assert_eq!(world.invoked_names(), [] as [String; 0]);
 }
 
 #[tokio::test(start_paused = true)]
