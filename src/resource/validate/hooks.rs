@@ -43,6 +43,7 @@ pub(super) fn hooks(
             }
         }
     }
+    one_job_alone(spec, &path.key("after"), errors);
     let before: BTreeSet<&str> = spec
         .hooks
         .before
@@ -222,6 +223,20 @@ fn one_http(http: &HttpHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
 fn annotation(job: &PipelineJobHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
     if let Some(annotation) = &job.annotation {
         names::label_key(annotation, path.key("annotation"), errors);
+    }
+}
+
+/// A Release speaks of one job at a time.
+fn one_job_alone(spec: &ReleaseSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let hooks = spec.hooks.after.iter().enumerate();
+    let mut jobs = hooks.filter(|(_, hook)| hook.code_pipeline_job.is_some());
+    let Some((first, _)) = jobs.next() else {
+        return;
+    };
+    for (index, _) in jobs {
+        let message = format!("there is one already, {}", path.index(first));
+        let here = path.index(index).key("codePipelineJob");
+        errors.push(FieldError::new(here, message).help("keep one: a release tells one job"));
     }
 }
 
