@@ -297,3 +297,36 @@ fn a_pause_that_no_pass_saw_counts_for_no_timeout() {
         Standing::Failed(_, Cause::Timeout)
     ));
 }
+
+#[test]
+fn what_is_about_to_be_replaced_is_not_done() {
+    let beside = |status: &str| {
+        let newer = record(OTHER, status);
+        staged(TARGET, vec![newer, record(TARGET, "SUCCESSFUL")])
+    };
+    let ours = |at: &str| Rollout {
+        target: OTHER.to_owned(),
+        previous: Some(TARGET.to_owned()),
+        ..requested(at)
+    };
+    let (lately, long_ago) = (ours("2026-11-20T08:55:00Z"), ours("2026-11-20T01:00:00Z"));
+    let open = beside("IN_PROGRESS");
+    assert!(matches!(judged(&open, None), Standing::Foreign(_, false)));
+    assert_eq!(judged(&open, Some(&lately)), Standing::Away);
+    // What was there before it was asked for is somebody else's.
+    let mut seen = lately.clone();
+    seen.seen.push(record(OTHER, "IN_PROGRESS").arn);
+    assert!(matches!(judged(&open, Some(&seen)), Standing::Foreign(_, false)));
+    // What ECS takes back is waited for, and not for ever.
+    let undone = beside("ROLLBACK_IN_PROGRESS");
+    assert!(matches!(judged(&undone, Some(&lately)), Standing::Underway(_)));
+    assert_eq!(judged(&undone, Some(&long_ago)), Standing::Away);
+    // Once it has ended, and where nothing goes through stages, what runs is what stays.
+    let done = Standing::Done(Some("ecs-svc/7".to_owned()));
+    for status in ["STOPPED", "ROLLBACK_SUCCESSFUL", "SUCCESSFUL"] {
+        assert_eq!(judged(&beside(status), Some(&lately)), done, "{status}");
+    }
+    let mut rolling = open;
+    rolling.strategy = "ROLLING".to_owned();
+    assert_eq!(judged(&rolling, Some(&lately)), done);
+}
