@@ -216,6 +216,7 @@ fn rollout(service: &str, target: &str, now: Timestamp) -> Rollout {
     Rollout {
         answers: Vec::new(),
         paused: None,
+        passed: Vec::new(),
         resumed_at: None,
         version: 1,
         service: service.to_owned(),

@@ -82,10 +82,18 @@ fn answered(answer: &InvokeOutput) -> CallEnd {
     CallEnd::Failed(format!("the function failed ({kind}): {words}"))
 }
 
+/// The function is being made or changed, and is there once that is done: it did not run
+/// (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
+const BUSY: u16 = 409;
+
 /// What became of an invocation that has no answer of the function's.
 fn failed(error: &AwsError) -> CallEnd {
     match error.class {
-        ErrorClass::Throttled | ErrorClass::Retry => CallEnd::NotTaken(error.lasting()),
+        // Whoever accepts no credentials does nothing, and the next ones may be good.
+        ErrorClass::Throttled | ErrorClass::Retry | ErrorClass::Credentials => {
+            CallEnd::NotTaken(error.lasting())
+        }
+        _ if error.status == Some(BUSY) => CallEnd::NotTaken(error.lasting()),
         ErrorClass::Ambiguous => CallEnd::Lost(error.lasting()),
         _ => CallEnd::Refused(error.lasting()),
     }

@@ -24,8 +24,10 @@ mod tests;
 
 /// Longest that a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest that an answer may take, from its request to its end.
+/// Longest that an answer may take, from its request to its end, where nobody waits for it.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The same where somebody does: a connection may be dead and nobody tells.
+pub const LONGEST: Duration = Duration::from_secs(5 * 60);
 /// The most that is read of an answer.
 const MOST: usize = 16 * 1024;
 
@@ -57,7 +59,7 @@ pub enum PostError {
     #[error("the server could not be reached")]
     NotReached,
     /// Nobody knows what came of it: the time was up.
-    #[error("no answer within {} s", (CONNECT + ANSWER).as_secs())]
+    #[error("no answer within the time allowed")]
     TimedOut,
     /// Nobody knows what came of it: the connection broke.
     #[error("the connection broke before the answer came")]
@@ -67,10 +69,7 @@ pub enum PostError {
 impl Poster {
     /// Posts through the HTTP client that the SDK was given, or else over HTTPS of its own.
     pub fn new(aws: &Aws) -> Self {
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(ANSWER)
-            .build();
+        let settings = settings();
         let given = aws.sdk_config().http_client().zip(components::none());
         Self(match given {
             Some((client, components)) => client.http_connector(&settings, &components),
@@ -92,6 +91,20 @@ impl Poster {
         headers: &[(&'static str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, PostError> {
+        self.post_within(CONNECT + ANSWER, url, headers, body).await
+    }
+
+    /// The same, with so much time for the answer.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn post_within(
+        &self,
+        time: Duration,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, PostError> {
         let uri = checked(url).ok_or(PostError::Url)?;
         let mut request = http::Request::post(uri);
         for (name, value) in headers {
@@ -100,7 +113,7 @@ impl Poster {
         let request = request.body(SdkBody::from(body.into()));
         let request = request.map_err(|_| PostError::Header)?;
         let request = HttpRequest::try_from(request).map_err(|_| PostError::Header)?;
-        let sent = tokio::time::timeout(CONNECT + ANSWER, self.send(request));
+        let sent = tokio::time::timeout(time, self.send(request));
         sent.await.unwrap_or(Err(PostError::TimedOut))
     }
 
@@ -131,6 +144,12 @@ impl Poster {
             body: body.into(),
         })
     }
+}
+
+/// How long an answer may take is said of each post.
+fn settings() -> HttpConnectorSettings {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT);
+    settings.build()
 }
 
 /// Whether a URL may be posted to: HTTPS, or HTTP to this machine itself, and no name and password

@@ -25,6 +25,7 @@ use crate::resource::release::{
     self, AtLeast, DeletionPolicy, Pin, ScheduleBackend, ScheduleState, Strategy,
     TaskDefinitionSource,
 };
+use crate::resource::urls::UrlPattern;
 use crate::resource::{cron, image_ref, patterns, validate};
 
 const IMAGE_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
@@ -175,7 +176,7 @@ fn allow(spec: &EnvironmentSpec) -> Allow {
         rule_names: globs(lists.rule_names),
         functions: globs(lists.functions),
         distributions: globs(lists.distributions),
-        urls: globs(lists.urls),
+        urls: urls(lists.urls),
         secrets: globs(lists.secrets),
     }
 }
@@ -191,6 +192,13 @@ fn globs(patterns: Option<Vec<String>>) -> Option<GlobSet> {
         builder.add(glob);
     }
     Some(builder.build().unwrap_or_else(|_| GlobSet::empty()))
+}
+
+/// As [`globs`], of patterns whose parts stand for no more than the same part of a URL.
+fn urls(patterns: Option<Vec<String>>) -> Option<Vec<UrlPattern>> {
+    let patterns = patterns?;
+    let read = patterns.iter().filter_map(|text| UrlPattern::parse(text));
+    Some(read.collect())
 }
 
 fn requirement(found: &release::Requirement, release: &meta::Release) -> Requirement {

@@ -16,6 +16,7 @@ use crate::resource::release::{
     CodeDeploy, DeletionPolicy, OnFailure, Pin, ReleaseSpec, ScheduleState, TagOrder, TaskOverride,
     Windows,
 };
+use crate::resource::urls::UrlPattern;
 
 /// One Release in its Environment.
 #[derive(Clone, Debug)]
@@ -165,8 +166,8 @@ pub struct Allow {
     pub functions: Option<GlobSet>,
     /// CloudFront distributions of hooks.
     pub distributions: Option<GlobSet>,
-    /// URLs of hooks.
-    pub urls: Option<GlobSet>,
+    /// URLs of hooks; `None` allows any but those of the machine that posts.
+    pub urls: Option<Vec<UrlPattern>>,
     /// Secrets of hooks; `None` allows none.
     pub secrets: Option<GlobSet>,
 }

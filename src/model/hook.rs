@@ -121,7 +121,10 @@ pub struct PipelineJob {
     /// When that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,
-    /// Why CodePipeline takes no answer.
+    /// When an answer was refused last that is still to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried_at: Option<Timestamp>,
+    /// Why CodePipeline takes no answer, or why it could not be told yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

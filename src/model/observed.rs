@@ -275,6 +275,13 @@ impl DeploymentRecord {
         found.filter(|_| self.status == "IN_PROGRESS")
     }
 
+    /// The pause hooks that wait for nobody any more.
+    pub fn ended_pauses(&self) -> impl Iterator<Item = &Hook> {
+        let ended = |status: &str| matches!(status, "SUCCEEDED" | "FAILED" | "TIMED_OUT");
+        let hooks = self.hooks.iter();
+        hooks.filter(move |hook| hook.kind == "PAUSE" && ended(&hook.status))
+    }
+
     /// Whether ECS changes nothing of it any more.
     pub fn is_final(&self) -> bool {
         matches!(

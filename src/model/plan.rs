@@ -123,7 +123,12 @@ pub enum Step {
     /// Write down which CodePipeline job waits. Table only.
     RecordJob(Box<PipelineJob>),
     /// Write down what the job is told, tell it, and write down that it was told.
-    AnswerJob(Box<PipelineJob>),
+    AnswerJob {
+        /// The job, with what it is told.
+        job: Box<PipelineJob>,
+        /// Whether it is left untold if that fails, whatever the reason.
+        or_leave: bool,
+    },
     /// Forget the task of a hook of a revision that is forgotten. Table only.
     ForgetRun(Box<MigrationRun>),
     /// Write down what became of a migration's run. Table only.
@@ -364,7 +369,7 @@ impl Step {
             },
             Step::RecordHooks(_) => "RecordHooks",
             Step::RecordJob(_) => "RecordJob",
-            Step::AnswerJob(job) => match job.answer.as_ref().is_some_and(|it| it.succeeded) {
+            Step::AnswerJob { job, .. } => match job.answer.as_ref().is_some_and(|it| it.succeeded) {
                 true => "PutJobSuccessResult",
                 false => "PutJobFailureResult",
             },

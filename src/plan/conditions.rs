@@ -84,7 +84,7 @@ pub fn is_housekeeping(step: &Step) -> bool {
             | Step::RecordRollout(_)
             | Step::RecordHooks(_)
             | Step::RecordJob(_)
-            | Step::AnswerJob(_)
+            | Step::AnswerJob { .. }
             | Step::ForgetRun(_)
             | Step::Unclaim(_)
     )

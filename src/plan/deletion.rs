@@ -7,7 +7,7 @@ use crate::model::plan::Step;
 use crate::resource::release::DeletionPolicy;
 
 /// Decides the steps of a deletion. With `orphan` AWS is not even looked at, so that it ends also
-/// when the account refuses us.
+/// when the account refuses us. A pipeline's job is told before the records go ([`super::jobs`]).
 pub fn carry_out(draft: &mut Draft<'_>, deletion: Deletion) {
     let policy = draft.input.desired.deletion_policy;
     let removes = !deletion.orphan && policy == DeletionPolicy::Delete;

@@ -1,18 +1,24 @@
 //! The CodePipeline job that waits for a Release: told once how it ended.
 //!
 //! A job belongs to the generation that was declared when it was first seen. What is told is written
-//! down first, so that a repetition tells the same.
+//! down first, so that a repetition tells the same. An answer that is refused is given again now and
+//! then; nothing waits for that.
+
+use jiff::SignedDuration;
 
 use super::conditions;
 use super::draft::Draft;
 use crate::model::hook::{JobAnswer, PipelineJob};
 use crate::model::ledger::RevisionOutcome;
-use crate::model::plan::Step;
+use crate::model::plan::{Action, Step};
 use crate::resource::status::{PartState, PipelineJobStatus};
 
 /// The longest sentence that CodePipeline takes
 /// (<https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_FailureDetails.html>).
 const LONGEST: usize = 5000;
+
+/// How long an answer that was refused is let be: somebody has to give a right first.
+const PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Decides what is told to the job, once the rest of the plan is made.
 pub fn answer(draft: &mut Draft<'_>) {
@@ -34,9 +40,6 @@ fn note(draft: &mut Draft<'_>, known: Option<&PipelineJob>, wanted: Option<&str>
     let Some(id) = wanted.filter(|id| known.is_none_or(|known| known.id != *id)) else {
         return;
     };
-    if draft.input.desired.deleting.is_some() {
-        return;
-    }
     let job = PipelineJob {
         version: known.map_or(0, |known| known.version),
         id: id.to_owned(),
@@ -44,19 +47,42 @@ fn note(draft: &mut Draft<'_>, known: Option<&PipelineJob>, wanted: Option<&str>
         answer: None,
         answered: false,
         answered_at: None,
+        tried_at: None,
         message: None,
     };
+    if draft.input.desired.deleting.is_some() {
+        // There is no later pass to tell it in.
+        if let Some(answer) = decided(draft, &job) {
+            tell(draft, &job, answer);
+        }
+        return;
+    }
     let reason = "a pipeline waits for this generation";
     draft.act("pipelineJob", reason, Step::RecordJob(Box::new(job)));
 }
 
+/// Decides to tell it, before the Release and its records go.
 fn tell(draft: &mut Draft<'_>, job: &PipelineJob, answer: JobAnswer) {
-    let reason = answer.message.clone();
-    let job = PipelineJob {
-        answer: Some(answer),
-        ..job.clone()
+    let mut actions = draft.actions.iter();
+    let end = actions.position(|action| matches!(action.step, Step::FinishDeletion));
+    let now = draft.input.now;
+    let left = job.tried_at.map(|at| (at + PAUSE).duration_since(now));
+    if let Some(left) = left.filter(|left| end.is_none() && left.is_positive()) {
+        return draft.wake_after(left);
+    }
+    let action = Action {
+        resource: "pipelineJob".to_owned(),
+        reason: answer.message.clone(),
+        step: Step::AnswerJob {
+            job: Box::new(PipelineJob {
+                answer: Some(answer),
+                ..job.clone()
+            }),
+            or_leave: draft.input.desired.deleting.is_some_and(|it| it.orphan),
+        },
     };
-    draft.act("pipelineJob", reason, Step::AnswerJob(Box::new(job)));
+    let at = end.unwrap_or(draft.actions.len());
+    draft.actions.insert(at, action);
 }
 
 /// What is to be told to a job; nothing as long as the Release has not ended.
@@ -104,12 +130,12 @@ fn is_ready(draft: &Draft<'_>) -> bool {
 }
 
 fn status(draft: &Draft<'_>, wanted: Option<&str>) -> Option<PipelineJobStatus> {
-    let known = draft.input.observed.ledger.job.as_ref();
+    let last = draft.input.observed.ledger.job.as_ref();
     let wanted = wanted?;
-    let known = known.filter(|known| known.id == wanted);
+    let known = last.filter(|known| known.id == wanted);
     let (state, message) = match known {
-        None => (PartState::Pending, None),
-        Some(job) if !job.answered => (PartState::Progressing, None),
+        None => (PartState::Pending, last.and_then(comes_first)),
+        Some(job) if !job.answered => (PartState::Progressing, job.message.clone()),
         Some(job) => match (&job.message, &job.answer) {
             (Some(why), _) => (PartState::Failed, Some(why.clone())),
             (None, Some(answer)) => (PartState::Done, Some(answer.message.clone())),
@@ -122,4 +148,10 @@ fn status(draft: &Draft<'_>, wanted: Option<&str>) -> Option<PipelineJobStatus> 
         succeeded: known.and_then(|job| Some(job.answer.as_ref()?.succeeded)),
         message,
     })
+}
+
+/// Why another job is not told yet.
+fn comes_first(job: &PipelineJob) -> Option<String> {
+    let why = job.message.as_ref().filter(|_| !job.answered)?;
+    Some(format!("job {} is told first: {why}", job.id))
 }

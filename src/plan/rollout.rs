@@ -177,8 +177,41 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
     };
     match standing {
         Standing::Failed(..) => failed(standing),
+        Standing::Done(_) => about_to_go(question).unwrap_or(standing),
         other => other,
     }
+}
+
+/// Where the target runs and something else is about to take its place: a newer deployment goes on
+/// beside it, which becomes the PRIMARY in a later stage. One of ours is preempted, as any other
+/// whose target is not wanted any more.
+fn about_to_go(question: Question<'_>) -> Option<Standing> {
+    let Question { service, now, .. } = question;
+    let newest = newest_of_all(service).filter(|_| service.is_staged())?;
+    let other = newest.task_definition.as_deref();
+    let other = other.filter(|other| *other != question.target)?;
+    if !matches!(Ended::of(newest), Ended::No) {
+        return None;
+    }
+    let is_ours = |rollout: &&Rollout| {
+        matches!(rollout.state, RolloutState::Requested | RolloutState::Failed)
+            && rollout.target == other
+            && !rollout.seen.contains(&newest.arn)
+    };
+    let Some(rollout) = question.rollout.filter(is_ours) else {
+        let since = newest.created_at.unwrap_or(now);
+        let overdue = now.duration_since(since) > question.limit();
+        let message = format!("somebody else's deployment of {} is in progress", short(other));
+        return Some(Standing::Foreign(message, overdue));
+    };
+    if is_going_back(newest) || rollout.stopped_at.is_some() {
+        let waits = back::is_rolled_back(question, rollout);
+        return Some(match waits {
+            Standing::Failed(..) => Standing::Away,
+            waits => waits,
+        });
+    }
+    Some(Standing::Away)
 }
 
 /// Whether a rollout that was asked for shows to have failed, and nobody wrote that down yet.
@@ -263,7 +296,7 @@ fn underway(
         .unwrap_or(now);
     let (limit, stage) = (question.limit(), pace::stage(record));
     // It went on just now, which is not noted yet.
-    let resumes = ours.is_some_and(|rollout| rollout.paused.is_some());
+    let resumes = ours.is_some_and(|rollout| rollout.resumes(record));
     if !resumes && now.duration_since(since) > limit {
         let message = format!(
             "{}{stage} did not become steady within {limit:#}: {} of {} tasks run, {} failed",
@@ -382,7 +415,7 @@ fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) 
         return paused;
     }
     let (limit, stage) = (question.limit(), pace::stage(Some(record)));
-    if rollout.paused.is_none() && now.duration_since(rollout.since()) > limit {
+    if !rollout.resumes(Some(record)) && now.duration_since(rollout.since()) > limit {
         let message = format!(
             "{}{stage} did not become steady within {limit:#}",
             short(target)

@@ -4,9 +4,10 @@ use globset::GlobSet;
 use serde_json::Value;
 
 use super::draft::Draft;
-use crate::model::desired::{HookKind, Part, PartKind};
+use crate::model::desired::{Allow, HookKind, Part, PartKind};
 use crate::model::ledger::{Explanation, PartTarget};
 use crate::resource::release::TaskOverride;
+use crate::resource::urls;
 
 /// Checks all that can be told without looking at a definition.
 pub fn check(draft: &mut Draft<'_>) {
@@ -141,15 +142,20 @@ fn check_hooks(draft: &mut Draft<'_>) {
     let allow = &desired.environment.allow;
     for hook in &desired.hooks {
         let resource = hook.resource();
-        let (list, globs, name) = match &hook.does {
+        let listed = |globs: &Option<GlobSet>, name: &str| matches(globs.as_ref(), name);
+        let (list, name, allowed) = match &hook.does {
             HookKind::Task(_) => continue,
-            HookKind::Lambda(it) => ("functions", &allow.functions, &it.function_name),
-            HookKind::Invalidation(it) => {
-                ("distributions", &allow.distributions, &it.distribution_id)
+            HookKind::Lambda(it) => {
+                let name = &it.function_name;
+                ("functions", name, listed(&allow.functions, name))
             }
-            HookKind::Http(it) => ("urls", &allow.urls, &it.url),
+            HookKind::Invalidation(it) => {
+                let id = &it.distribution_id;
+                ("distributions", id, listed(&allow.distributions, id))
+            }
+            HookKind::Http(it) => ("urls", &it.url, may_post_to(allow, &it.url)),
         };
-        if !matches(globs.as_ref(), name) {
+        if !allowed {
             refuse(draft, &resource, list, name);
         }
         let HookKind::Http(http) = &hook.does else {
@@ -168,6 +174,15 @@ fn check_hooks(draft: &mut Draft<'_>) {
                 refuse(draft, &resource, "secrets", name);
             }
         }
+    }
+}
+
+/// Whether a hook may post there. What listens on this very machine, the controller among it, takes
+/// who reaches it for one of its own: it needs to be listed.
+fn may_post_to(allow: &Allow, url: &str) -> bool {
+    match &allow.urls {
+        Some(listed) => listed.iter().any(|pattern| pattern.is_match(url)),
+        None => !urls::is_local(url),
     }
 }
 

@@ -123,7 +123,7 @@ impl Executor<'_> {
                 self.writer.put_job(self.key, job).await?;
                 Ok(())
             }
-            Step::AnswerJob(job) => self.answer_job(job).await,
+            Step::AnswerJob { job, or_leave } => self.answer_job(job, *or_leave).await,
             Step::ForgetRun(run) => Ok(self.writer.forget_run(self.key, run).await?),
             Step::RecordMigration(run) => {
                 self.writer.put_migration(self.key, run).await?;
@@ -482,7 +482,7 @@ fn requests(step: &Step) -> Vec<(&'static str, &'static str)> {
         | Step::CallHook { .. }
         | Step::RecordHooks(_)
         | Step::RecordJob(_)
-        | Step::AnswerJob(_)
+        | Step::AnswerJob { .. }
         | Step::ForgetRun(_)
         | Step::RecordMigration(_)
         | Step::RecordRollout(_)

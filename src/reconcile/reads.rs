@@ -333,7 +333,7 @@ impl Reads {
             | Step::CallHook { .. }
             | Step::RecordHooks(_)
             | Step::RecordJob(_)
-            | Step::AnswerJob(_)
+            | Step::AnswerJob { .. }
             | Step::ForgetRun(_)
             | Step::RecordMigration(_)
             | Step::RecordRollout(_)

@@ -223,7 +223,8 @@ pub struct Allow {
     /// Ids of CloudFront distributions in which hooks may invalidate paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distributions: Option<Vec<String>>,
-    /// URLs that hooks may post to.
+    /// URLs that hooks may post to, as `https://HOST/PATH`; a `*` of the host ends with the host. Absent
+    /// means any but those of the machine that the controller runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urls: Option<Vec<String>>,
     /// Names of SSM parameters and secrets that hooks may use, as they are declared. Absent means

@@ -28,6 +28,7 @@ pub mod secret;
 mod shape;
 pub mod status;
 pub mod suggest;
+pub mod urls;
 pub mod validate;
 pub mod windows;
 mod yaml;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -143,7 +144,9 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
         Err(error) => return Course::Stop(Err(ConnectorError::user(error.into()))),
     };
     if !webhooks::is_of_aws(&request) {
-        return post(sandbox, &request, &body);
+        let (takes, course) = post(sandbox, &request, &body);
+        sandbox.spend(takes).await;
+        return course;
     }
     let raw = Raw {
         method: request.method(),
@@ -183,8 +186,8 @@ async fn run(sandbox: &Sandbox, mut request: HttpRequest) -> Course {
     }
 }
 
-/// A post to a server that is not AWS's.
-fn post(sandbox: &Sandbox, request: &HttpRequest, body: &[u8]) -> Course {
+/// A post to a server that is not AWS's, and how long its answer takes.
+fn post(sandbox: &Sandbox, request: &HttpRequest, body: &[u8]) -> (Duration, Course) {
     let tap: Option<(Arc<dyn Tap>, u64)> = sandbox.next_tapped();
     let input = Object::from_iter([("url".to_owned(), request.uri().into())]);
     let verdict = |ask: fn(&dyn Tap, &CallInfo<'_>) -> Verdict| match &tap {
@@ -204,13 +207,14 @@ fn post(sandbox: &Sandbox, request: &HttpRequest, body: &[u8]) -> Course {
     };
     match verdict(|tap, info| tap.before(info)) {
         Course::Go => {}
-        stopped => return stopped,
+        stopped => return (Duration::ZERO, stopped),
     }
     let answer = sandbox.post(request, body);
-    match verdict(|tap, info| tap.after(info)) {
+    let course = match verdict(|tap, info| tap.after(info)) {
         Course::Go => webhooks::respond(answer).map_or(Course::Hang, Course::Posted),
         stopped => stopped,
-    }
+    };
+    (answer.takes(), course)
 }
 
 fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {

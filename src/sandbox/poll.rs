@@ -5,6 +5,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,6 +36,14 @@ impl Polls {
 }
 
 impl Sandbox {
+    /// Lets so much of the sandbox's time pass.
+    pub(super) async fn spend(&self, time: Duration) {
+        if !time.is_zero() {
+            let ends = self.now().saturating_add(time).unwrap_or(Timestamp::MAX);
+            tokio::time::sleep(self.inner.clock.until(ends)).await;
+        }
+    }
+
     /// Answers a call of an AWS client.
     pub(super) async fn answer(&self, protocol: Protocol, call: &Call) -> Answer {
         let (mut outcome, id, until, takes) = {
@@ -49,10 +58,7 @@ impl Sandbox {
         {
             outcome = self.poll(call, until).await;
         }
-        if !takes.is_zero() {
-            let ends = self.now().saturating_add(takes).unwrap_or(Timestamp::MAX);
-            tokio::time::sleep(self.inner.clock.until(ends)).await;
-        }
+        self.spend(takes).await;
         wire::write(protocol, &call.operation, &outcome, id)
     }
 

@@ -1,6 +1,7 @@
 //! Servers that are not AWS's: every post to one is written down and answered by a rule.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -33,12 +34,24 @@ pub struct Webhook {
 pub enum WebhookAnswer {
     /// This HTTP status.
     Status(u16),
+    /// After so many seconds this status.
+    After(u64, u16),
     /// This status, and after how many seconds to come again.
     RetryAfter(u16, u64),
     /// Nothing, ever.
     Hang,
     /// The connection breaks.
     ConnectionError,
+}
+
+impl WebhookAnswer {
+    /// How long it takes.
+    pub(super) fn takes(self) -> Duration {
+        match self {
+            Self::After(seconds, _) => Duration::from_secs(seconds),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// Whatever is not AWS's.
@@ -87,9 +100,9 @@ impl Sandbox {
                 .collect(),
             body: String::from_utf8_lossy(body).into_owned(),
             status: match answer {
-                WebhookAnswer::Status(status) | WebhookAnswer::RetryAfter(status, _) => {
-                    Some(status)
-                }
+                WebhookAnswer::Status(status)
+                | WebhookAnswer::After(_, status)
+                | WebhookAnswer::RetryAfter(status, _) => Some(status),
                 WebhookAnswer::Hang | WebhookAnswer::ConnectionError => None,
             },
         };
@@ -126,7 +139,7 @@ fn host(url: &str) -> &str {
 /// An answer as the client gets it; `None`: there is none, ever.
 pub(super) fn respond(answer: WebhookAnswer) -> Option<Result<HttpResponse, ConnectorError>> {
     let (status, after) = match answer {
-        WebhookAnswer::Status(status) => (status, None),
+        WebhookAnswer::Status(status) | WebhookAnswer::After(_, status) => (status, None),
         WebhookAnswer::RetryAfter(status, after) => (status, Some(after)),
         WebhookAnswer::Hang => return None,
         WebhookAnswer::ConnectionError => {

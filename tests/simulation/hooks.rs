@@ -9,6 +9,7 @@ mod pauses;
 mod retries;
 
 use evenkeel::resource::status::{HookStatus, PartState};
+use evenkeel::sandbox::Verdict;
 use serde_json::{Value, json};
 
 use crate::shop::{
@@ -428,6 +429,80 @@ async fn what_the_environment_does_not_allow_is_not_called() {
             "{named}: {told:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_is_posted_past_the_hosts_that_are_listed() {
+    let any = json!({"secrets": ["/shop/*"]});
+    let listed = json!({"urls": ["https://*.shop.example/*"], "secrets": ["/shop/*"]});
+    for (allow, url) in [
+        (&listed, "https://evil.example/.shop.example/x"),
+        (&listed, "https://evil.example:443/.shop.example/x"),
+        (&listed, "http://localhost/.shop.example/x"),
+        (&any, "http://localhost:8080/x"),
+        (&any, "http://127.0.0.1/x"),
+        (&any, "https://[::1]/x"),
+    ] {
+        let world = shop(Breaker::Rollback).await;
+        let input = json!({"Name": "/shop/hook", "Type": "SecureString", "Value": "secret"});
+        world.aws("ssm", "PutParameter", input);
+        world.put(&environment(&json!({"allow": allow}))).await;
+        let hooks = json!({"before": [
+            {"name": "post", "http": {"url": url, "authorization": {"ssmParameter": "/shop/hook"}}},
+        ]});
+        world.put(&hooked("v2", &hooks)).await;
+        assert_eq!(world.settle(&key()).await, stalled("NotAllowed"), "{url}");
+        assert_eq!(world.sandbox.webhooks().len(), 0, "{url}");
+
+        // Listed, it is posted to.
+        let end = url.rfind("/.shop").or_else(|| url.rfind("/x"));
+        let host = &url[..end.expect("a path")];
+        let allow = json!({"urls": [format!("{host}/*")], "secrets": ["/shop/*"]});
+        world.put(&environment(&json!({"allow": allow}))).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{url}");
+        assert_eq!(world.sandbox.webhooks().len(), 1, "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_was_not_run_is_invoked_again() {
+    for (status, code) in [
+        (409, "ResourceConflictException"),
+        (403, "ExpiredTokenException"),
+        (429, "TooManyRequestsException"),
+    ] {
+        let world = shop(Breaker::Rollback).await;
+        world.function("check", 0, None);
+        let verdict = Verdict::Answer {
+            status,
+            code: code.to_owned(),
+            message: "not now".to_owned(),
+        };
+        world.breaks("Invoke", 2, false, verdict);
+        let hooks = json!({"before": [lambda("check", &json!({}))]});
+        world.put(&hooked("v2", &hooks)).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{code}");
+        assert_eq!(world.invoked_names(), ["check"], "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_is_never_run_fails_the_hook_when_its_time_is_up() {
+    let world = shop(Breaker::Rollback).await;
+    world.function("check", 0, None);
+    let verdict = Verdict::Answer {
+        status: 409,
+        code: "ResourceConflictException".to_owned(),
+        message: "an update is in progress".to_owned(),
+    };
+    world.breaks("Invoke", u64::MAX, false, verdict);
+    let hooks = json!({"before": [lambda("check", &json!({"timeout": "5m"}))]});
+    world.put(&hooked("v2", &hooks)).await;
+    assert_eq!(world.settle(&key()).await, stalled("HookFailed"));
+    let why = world.why(&key()).await;
+    assert!(why.contains("within 5m"), "{why}");
+    assert!(why.contains("an update is in progress"), "{why}");
+    assert_eq!(world.invoked_names(), [] as [String; 0]);
 }
 
 #[tokio::test(start_paused = true)]

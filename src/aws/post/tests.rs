@@ -5,11 +5,7 @@ use super::*;
 
 /// Over the network, as no client is given.
 fn poster() -> Poster {
-    let settings = HttpConnectorSettings::builder()
-        .connect_timeout(CONNECT)
-        .read_timeout(ANSWER)
-        .build();
-    let own = connector::https_connector(Some(settings), default_async_sleep());
+    let own = connector::https_connector(Some(settings()), default_async_sleep());
     Poster(SharedHttpConnector::new(own))
 }
 
@@ -156,6 +152,15 @@ async fn a_client_that_was_given_gets_the_post_and_the_sandbox_answers_by_its_ru
     assert_eq!(post("c").await.unwrap_err(), PostError::TimedOut);
     assert_eq!(began.elapsed(), CONNECT + ANSWER);
     assert_eq!(post("d").await.unwrap_err(), PostError::Broken);
+    // As long as it is said that it may take.
+    let late = WebhookAnswer::After(30, 201);
+    sandbox.answer_webhooks("hooks.example.com/e", late);
+    let url = "https://hooks.example.com/e";
+    for (minutes, status) in [(0, None), (1, Some(201))] {
+        let time = Duration::from_secs(20 + 60 * minutes);
+        let answer = poster.post_within(time, url, &headers, "{}").await;
+        assert_eq!(answer.ok().map(|it| it.status), status);
+    }
     let posts = sandbox.webhooks();
     let told: Vec<_> = posts.iter().map(|it| (&it.url[25..], it.status)).collect();
     let expected = [
@@ -164,6 +169,8 @@ async fn a_client_that_was_given_gets_the_post_and_the_sandbox_answers_by_its_ru
         ("/b", Some(429)),
         ("/c", None),
         ("/d", None),
+        ("/e", Some(201)),
+        ("/e", Some(201)),
     ];
     assert_eq!(told, expected);
     assert_eq!(posts[0].headers["content-type"], "application/json");

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::observed::DeploymentRecord;
 use crate::resource::status::{Cause, Evidence};
 
 /// The newest rollout that evenkeel asked of a service.
@@ -62,6 +63,9 @@ pub struct Rollout {
     /// The pause hook at which it waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
+    /// The pause hooks that it has come past.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<String>,
     /// When it went on after the newest pause: its time counts from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_at: Option<Timestamp>,
@@ -77,6 +81,13 @@ impl Rollout {
     /// Since when its time counts.
     pub fn since(&self) -> Timestamp {
         self.resumed_at.unwrap_or(self.requested_at)
+    }
+
+    /// Whether its deployment waited for a person until now, as far as is written down: it may have
+    /// begun to wait, and gone on, while nobody looked.
+    pub fn resumes(&self, record: Option<&DeploymentRecord>) -> bool {
+        let mut ended = record.into_iter().flat_map(DeploymentRecord::ended_pauses);
+        self.paused.is_some() || ended.any(|hook| !self.passed.contains(&hook.id))
     }
 }
 

@@ -1,7 +1,5 @@
 //! Going back: ECS brings a service back by itself, is asked to, or has done neither.
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::words::{failure, is_going_back};
 use super::{
     Question, SETTLING, Standing, is_in_progress, judge, newest_record, records, rolls_back,
@@ -43,9 +41,9 @@ pub fn judge_back(question: Question<'_>) -> Standing {
 
 /// ECS is at its own rollback of `rollout`, which has as long as the rollout had.
 pub(super) fn is_rolled_back(question: Question<'_>, rollout: &Rollout) -> Standing {
-    let Question { service, now, .. } = question;
+    let service = question.service;
     let timeout = question.limit();
-    if !is_overdue(rollout, timeout, now) {
+    if !is_overdue(question, rollout) {
         return Standing::Underway(format!("ECS is rolling {} back", short(&rollout.target)));
     }
     let message = format!(
@@ -69,13 +67,18 @@ fn brings_back(service: &Service, rollout: &Rollout) -> bool {
 }
 
 /// Whether ECS's own rollback has taken longer than the rollout itself might.
-fn is_overdue(rollout: &Rollout, timeout: SignedDuration, now: Timestamp) -> bool {
+fn is_overdue(question: Question<'_>, rollout: &Rollout) -> bool {
+    let timeout = question.limit();
     let (since, limit) = match rollout.stopped_at {
         Some(at) => (at, timeout),
         None => (rollout.since(), timeout * 2),
     };
-    // Where it waited for a person until now, that is not noted yet.
-    rollout.paused.is_none() && now.duration_since(since) > limit + SETTLING
+    // Where it waited for a person until now, that is not noted yet. Of what leads elsewhere nothing
+    // more is noted.
+    let noted = rollout.target == question.target;
+    let record = newest_record(question.service, &rollout.target, Some(rollout));
+    let record = record.ok().flatten().filter(|_| noted);
+    !rollout.resumes(record) && question.now.duration_since(since) > limit + SETTLING
 }
 
 /// The time of a rollout is up. Where it is to be undone, ECS is asked to do so, once; where ECS

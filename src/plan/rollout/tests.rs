@@ -252,3 +252,82 @@ fn a_pause_is_never_overdue_and_its_time_counts_anew() {
         Standing::Failed(_, Cause::Timeout)
     ));
 }
+
+/// A record of a deployment that came past a pause hook, wherever that led.
+fn past_a_pause(status: &str, hook: &str) -> DeploymentRecord {
+    DeploymentRecord {
+        hooks: vec![crate::model::observed::Hook {
+            id: "hook".to_owned(),
+            kind: "PAUSE".to_owned(),
+            status: hook.to_owned(),
+            ..Default::default()
+        }],
+        ..record(TARGET, status)
+    }
+}
+
+#[test]
+fn a_pause_that_no_pass_saw_counts_for_no_timeout() {
+    let before = record(OTHER, "SUCCESSFUL");
+    for (primary, status, hook) in [
+        (TARGET, "IN_PROGRESS", "SUCCEEDED"),
+        (TARGET, "IN_PROGRESS", "TIMED_OUT"),
+        (OTHER, "IN_PROGRESS", "SUCCEEDED"),
+        (OTHER, "ROLLBACK_IN_PROGRESS", "FAILED"),
+    ] {
+        let service = staged(primary, vec![past_a_pause(status, hook), before.clone()]);
+        let mut asked = requested("2026-11-20T01:00:00Z");
+        let unseen = judged(&service, Some(&asked));
+        assert!(matches!(unseen, Standing::Underway(_)), "{primary} {status}: {unseen:?}");
+        // Once that is noted, the time counts that it takes from there.
+        asked.passed = vec!["hook".to_owned()];
+        asked.resumed_at = Some(at("2026-11-20T08:45:00Z"));
+        let noted = judged(&service, Some(&asked));
+        assert!(matches!(noted, Standing::Underway(_)), "{primary} {status}: {noted:?}");
+        asked.resumed_at = Some(at("2026-11-20T07:00:00Z"));
+        let late = judged(&service, Some(&asked));
+        let timed_out = matches!(late, Standing::Failed(_, Cause::Timeout));
+        assert!(timed_out, "{primary} {status}: {late:?}");
+    }
+    // A function is no person.
+    let mut called = past_a_pause("IN_PROGRESS", "SUCCEEDED");
+    called.hooks[0].kind = "AWS_LAMBDA".to_owned();
+    let asked = requested("2026-11-20T01:00:00Z");
+    assert!(matches!(
+        judged(&staged(TARGET, vec![called]), Some(&asked)),
+        Standing::Failed(_, Cause::Timeout)
+    ));
+}
+
+#[test]
+fn what_is_about_to_be_replaced_is_not_done() {
+    let beside = |status: &str| {
+        let newer = record(OTHER, status);
+        staged(TARGET, vec![newer, record(TARGET, "SUCCESSFUL")])
+    };
+    let ours = |at: &str| Rollout {
+        target: OTHER.to_owned(),
+        previous: Some(TARGET.to_owned()),
+        ..requested(at)
+    };
+    let (lately, long_ago) = (ours("2026-11-20T08:55:00Z"), ours("2026-11-20T01:00:00Z"));
+    let open = beside("IN_PROGRESS");
+    assert!(matches!(judged(&open, None), Standing::Foreign(_, false)));
+    assert_eq!(judged(&open, Some(&lately)), Standing::Away);
+    // What was there before it was asked for is somebody else's.
+    let mut seen = lately.clone();
+    seen.seen.push(record(OTHER, "IN_PROGRESS").arn);
+    assert!(matches!(judged(&open, Some(&seen)), Standing::Foreign(_, false)));
+    // What ECS takes back is waited for, and not for ever.
+    let undone = beside("ROLLBACK_IN_PROGRESS");
+    assert!(matches!(judged(&undone, Some(&lately)), Standing::Underway(_)));
+    assert_eq!(judged(&undone, Some(&long_ago)), Standing::Away);
+    // Once it has ended, and where nothing goes through stages, what runs is what stays.
+    let done = Standing::Done(Some("ecs-svc/7".to_owned()));
+    for status in ["STOPPED", "ROLLBACK_SUCCESSFUL", "SUCCESSFUL"] {
+        assert_eq!(judged(&beside(status), Some(&lately)), done, "{status}");
+    }
+    let mut rolling = open;
+    rolling.strategy = "ROLLING".to_owned();
+    assert_eq!(judged(&rolling, Some(&lately)), done);
+}

@@ -77,6 +77,7 @@ pub(super) fn succeeded(draft: &mut Draft<'_>, case: &Case<'_>, deployment: Opti
         steady_with: None,
         stopped_at: None,
         paused: None,
+        passed: Vec::new(),
         resumed_at: None,
         answers: Vec::new(),
         finished_at: None,

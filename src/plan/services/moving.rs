@@ -153,6 +153,7 @@ fn request(draft: &Draft<'_>, case: &Case<'_>, before: Option<&Rollout>, force: 
         steady_with: None,
         stopped_at: None,
         paused: None,
+        passed: Vec::new(),
         resumed_at: None,
         answers: Vec::new(),
         finished_at: None,

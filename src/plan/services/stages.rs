@@ -64,7 +64,8 @@ fn stage(record: &DeploymentRecord) -> String {
     }
 }
 
-/// A rollout with the pause noted at which its deployment waits now, or that it went on since.
+/// A rollout with the pause noted at which its deployment waits now, or that it went on since, also
+/// from one that no pass saw: how long that was nobody knows, and none of it is counted.
 pub(super) fn noted(draft: &Draft<'_>, case: &Case<'_>, rollout: Rollout) -> Rollout {
     let record = open_record(case.found, &case.arn, case.rollout);
     // Where nothing is known of it now, what was noted stands.
@@ -72,8 +73,12 @@ pub(super) fn noted(draft: &Draft<'_>, case: &Case<'_>, rollout: Rollout) -> Rol
         return rollout;
     };
     let paused = record.waits_for().map(|hook| hook.id.clone());
-    let went_on = rollout.paused.is_some() && paused.is_none();
+    let went_on = paused.is_none() && rollout.resumes(Some(record));
+    let mut passed = rollout.passed.clone();
+    let ended = record.ended_pauses().map(|hook| hook.id.clone());
+    passed.extend(ended.filter(|id| !rollout.passed.contains(id)));
     Rollout {
+        passed,
         resumed_at: match went_on {
             true => Some(draft.input.now),
             false => rollout.resumed_at,

@@ -113,33 +113,51 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Tells a CodePipeline job how the Release ended. One that takes no answer is done with.
-    pub(super) async fn answer_job(&self, job: &PipelineJob) -> Result<(), StepError> {
+    /// Tells a CodePipeline job how the Release ended. One that takes no answer is done with. A refusal
+    /// is noted, and no more: what the job waits for does not wait for the job.
+    pub(super) async fn answer_job(
+        &self,
+        job: &PipelineJob,
+        or_leave: bool,
+    ) -> Result<(), StepError> {
         let Some(answer) = &job.answer else {
             return Ok(());
         };
-        let intended = self.writer.put_job(self.key, job).await?;
+        // What is told again was written down when it was told first.
+        let intended = match job.tried_at {
+            None => self.writer.put_job(self.key, job).await?,
+            Some(_) => job.clone(),
+        };
         self.may_write().await?;
         let pipeline = &self.clients.codepipeline;
         let told = match answer.succeeded {
             true => pipeline.succeeded(&job.id, &answer.message).await,
             false => pipeline.failed(&job.id, &answer.message).await,
         };
-        let message = match told {
-            Ok(()) => None,
+        let now = Some((self.now)());
+        let answered = |message| PipelineJob {
+            answered: true,
+            answered_at: now,
+            message,
+            ..intended.clone()
+        };
+        let noted = match told {
+            Ok(()) => answered(None),
             Err(error) if codepipeline::takes_none(&error) => {
                 tracing::warn!(%error, "the pipeline's job takes no answer");
-                Some(error.lasting())
+                answered(Some(error.lasting()))
+            }
+            Err(error) if or_leave || is_refusal(&error) => {
+                tracing::warn!(%error, "the pipeline's job is not told");
+                PipelineJob {
+                    tried_at: now,
+                    message: Some(error.lasting()),
+                    ..intended
+                }
             }
             Err(error) => return Err(error.into()),
         };
-        let answered = PipelineJob {
-            answered: true,
-            answered_at: Some((self.now)()),
-            message,
-            ..intended
-        };
-        self.writer.put_job(self.key, &answered).await?;
+        self.writer.put_job(self.key, &noted).await?;
         Ok(())
     }
 }

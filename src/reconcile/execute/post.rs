@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::aws::Aws;
-use crate::aws::post::{Answer, PostError, Poster};
+use crate::aws::post::{Answer, LONGEST, PostError, Poster};
 use crate::aws::secrets::{Secret, SecretError, Secrets};
 use crate::model::desired::Access;
 use crate::model::hook::CallEnd;
@@ -71,7 +71,9 @@ impl Post {
         let authorized = authorization.as_ref();
         let authorized = authorized.map(|it| ("authorization", it.expose()));
         headers.extend(signature.into_iter().chain(authorized));
-        let answered = self.posting.poster.post(&self.url, &headers, body).await;
+        let time = self.within.min(LONGEST);
+        let poster = &self.posting.poster;
+        let answered = poster.post_within(time, &self.url, &headers, body).await;
         if let Ok(answer) = &answered
             && matches!(answer.status, 401 | 403)
         {

@@ -7,6 +7,7 @@ use crate::resource::environment::{Allow, EnvironmentSpec, ImageRule};
 use crate::resource::path::FieldPath;
 use crate::resource::patterns;
 use crate::resource::problem::FieldError;
+use crate::resource::urls::UrlPattern;
 
 pub(super) fn spec(spec: &EnvironmentSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
     cluster(spec, path, errors);
@@ -180,11 +181,17 @@ fn allow(allow: &Allow, path: &FieldPath, errors: &mut Vec<FieldError>) {
         (&allow.rule_names, "ruleNames"),
         (&allow.functions, "functions"),
         (&allow.distributions, "distributions"),
-        (&allow.urls, "urls"),
         (&allow.secrets, "secrets"),
     ] {
         for (index, pattern) in patterns.iter().flatten().enumerate() {
             names::glob(pattern, path.key(name).index(index), errors);
+        }
+    }
+    for (index, pattern) in allow.urls.iter().flatten().enumerate() {
+        if UrlPattern::parse(pattern).is_none() {
+            let message = format!("`{pattern}` is not a pattern of URLs");
+            let help = "write scheme, host and path: `https://*.shop.example/*`";
+            errors.push(FieldError::new(path.key("urls").index(index), message).help(help));
         }
     }
     for (index, role) in allow.roles.iter().flatten().enumerate() {

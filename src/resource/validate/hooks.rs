@@ -43,6 +43,7 @@ pub(super) fn hooks(
             }
         }
     }
+    one_job_alone(spec, &path.key("after"), errors);
     let before: BTreeSet<&str> = spec
         .hooks
         .before
@@ -194,10 +195,13 @@ fn one_invalidation(hook: &InvalidationHook, path: &FieldPath, errors: &mut Vec<
 fn one_http(http: &HttpHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
     let url = &http.url;
     let parsed = url.parse::<::http::Uri>().ok();
-    let is_https = parsed.as_ref().and_then(|it| it.scheme_str()) == Some("https");
     let host = parsed.as_ref().and_then(|it| it.host()).unwrap_or_default();
-    let is_loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
-    if host.is_empty() || url.len() > URL || !(is_https || is_loopback) {
+    let is_right = match parsed.as_ref().and_then(|it| it.scheme_str()) {
+        Some("https") => !host.is_empty(),
+        Some("http") => matches!(host, "127.0.0.1" | "localhost" | "[::1]"),
+        _ => false,
+    };
+    if !is_right || url.len() > URL {
         // What was written is not repeated: a password may stand in it.
         let error = FieldError::new(path.key("url"), "is not a URL that is posted to");
         errors.push(error.help("write `https://HOST/PATH`"));
@@ -219,6 +223,20 @@ fn one_http(http: &HttpHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
 fn annotation(job: &PipelineJobHook, path: &FieldPath, errors: &mut Vec<FieldError>) {
     if let Some(annotation) = &job.annotation {
         names::label_key(annotation, path.key("annotation"), errors);
+    }
+}
+
+/// A Release speaks of one job at a time.
+fn one_job_alone(spec: &ReleaseSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let hooks = spec.hooks.after.iter().enumerate();
+    let mut jobs = hooks.filter(|(_, hook)| hook.code_pipeline_job.is_some());
+    let Some((first, _)) = jobs.next() else {
+        return;
+    };
+    for (index, _) in jobs {
+        let message = format!("there is one already, {}", path.index(first));
+        let here = path.index(index).key("codePipelineJob");
+        errors.push(FieldError::new(here, message).help("keep one: a release tells one job"));
     }
 }
 

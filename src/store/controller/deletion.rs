@@ -11,9 +11,10 @@ const MAX_WRITES: usize = 90;
 const MAX_BYTES: usize = 3 * 1024 * 1024;
 
 impl ControllerStore {
-    /// Removes a Release whose deletion was asked for: its claims, revisions, rollouts, requests,
-    /// status and, last of all, its spec, so that a crash in between leaves something to go on
-    /// from. Its migrations' runs and the registrations stay: what was migrated stays migrated.
+    /// Removes a Release whose deletion was asked for: its claims, revisions, rollouts, its pipeline's
+    /// job, requests, status and, last of all, its spec, so that a crash in between leaves something
+    /// to go on from. Its migrations' runs and the registrations stay: what was migrated stays
+    /// migrated.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the Release of that `uid` is not being deleted;
@@ -91,6 +92,7 @@ impl ControllerStore {
                 .query(&keys::ledger(key), keys::ROLLOUT_PREFIX)
                 .await?,
         );
+        items.extend(table.get(&keys::pipeline_job(key)).await?);
         let requests = keys::requests(&key.namespace);
         items.extend(table.query(&requests, &keys::request_prefix(key)).await?);
         let specs = keys::specs(&key.namespace);

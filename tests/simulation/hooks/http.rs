@@ -94,6 +94,18 @@ async fn a_server_that_fails_is_tried_again_under_the_same_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_takes_its_time_is_posted_to_once() {
+    let world = listening().await;
+    world
+        .sandbox
+        .answer_webhooks(HOST, WebhookAnswer::After(30, 200));
+    let hooks = posts(&json!({"timeout": "5m"}));
+    world.put(&hooked("v2", &hooks)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.sandbox.webhooks().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_fails_the_hook_when_its_time_is_up() {
     let world = listening().await;
     world.sandbox.answer_webhooks(HOST, WebhookAnswer::Hang);

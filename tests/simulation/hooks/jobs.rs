@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::hooked;
-use crate::shop::{Breaker, Stands, key, minutes, pass, shop, stalled};
+use crate::crash::{Moment, die_at};
+use crate::shop::{Breaker, Stands, key, minutes, pass, pinned, shop, stalled};
 use crate::world::World;
 
 /// The release with a job that waits for it.
@@ -137,4 +138,119 @@ async fn without_the_hook_nobody_is_told() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.job_is(&job).0, "InProgress");
     assert_eq!(world.answers(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_holds_no_release_up_and_its_jobs_are_told_later() {
+    let world = shop(Breaker::Rollback).await;
+    let (first, second) = (world.job(), world.job());
+    world.deny(&["codepipeline:*"]);
+    world.put(&waited_for("v2", &first)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    let told = world.status(&key()).await.pipeline_job.expect("it is told");
+    assert_eq!(
+        (&told.id, told.state),
+        (&first, super::PartState::Progressing)
+    );
+    let why = told.message.expect("why");
+    assert!(why.contains("not authorized"), "{why}");
+    assert_eq!(world.answers(), 1);
+
+    // What comes next is brought like anything else.
+    world.put(&waited_for("v3", &second)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.image_of("web"), pinned(&world, "v3"));
+    let told = world.status(&key()).await.pipeline_job.expect("it is told");
+    assert_eq!((&told.id, told.state), (&second, super::PartState::Pending));
+    let why = told.message.expect("why");
+    assert!(why.contains(&first) && why.contains("not authorized"), "{why}");
+
+    // It is tried again now and then, and not in each pass.
+    let before = (world.answers(), world.writes().len());
+    world.run_for(minutes(20)).await;
+    let tries = world.answers() - before.0;
+    assert!((3..=5).contains(&tries), "{tries}");
+    assert!(world.writes().len() - before.1 <= 2 * tries);
+
+    world.deny(&[]);
+    world.run_for(minutes(6)).await;
+    assert_eq!(world.job_is(&first).0, "Succeeded");
+    let (status, message) = world.job_is(&second);
+    assert_eq!(status, "Succeeded");
+    assert_eq!(message, "generation 2 is Ready");
+    let told = world.status(&key()).await.pipeline_job.expect("it is told");
+    assert_eq!(told.state, super::PartState::Done);
+    world.rests_for_an_hour().await;
+}
+
+/// A release that did not begin, whose job waits, and whose deletion is asked for.
+async fn being_deleted(orphan: bool) -> (World, String) {
+    let world = shop(Breaker::Rollback).await;
+    let job = world.job();
+    let mut object = waited_for("v2", &job);
+    object["spec"]["suspend"] = json!(true);
+    world.put(&object).await;
+    assert_eq!(world.settle(&key()).await, Stands::Suspended);
+    assert_eq!(world.job_is(&job).0, "InProgress");
+    delete(&world, orphan).await;
+    world.sandbox.reset_calls();
+    (world, job)
+}
+
+async fn delete(world: &World, orphan: bool) {
+    let now = world.sandbox.now();
+    let asked = world.store.delete_release(&key(), orphan, now).await;
+    assert!(asked.expect("it is there"));
+}
+
+async fn is_gone(world: &World) -> bool {
+    let ledger = world.store.ledger(&key(), "another").await.expect("reads");
+    let found = world.store.release(&key()).await.expect("reads");
+    found.is_none() && ledger.job.is_none()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_hears_of_the_deletion_before_the_release_is_gone() {
+    let (world, job) = being_deleted(false).await;
+    world.run_once().await.expect("runs");
+    assert!(is_gone(&world).await);
+    assert_eq!(world.job_is(&job).0, "Failed");
+    let log = world.sandbox.log();
+    let mut calls = log.iter().filter(|call| call.client);
+    let at = calls.position(|call| call.operation == "PutJobFailureResult");
+    let at = u64::try_from(at.expect("it is told")).expect("not that many");
+
+    for moment in [Moment::Before, Moment::After] {
+        let (world, job) = being_deleted(false).await;
+        assert!(die_at(&world, at, moment).await, "{moment:?}");
+        assert!(!is_gone(&world).await, "{moment:?}");
+        world.run_once().await.expect("runs");
+        assert!(is_gone(&world).await, "{moment:?}");
+        let (status, message) = world.job_is(&job);
+        assert_eq!(status, "Failed", "{moment:?}");
+        assert!(message.contains("is being deleted"), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_no_pass_saw_hears_of_the_deletion_too() {
+    let world = shop(Breaker::Rollback).await;
+    let job = world.job();
+    world.put(&waited_for("v2", &job)).await;
+    delete(&world, false).await;
+    world.run_once().await.expect("runs");
+    assert!(is_gone(&world).await);
+    assert_eq!(world.job_is(&job).0, "Failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_keeps_no_deletion() {
+    for orphan in [false, true] {
+        let (world, job) = being_deleted(orphan).await;
+        world.deny(&["codepipeline:*"]);
+        world.run_once().await.expect("runs");
+        assert!(is_gone(&world).await, "{orphan}");
+        assert_eq!(world.job_is(&job).0, "InProgress");
+        assert_eq!(world.answers(), 1);
+    }
 }

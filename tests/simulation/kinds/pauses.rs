@@ -188,6 +188,45 @@ async fn somebody_answers_ecs_itself() {
     assert_eq!(world.settle(&key()).await, Stands::Ready);
 }
 
+/// The service deployment that waits, and its hook, as ECS tells them.
+fn waits(world: &World) -> (Value, Value) {
+    let input = json!({"cluster": "shop", "service": "web"});
+    let listed = world.aws("ecs", "ListServiceDeployments", input);
+    let arn = listed["serviceDeployments"][0]["serviceDeploymentArn"].clone();
+    let input = json!({"serviceDeploymentArns": [arn]});
+    let told = world.aws("ecs", "DescribeServiceDeployments", input);
+    let hook = &told["serviceDeployments"][0]["lifecycleHookDetails"][0];
+    assert_eq!(hook["status"], "AWAITING_ACTION");
+    (arn, hook["hookId"].clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_nobody_looked_at_is_no_time_of_the_rollout() {
+    for stage in ["POST_SCALE_UP", "POST_TEST_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"] {
+        for by_ecs in [true, false] {
+            let world = configured(paused(&[stage])).await;
+            world.put(&web("v2")).await;
+            world.dies_at("UpdateService", true).await;
+            pass(minutes(120)).await;
+            assert_eq!(rollout(&world).await.paused, None);
+            let (arn, hook) = waits(&world);
+            match by_ecs {
+                true => {
+                    let input = json!({
+                        "serviceDeploymentArn": arn, "hookId": hook, "action": "CONTINUE",
+                    });
+                    world.aws("ecs", "ContinueServiceDeployment", input);
+                }
+                false => say(&world, hook.as_str().expect("an id"), false).await,
+            }
+            assert_eq!(world.settle(&key()).await, Stands::Ready, "{stage} {by_ecs}");
+            assert_eq!(world.sent("StopServiceDeployment").len(), 0, "{stage} {by_ecs}");
+            assert_eq!(world.image_of("web"), pinned(&world, "v2"));
+            assert_eq!(world.moves(), ["web -> web:2"]);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn time_counts_again_once_it_goes_on() {
     let world = waiting(AFTER_TEST).await;
