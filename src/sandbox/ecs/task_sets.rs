@@ -235,7 +235,6 @@ impl Ecs {
     /// Lets go of what has drained, and says so when a task set is as it should be.
     fn settle_sets(&mut self, cx: &mut Cx<'_>, service: &mut Service) {
         let members = self.members_of(&service.key());
-        let of = |id: &str| members.iter().filter(move |it| it.deployment == id);
         service
             .deployments
             .retain(|it| !it.is_draining() || of(&members, &it.id).next().is_some());
@@ -251,7 +250,7 @@ impl Ecs {
         for deployment in &mut service.deployments {
             let name = deployment.name();
             let wanted = usize::try_from(deployment.wanted(desired)).unwrap_or(usize::MAX);
-            let own = || of(&deployment.id);
+            let own = || of(&members, &deployment.id);
             let steady = own().count() == wanted && own().all(|it| it.steady && !it.stopping);
             if let Some(set) = deployment.set.as_mut().filter(|set| set.steady != steady) {
                 (set.steady, set.steady_at) = (steady, now);
