@@ -99,6 +99,7 @@ fn resource(cx: &Cx<'_>, service: &str, input: &Object) -> String {
             text(input, "Name").map(|name| format!("parameter/{}", name.trim_start_matches('/')))
         }
         "secretsmanager" => text(input, "SecretId").map(|name| format!("secret:{name}")),
+        "codedeploy" => deployer_resource(input),
         "sns" => return text(input, "TopicArn").unwrap_or("*").to_owned(),
         "sts" => return text(input, "RoleArn").unwrap_or("*").to_owned(),
         _ => None,
@@ -119,6 +120,15 @@ fn scheduler_resource(input: &Object) -> Option<String> {
         (Some(group), None) => Some(format!("schedule/{group}/*")),
         (None, name) => name.map(|name| format!("schedule-group/{name}")),
     }
+}
+
+fn deployer_resource(input: &Object) -> Option<String> {
+    let application = text(input, "applicationName")?;
+    let group = text(input, "deploymentGroupName");
+    Some(match group.or_else(|| text(input, "currentDeploymentGroupName")) {
+        Some(group) => format!("deploymentgroup:{application}/{group}"),
+        None => format!("application:{application}"),
+    })
 }
 
 fn log_resource(input: &Object) -> Option<String> {

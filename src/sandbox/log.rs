@@ -19,8 +19,8 @@ pub struct CallRecord {
     /// When.
     pub at: Timestamp,
     /// The service, as boto3 names it: `ecs`, `ecr`, `events`, `scheduler`, `sqs`, `sns`, `ssm`,
-    /// `secretsmanager`, `cloudwatch`, `logs`, `lambda`, `cloudfront`, `codepipeline`, `dynamodb`,
-    /// `dynamodbstreams`, `sts`.
+    /// `secretsmanager`, `cloudwatch`, `logs`, `lambda`, `codedeploy`, `cloudfront`, `codepipeline`,
+    /// `dynamodb`, `dynamodbstreams`, `sts`.
     pub service: String,
     /// The operation, such as `UpdateService`.
     pub operation: String,

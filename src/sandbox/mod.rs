@@ -3,9 +3,9 @@
 //! One simulator serves tests, in the process through the SDK's HTTP connector
 //! ([`Sandbox::http_client`]: virtual time, injected faults), and any AWS client over loopback HTTP
 //! ([`serve`]). It plays ECS, ECR, EventBridge and its Scheduler, SQS, SNS, SSM's parameters, Secrets
-//! Manager, CloudWatch's alarms and logs, Lambda, CloudFront's invalidations, CodePipeline's jobs, STS
-//! and DynamoDB for one account; any credentials do, and the Region is the one that a request is signed
-//! for.
+//! Manager, CloudWatch's alarms and logs, Lambda, CodeDeploy for ECS, CloudFront's invalidations,
+//! CodePipeline's jobs, STS and DynamoDB for one account; any credentials do, and the Region is the one
+//! that a request is signed for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,7 @@ mod cbor;
 mod clock;
 mod cloudfront;
 mod cloudwatch;
+mod codedeploy;
 mod codepipeline;
 mod connector;
 mod cx;

@@ -29,6 +29,9 @@ const TASKS: Bucket = bucket("ecs task writes", 100.0, 40.0);
 const TASK_READS: Bucket = bucket("ecs task reads", 100.0, 20.0);
 const TAGS: Bucket = bucket("ecs tag writes", 20.0, 10.0);
 const TAG_READS: Bucket = bucket("ecs tag reads", 50.0, 20.0);
+// AWS tells no numbers of CodeDeploy: a dozen groups at once are known to be too many.
+const DEPLOYER_WRITES: Bucket = bucket("codedeploy writes", 10.0, 2.0);
+const DEPLOYER_READS: Bucket = bucket("codedeploy reads", 20.0, 10.0);
 const FARGATE: Bucket = bucket("fargate task starts", 20.0, 20.0);
 const EVENTS: Bucket = bucket("eventbridge", 50.0, 50.0);
 const ALARM_READS: Bucket = bucket("cloudwatch alarm reads", 9.0, 9.0);
@@ -98,6 +101,12 @@ fn buckets(service: &str, operation: &str, input: &Object) -> Vec<Bucket> {
             "CreateSchedule" | "UpdateSchedule" | "DeleteSchedule" | "GetSchedule" => SCHEDULES,
             "ListSchedules" => SCHEDULE_LISTS,
             _ => SCHEDULE_GROUPS,
+        }];
+    }
+    if service == "codedeploy" {
+        return vec![match super::is_write(service, operation) {
+            true => DEPLOYER_WRITES,
+            false => DEPLOYER_READS,
         }];
     }
     if service == "cloudwatch" && operation == "DescribeAlarms" {

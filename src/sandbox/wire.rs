@@ -173,6 +173,7 @@ fn service(prefix: &str) -> (&str, Protocol) {
         "AmazonEC2ContainerRegistry_V20150921" => ("ecr", Protocol::Json11),
         "AWSEvents" => ("events", Protocol::Json11),
         "Logs_20140328" => ("logs", Protocol::Json11),
+        "CodeDeploy_20141006" => ("codedeploy", Protocol::Json11),
         "CodePipeline_20150709" => ("codepipeline", Protocol::Json11),
         "DynamoDB_20120810" => ("dynamodb", Protocol::Json10),
         "AmazonSSM" => ("ssm", Protocol::Json11),

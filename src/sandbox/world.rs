@@ -12,6 +12,7 @@ use super::access;
 use super::clock::Clock;
 use super::cloudfront::CloudFront;
 use super::cloudwatch::CloudWatch;
+use super::codedeploy::CodeDeploy;
 use super::codepipeline::CodePipeline;
 use super::cx::{Cx, Ids, ImageLookup, Images};
 use super::dynamodb::Tables;
@@ -56,6 +57,7 @@ pub(super) struct World {
     tables: BTreeMap<String, Tables>,
     functions: BTreeMap<String, Lambda>,
     cloudfront: CloudFront,
+    deployers: BTreeMap<String, CodeDeploy>,
     pipelines: BTreeMap<String, CodePipeline>,
     sts: Sts,
     throttle: Throttle,
@@ -100,6 +102,7 @@ impl World {
             tables: BTreeMap::new(),
             functions: BTreeMap::new(),
             cloudfront: CloudFront::default(),
+            deployers: BTreeMap::new(),
             pipelines: BTreeMap::new(),
             sts: Sts::default(),
             throttle: Throttle::default(),
@@ -149,7 +152,8 @@ impl World {
 
     fn advance_services(&mut self, now: Timestamp) {
         for (region, ecs) in &mut self.ecs {
-            ecs.notices.wanted = self.events.get(region).is_some_and(Events::listens);
+            let listened = self.events.get(region).is_some_and(Events::listens);
+            ecs.notices.wanted = listened;
             let mut cx = Cx {
                 now,
                 account: &self.settings.account,
@@ -160,7 +164,13 @@ impl World {
                 ids: &mut self.ids,
                 images: &self.registries,
             };
-            ecs.advance(&mut cx);
+            match self.deployers.get_mut(region).filter(|it| it.is_busy()) {
+                Some(deployer) => {
+                    deployer.notices.wanted = listened;
+                    deployer.advance(&mut cx, ecs);
+                }
+                None => ecs.advance(&mut cx),
+            }
         }
         self.send_events(now);
     }
@@ -168,6 +178,7 @@ impl World {
     /// Sends what the services told EventBridge on to queues.
     fn send_events(&mut self, now: Timestamp) {
         self.write_logs();
+        self.note_hooks();
         self.send_messages(now);
         let mut told: Vec<(String, Notice)> = Vec::new();
         let mut collect = |region: &String, notices: Vec<Notice>| {
@@ -178,6 +189,9 @@ impl World {
         }
         for (region, ecr) in &mut self.registries.regions {
             collect(region, ecr.notices.take());
+        }
+        for (region, deployer) in &mut self.deployers {
+            collect(region, deployer.notices.take());
         }
         for (region, events) in &mut self.events {
             collect(region, std::mem::take(&mut events.put));
@@ -196,6 +210,17 @@ impl World {
                 let region = said.region.clone().unwrap_or_else(|| region.clone());
                 self.logs.entry(region).or_default().say(said);
             }
+        }
+    }
+
+    /// Counts the hooks of deployments among what was invoked.
+    fn note_hooks(&mut self) {
+        for (region, deployer) in &mut self.deployers {
+            if deployer.invoked.is_empty() {
+                continue;
+            }
+            let functions = self.functions.entry(region.clone()).or_default();
+            functions.invoked.append(&mut deployer.invoked);
         }
     }
 
@@ -313,7 +338,9 @@ impl World {
 
     /// When the next thing happens by itself.
     pub fn next_event(&self) -> Option<Timestamp> {
-        self.ecs.values().filter_map(Ecs::next_event).min()
+        let ecs = self.ecs.values().filter_map(Ecs::next_event);
+        let deployers = self.deployers.values().filter_map(CodeDeploy::next_event);
+        ecs.chain(deployers).min()
     }
 
     /// Makes a rule that an AWS service owns.
@@ -427,6 +454,12 @@ impl World {
             "lambda" => {
                 let functions = self.functions.entry(region.clone()).or_default();
                 functions.call(&cx, operation, input)
+            }
+            "codedeploy" => {
+                let ecs = self.ecs.entry(region.clone()).or_default();
+                let deployer = self.deployers.entry(region.clone()).or_default();
+                deployer.notices.wanted = listened;
+                deployer.call(&mut cx, ecs, operation, input)
             }
             "cloudfront" => self.cloudfront.call(&mut cx, operation, input),
             "codepipeline" => {

@@ -11,6 +11,7 @@ mod agenda;
 mod arn;
 mod breaker;
 mod cluster;
+mod code_deploy;
 mod deployments;
 mod describe_tasks;
 mod fate;
@@ -18,6 +19,7 @@ mod json;
 mod life;
 mod notices;
 mod paging;
+mod patience;
 mod records;
 mod rollout;
 mod run_task;
@@ -32,6 +34,7 @@ mod strategy;
 mod table;
 mod tags;
 mod task;
+mod task_sets;
 mod taskdef;
 mod taskdef_checks;
 mod taskdef_fill;
@@ -59,6 +62,8 @@ use table::Table;
 use task::Task;
 use taskdef::TaskDefinition;
 use validate::Input;
+
+pub(crate) use code_deploy::{SetSeen, Wish};
 
 /// Cluster name, then the name of the service or the id of the task.
 type Key = (String, String);

@@ -11,6 +11,7 @@ use super::json::in_seconds;
 use super::records::{Pin, Record, RecordStatus, Revision};
 use super::service::{Completed, Service};
 use super::task::Task;
+use super::task_sets::TaskSet;
 use super::{Ecs, Key};
 
 /// `rolloutState`.
@@ -50,6 +51,8 @@ pub(super) struct Deployment {
     pub running: u32,
     /// The digests that its first task found: all its tasks run them.
     pub pins: Arc<Vec<Pin>>,
+    /// Of a service that CodeDeploy releases it is a task set, and nothing else.
+    pub set: Option<TaskSet>,
 }
 
 impl Deployment {
@@ -60,7 +63,7 @@ impl Deployment {
 }
 
 /// 19 digits, of which the first is not 0.
-fn digits(cx: &mut Cx<'_>) -> String {
+pub(super) fn digits(cx: &mut Cx<'_>) -> String {
     let drawn = u64::from_str_radix(&cx.ids.hex(16), 16).unwrap_or_default();
     (1_000_000_000_000_000_000 + drawn % 9_000_000_000_000_000_000).to_string()
 }
@@ -92,6 +95,7 @@ impl Ecs {
             pending: 0,
             running: 0,
             pins: Arc::default(),
+            set: None,
         };
         service.deployments.insert(0, deployment);
         self.notice_primary(cx, service, "IN_PROGRESS");
@@ -183,6 +187,7 @@ impl Ecs {
                 pending: 0,
                 running: 0,
                 pins: Arc::clone(&target.pins),
+                set: None,
             },
         };
         let name = deployment.name();

@@ -7,6 +7,7 @@ use super::super::cx::Cx;
 use super::agenda::Due;
 use super::json::later;
 use super::life::News;
+use super::patience::{IMPAIRED, begins_to_wait, wait_after};
 use super::rollout::Rollout;
 use super::run_task::Launch;
 use super::service::{Service, Status};
@@ -14,11 +15,9 @@ use super::service_checks::Capacity;
 use super::service_events::{started, stopped};
 use super::stages;
 use super::task::Owner;
+use super::task_sets;
 use super::{Ecs, Key};
 
-/// The wait between failing tasks never grows beyond this.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(27 * 60);
-const IMPAIRED: &str = "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
 const STUCK: &str = "was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again.";
 
 /// A task of a service that is not STOPPED, as the scheduler sees it.
@@ -141,7 +140,7 @@ fn old_to_stop(others: &[&Member], wanted: usize, expendable: usize) -> Vec<Stri
 }
 
 impl Ecs {
-    fn members_of(&self, key: &Key) -> Vec<Member> {
+    pub(super) fn members_of(&self, key: &Key) -> Vec<Member> {
         let ids = self.members.get(key).into_iter().flatten();
         ids.filter_map(|id| self.tasks.get(&(key.0.clone(), id.clone())))
             .filter_map(|task| {
@@ -158,7 +157,7 @@ impl Ecs {
             .collect()
     }
 
-    fn recount(&self, service: &mut Service) {
+    pub(super) fn recount(&self, service: &mut Service) {
         let members = self.members_of(&service.key());
         for deployment in &mut service.deployments {
             let own = members
@@ -218,6 +217,9 @@ impl Ecs {
         if service.status == Status::Inactive {
             return;
         }
+        if service.has_task_sets() {
+            return self.tick_task_sets(cx, service);
+        }
         self.move_records(cx, &mut service);
         self.stop_unhealthy(cx, &mut service);
         self.judge(cx, &mut service);
@@ -234,7 +236,7 @@ impl Ecs {
         self.services.put(cx, key.clone(), service);
     }
 
-    fn stop_unhealthy(&mut self, cx: &mut Cx<'_>, service: &mut Service) {
+    pub(super) fn stop_unhealthy(&mut self, cx: &mut Cx<'_>, service: &mut Service) {
         let key = service.key();
         for member in self.members_of(&key) {
             if !member.unhealthy || member.stopping {
@@ -297,7 +299,7 @@ impl Ecs {
         let mut ids = Vec::new();
         let mut refused = None;
         for _ in 0..count {
-            match self.start_member(cx, service) {
+            match self.start_member(cx, service, 0) {
                 Ok(id) => ids.push(id),
                 Err(reason) => refused = Some(reason),
             }
@@ -306,14 +308,7 @@ impl Ecs {
             service.say(cx, &started(&ids));
         }
         if let Some(reason) = refused {
-            let text = if Capacity::of(&service.goal).launch_type == "FARGATE" {
-                format!("was unable to place a task. Reason: {reason}.")
-            } else {
-                format!(
-                    "was unable to place a task because no container instance met all of its requirements. Reason: {reason}."
-                )
-            };
-            service.say_once(cx, &text);
+            service.say_once(cx, &unplaced(service, &reason));
             let action = ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE");
             self.notice_action(cx, service, action, Some(&reason));
             let primary = service
@@ -330,9 +325,15 @@ impl Ecs {
         }
     }
 
-    fn start_member(&mut self, cx: &mut Cx<'_>, service: &Service) -> Result<String, String> {
+    /// Starts a task of the deployment at this place.
+    pub(super) fn start_member(
+        &mut self,
+        cx: &mut Cx<'_>,
+        service: &Service,
+        at: usize,
+    ) -> Result<String, String> {
         let gone = || "the task definition does not exist".to_owned();
-        let primary = service.deployments.first().ok_or_else(gone)?;
+        let primary = service.deployments.get(at).ok_or_else(gone)?;
         let arn = primary.goal.get("taskDefinition").and_then(Value::as_str);
         let definition = arn
             .and_then(|arn| self.definition(cx, arn))
@@ -428,6 +429,9 @@ impl Ecs {
 }
 
 fn note_health(service: &mut Service, deployment: &str) {
+    if let Some(set) = service.set_mut(deployment) {
+        return set.calm_down();
+    }
     service.crashes = 0;
     service.not_before = None;
     let resets = service.breaker().resets_on_healthy;
@@ -441,6 +445,9 @@ fn note_health(service: &mut Service, deployment: &str) {
 
 /// A task of the service failed. The scheduler loses patience with a PRIMARY that goes on failing.
 fn note_failure(cx: &mut Cx<'_>, service: &mut Service, deployment: &str) {
+    if service.has_task_sets() {
+        return task_sets::note_failure(cx, service, deployment);
+    }
     let now = cx.now;
     service.steady = false;
     let is_primary = service
@@ -458,14 +465,22 @@ fn note_failure(cx: &mut Cx<'_>, service: &mut Service, deployment: &str) {
         return;
     }
     service.crashes += 1;
-    let too_many = service.crashes.saturating_sub(3);
-    if too_many == 0 {
+    let Some(wait) = wait_after(service.crashes) else {
         return;
-    }
-    let seconds = 4_i64.checked_shl(too_many.min(16) - 1).unwrap_or(i64::MAX);
-    let wait = SignedDuration::from_secs(seconds).min(LONGEST_WAIT);
+    };
     service.not_before = Some(later(now, wait));
-    if too_many == 1 {
+    if begins_to_wait(service.crashes) {
         service.say(cx, IMPAIRED);
+    }
+}
+
+/// What ECS says of a task that found no place.
+pub(super) fn unplaced(service: &Service, reason: &str) -> String {
+    if Capacity::of(&service.goal).launch_type == "FARGATE" {
+        format!("was unable to place a task. Reason: {reason}.")
+    } else {
+        format!(
+            "was unable to place a task because no container instance met all of its requirements. Reason: {reason}."
+        )
     }
 }

@@ -64,7 +64,8 @@ pub(super) struct Service {
     pub configuration: Map<String, Value>,
     pub controller: String,
     pub scheduling: String,
-    /// The PRIMARY first, then those it replaces, newest first.
+    /// The PRIMARY first, then those it replaces, newest first. Of task sets the PRIMARY is the
+    /// first as well.
     pub deployments: Vec<Deployment>,
     /// The newest service deployment's id.
     pub record: Option<String>,
@@ -101,6 +102,11 @@ impl Service {
     /// ECS's own scheduler runs it; CODE_DEPLOY and EXTERNAL services bring their own.
     pub fn is_scheduled(&self) -> bool {
         self.controller == "ECS"
+    }
+
+    /// CodeDeploy releases it: it has task sets, which ECS keeps running.
+    pub fn has_task_sets(&self) -> bool {
+        self.controller == "CODE_DEPLOY"
     }
 
     /// A percentage of deploymentConfiguration.

@@ -30,10 +30,21 @@ impl Event {
 impl Service {
     /// Adds `(service NAME) ..` to the events.
     pub fn say(&mut self, cx: &mut Cx<'_>, what: &str) {
+        let message = format!("(service {}) {what}", self.name);
+        self.add(cx, message);
+    }
+
+    /// Adds `(service NAME, taskSet SET) ..` to the events.
+    pub fn say_of(&mut self, cx: &mut Cx<'_>, set: &str, what: &str) {
+        let message = format!("(service {}, taskSet {set}) {what}", self.name);
+        self.add(cx, message);
+    }
+
+    fn add(&mut self, cx: &mut Cx<'_>, message: String) {
         let event = Event {
             id: cx.ids.uuid(),
             at: cx.now,
-            message: format!("(service {}) {what}", self.name),
+            message,
         };
         self.events.push_front(Arc::new(event));
         self.events.truncate(KEPT);

@@ -103,6 +103,9 @@ impl Ecs {
         };
         if service.is_scheduled() {
             self.begin_deployment(cx, &mut service);
+        } else if service.has_task_sets() {
+            let goal = Arc::clone(&service.goal);
+            self.begin_task_set(cx, &mut service, goal, None);
         }
         let answer = json!({"service": self.service_view(cx, &service, true)});
         self.services.put(cx, key, service);

@@ -9,6 +9,7 @@ use super::json::{seconds, tidy};
 use super::records::{counts, revision_arn};
 use super::rollout::Deployment;
 use super::service::{Service, Status};
+use super::task_sets;
 
 /// Members of a service that its deployments show too.
 const OF_DEPLOYMENTS: [&str; 10] = [
@@ -74,13 +75,16 @@ impl Ecs {
             view.insert(name.to_owned(), value);
         }
         if !service.is_scheduled() {
-            view.insert("taskSets".to_owned(), json!([]));
+            view.insert("taskSets".to_owned(), task_sets::views(cx, service));
         }
         tidy(Value::Object(view))
     }
 }
 
 fn deployments(service: &Service) -> Value {
+    if service.has_task_sets() {
+        return json!([]);
+    }
     let draining = service.status != Status::Active;
     let rows = service.deployments.iter().enumerate();
     rows.map(|(at, deployment)| {
@@ -136,6 +140,9 @@ fn deployment_view(deployment: &Deployment, status: &str, wanted: u32) -> Value 
 }
 
 fn revisions(cx: &Cx<'_>, service: &Service) -> Value {
+    if service.has_task_sets() {
+        return json!([]);
+    }
     let rows = service.deployments.iter().map(|deployment| {
         let (requested, running, pending) = counts(service, &deployment.id);
         json!({

@@ -9,6 +9,7 @@ use super::*;
 
 mod account;
 mod cloudwatch;
+mod codedeploy;
 mod dynamodb;
 mod ecr;
 mod events;
