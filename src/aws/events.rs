@@ -129,7 +129,11 @@ impl Events {
         let what = format!("targets {} of rule {rule}", ids.join(", "));
         let call = Call::write(SERVICE, "RemoveTargets", what);
         let body = json!({ "Rule": rule, "Ids": ids });
-        match send!(self.client.remove_targets(), &call, Exchange::sending(&body)) {
+        match send!(
+            self.client.remove_targets(),
+            &call,
+            Exchange::sending(&body)
+        ) {
             Err(error) if error.is_not_found() => Ok(()),
             answer => refused_entries(&call, answer?),
         }

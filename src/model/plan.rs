@@ -369,7 +369,8 @@ impl Step {
             },
             Step::RecordHooks(_) => "RecordHooks",
             Step::RecordJob(_) => "RecordJob",
-            Step::AnswerJob { job, .. } => match job.answer.as_ref().is_some_and(|it| it.succeeded) {
+            Step::AnswerJob { job, .. } => match job.answer.as_ref().is_some_and(|it| it.succeeded)
+            {
                 true => "PutJobSuccessResult",
                 false => "PutJobFailureResult",
             },

@@ -194,14 +194,19 @@ fn about_to_go(question: Question<'_>) -> Option<Standing> {
         return None;
     }
     let is_ours = |rollout: &&Rollout| {
-        matches!(rollout.state, RolloutState::Requested | RolloutState::Failed)
-            && rollout.target == other
+        matches!(
+            rollout.state,
+            RolloutState::Requested | RolloutState::Failed
+        ) && rollout.target == other
             && !rollout.seen.contains(&newest.arn)
     };
     let Some(rollout) = question.rollout.filter(is_ours) else {
         let since = newest.created_at.unwrap_or(now);
         let overdue = now.duration_since(since) > question.limit();
-        let message = format!("somebody else's deployment of {} is in progress", short(other));
+        let message = format!(
+            "somebody else's deployment of {} is in progress",
+            short(other)
+        );
         return Some(Standing::Foreign(message, overdue));
     };
     if is_going_back(newest) || rollout.stopped_at.is_some() {

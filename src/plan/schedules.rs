@@ -66,7 +66,9 @@ impl Found<'_> {
     fn fires(self, draft: &Draft<'_>) -> bool {
         match self {
             Found::Rule(rule) => rule.is_some_and(|rule| rule::fires(draft, rule)),
-            Found::Scheduled(found) => found.is_some_and(|it| scheduled::fires(it, draft.input.now)),
+            Found::Scheduled(found) => {
+                found.is_some_and(|it| scheduled::fires(it, draft.input.now))
+            }
         }
     }
 }

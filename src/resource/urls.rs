@@ -182,7 +182,10 @@ mod tests {
 
     #[test]
     fn a_port_is_the_usual_one_unless_another_is_named() {
-        assert!(matches("https://a.example:8443/*", "https://a.example:8443/x"));
+        assert!(matches(
+            "https://a.example:8443/*",
+            "https://a.example:8443/x"
+        ));
         assert!(!matches("https://a.example:8443/*", "https://a.example/x"));
         assert!(matches("https://a.example:*/*", "https://a.example:9/x"));
         assert!(matches("https://a.example:*/*", "https://a.example/x"));
@@ -237,6 +240,9 @@ mod tests {
             assert!(UrlPattern::parse(wrong).is_none(), "{wrong}");
         }
         assert!(matches("https://{a,b}.example/x", "https://b.example/x"));
-        assert!(matches("https://[ab].example:80/x", "https://b.example:80/x"));
+        assert!(matches(
+            "https://[ab].example:80/x",
+            "https://b.example:80/x"
+        ));
     }
 }

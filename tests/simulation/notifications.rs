@@ -319,7 +319,10 @@ async fn what_happens_while_nobody_listens_is_known_to_have_happened() {
     moves("web:1", ConditionStatus::True).await;
     assert_eq!(world.heard()[before + 1..], ["DriftFound 1 Differences"]);
     moves("web:2", ConditionStatus::False).await;
-    assert_eq!(world.heard()[before + 2..], ["DriftCorrected 1 NoDifferences"]);
+    assert_eq!(
+        world.heard()[before + 2..],
+        ["DriftCorrected 1 NoDifferences"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

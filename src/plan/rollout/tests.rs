@@ -278,12 +278,18 @@ fn a_pause_that_no_pass_saw_counts_for_no_timeout() {
         let service = staged(primary, vec![past_a_pause(status, hook), before.clone()]);
         let mut asked = requested("2026-11-20T01:00:00Z");
         let unseen = judged(&service, Some(&asked));
-        assert!(matches!(unseen, Standing::Underway(_)), "{primary} {status}: {unseen:?}");
+        assert!(
+            matches!(unseen, Standing::Underway(_)),
+            "{primary} {status}: {unseen:?}"
+        );
         // Once that is noted, the time counts that it takes from there.
         asked.passed = vec!["hook".to_owned()];
         asked.resumed_at = Some(at("2026-11-20T08:45:00Z"));
         let noted = judged(&service, Some(&asked));
-        assert!(matches!(noted, Standing::Underway(_)), "{primary} {status}: {noted:?}");
+        assert!(
+            matches!(noted, Standing::Underway(_)),
+            "{primary} {status}: {noted:?}"
+        );
         asked.resumed_at = Some(at("2026-11-20T07:00:00Z"));
         let late = judged(&service, Some(&asked));
         let timed_out = matches!(late, Standing::Failed(_, Cause::Timeout));
@@ -317,10 +323,16 @@ fn what_is_about_to_be_replaced_is_not_done() {
     // What was there before it was asked for is somebody else's.
     let mut seen = lately.clone();
     seen.seen.push(record(OTHER, "IN_PROGRESS").arn);
-    assert!(matches!(judged(&open, Some(&seen)), Standing::Foreign(_, false)));
+    assert!(matches!(
+        judged(&open, Some(&seen)),
+        Standing::Foreign(_, false)
+    ));
     // What ECS takes back is waited for, and not for ever.
     let undone = beside("ROLLBACK_IN_PROGRESS");
-    assert!(matches!(judged(&undone, Some(&lately)), Standing::Underway(_)));
+    assert!(matches!(
+        judged(&undone, Some(&lately)),
+        Standing::Underway(_)
+    ));
     assert_eq!(judged(&undone, Some(&long_ago)), Standing::Away);
     // Once it has ended, and where nothing goes through stages, what runs is what stays.
     let done = Standing::Done(Some("ecs-svc/7".to_owned()));

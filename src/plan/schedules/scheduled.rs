@@ -255,7 +255,10 @@ fn whole(
     if over {
         input.shift_remove("StartDate");
     }
-    if Course::declared(schedule, found).end.is_some_and(|end| end <= now) {
+    if Course::declared(schedule, found)
+        .end
+        .is_some_and(|end| end <= now)
+    {
         // That it has ended shows for ever, also once nobody declares it any more.
         end_soon(&mut input, now);
     }

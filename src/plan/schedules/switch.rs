@@ -177,7 +177,10 @@ pub(super) fn over(
         }
         Found::Scheduled(Some(found)) => {
             let name = format!("schedule {}", found.name);
-            (scheduled::switched(draft, found, ScheduleState::Disabled), name)
+            (
+                scheduled::switched(draft, found, ScheduleState::Disabled),
+                name,
+            )
         }
         Found::Rule(None) | Found::Scheduled(None) => return None,
     };

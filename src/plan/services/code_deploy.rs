@@ -5,14 +5,14 @@
 use serde_json::{Map, Value, json};
 
 use super::Case;
-use crate::model::desired::{CodeDeploy, Service};
+use crate::model::desired::Service;
 use crate::model::known::Known;
 use crate::model::ledger::Rollout;
 use crate::model::observed::{self, DeploymentGroup};
 use crate::model::plan::{CODE_DEPLOY_DESCRIPTION, Step};
 use crate::plan::draft::Draft;
 use crate::plan::rollout::{is_going_back, newest_of_all, short};
-use crate::resource::release::OnFailure;
+use crate::resource::release::{CodeDeploy, OnFailure};
 use crate::resource::status::Cause;
 
 /// Why a service cannot be released as it is declared, if so.

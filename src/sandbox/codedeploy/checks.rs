@@ -59,15 +59,15 @@ pub(super) fn whole(mut members: Object) -> Result<Object, Fault> {
     Ok(members)
 }
 
-/// Whether there is such a deployment configuration for ECS.
-pub(super) fn config(name: &str) -> Result<(), Fault> {
+/// How a deployment configuration for ECS sends traffic over, if there is one of that name.
+pub(super) fn config(name: &str) -> Result<Shift, Fault> {
     let missing = || {
         Fault::client(
             "DeploymentConfigDoesNotExistException",
             format!("No Deployment Config found for name: {name}"),
         )
     };
-    Shift::of(name).map(|_| ()).ok_or_else(missing)
+    Shift::of(name).ok_or_else(missing)
 }
 
 fn style(members: &Object) -> Result<(), Fault> {
@@ -102,7 +102,9 @@ fn balancer(members: &Object) -> Result<(), Fault> {
     let named = groups.all(|group| group["name"].as_str().is_some_and(|it| !it.is_empty()));
     let routes = &pair["prodTrafficRoute"]["listenerArns"];
     let one = routes.as_array().is_some_and(|arns| arns.len() == 1);
-    let two = pair["targetGroups"].as_array().is_some_and(|it| it.len() == 2);
+    let two = pair["targetGroups"]
+        .as_array()
+        .is_some_and(|it| it.len() == 2);
     match named && one && two {
         true => Ok(()),
         false => Err(Fault::client(

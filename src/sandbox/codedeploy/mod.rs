@@ -79,6 +79,7 @@ impl CodeDeploy {
             "ListDeploymentGroups" => self.list_groups(input),
             "DeleteDeploymentGroup" => self.delete_group(input),
             "GetApplicationRevision" => self.get_revision(input),
+            "GetDeploymentConfig" => traffic::get_config(input),
             "CreateDeployment" => self.create_deployment(cx, ecs, input),
             "ListDeployments" => self.list_deployments(cx, input),
             "GetDeployment" => self.get_deployment(cx, input),

@@ -2,7 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::later;
+use serde_json::{Value, json};
+
+use super::super::fault::Fault;
+use super::super::json::Object;
+use super::{checks, later, needed};
 
 /// What is taken where nothing is said.
 pub(super) const AT_ONCE: &str = "CodeDeployDefault.ECSAllAtOnce";
@@ -12,9 +16,9 @@ pub(super) const AT_ONCE: &str = "CodeDeployDefault.ECSAllAtOnce";
 pub(super) enum Shift {
     AtOnce,
     /// So many percent, and after so many minutes the rest.
-    Canary(f64, i64),
+    Canary(u32, i64),
     /// So many percent, and after so many minutes as many again, and so on.
-    Linear(f64, i64),
+    Linear(u32, i64),
 }
 
 impl Shift {
@@ -22,10 +26,10 @@ impl Shift {
     pub fn of(config: &str) -> Option<Self> {
         Some(match config.strip_prefix("CodeDeployDefault.ECS")? {
             "AllAtOnce" => Self::AtOnce,
-            "Canary10Percent5Minutes" => Self::Canary(10.0, 5),
-            "Canary10Percent15Minutes" => Self::Canary(10.0, 15),
-            "Linear10PercentEvery1Minutes" => Self::Linear(10.0, 1),
-            "Linear10PercentEvery3Minutes" => Self::Linear(10.0, 3),
+            "Canary10Percent5Minutes" => Self::Canary(10, 5),
+            "Canary10Percent15Minutes" => Self::Canary(10, 15),
+            "Linear10PercentEvery1Minutes" => Self::Linear(10, 1),
+            "Linear10PercentEvery3Minutes" => Self::Linear(10, 3),
             _ => return None,
         })
     }
@@ -37,6 +41,7 @@ impl Shift {
             Self::Canary(percent, minutes) => (percent, minutes, false),
             Self::Linear(percent, minutes) => (percent, minutes, true),
         };
+        let percent = f64::from(percent);
         let (mut weight, mut at) = (percent, since);
         while weight < 100.0 {
             at = later(at, SignedDuration::from_mins(minutes));
@@ -47,6 +52,30 @@ impl Shift {
         }
         (100.0, None)
     }
+}
+
+/// GetDeploymentConfig, of AWS's own.
+pub(super) fn get_config(input: &Object) -> Result<Value, Fault> {
+    let name = needed(
+        input,
+        "deploymentConfigName",
+        "DeploymentConfigNameRequiredException",
+        "The deployment configuration name was not specified.",
+    )?;
+    let routing = match checks::config(name)? {
+        Shift::AtOnce => json!({"type": "AllAtOnce"}),
+        Shift::Canary(percent, minutes) => json!({
+            "type": "TimeBasedCanary",
+            "timeBasedCanary": {"canaryPercentage": percent, "canaryInterval": minutes},
+        }),
+        Shift::Linear(percent, minutes) => json!({
+            "type": "TimeBasedLinear",
+            "timeBasedLinear": {"linearPercentage": percent, "linearInterval": minutes},
+        }),
+    };
+    Ok(json!({"deploymentConfigInfo": {
+        "deploymentConfigName": name, "computePlatform": "ECS", "trafficRoutingConfig": routing,
+    }}))
 }
 
 #[cfg(test)]

@@ -163,7 +163,10 @@ async fn a_right_that_is_missing_holds_no_release_up_and_its_jobs_are_told_later
     let told = world.status(&key()).await.pipeline_job.expect("it is told");
     assert_eq!((&told.id, told.state), (&second, super::PartState::Pending));
     let why = told.message.expect("why");
-    assert!(why.contains(&first) && why.contains("not authorized"), "{why}");
+    assert!(
+        why.contains(&first) && why.contains("not authorized"),
+        "{why}"
+    );
 
     // It is tried again now and then, and not in each pass.
     let before = (world.answers(), world.writes().len());

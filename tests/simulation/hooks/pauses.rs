@@ -4,7 +4,9 @@ use evenkeel::model::ledger::{RequestKind, RunState};
 use serde_json::json;
 
 use super::{hooked, lambda};
-use crate::shop::{Breaker, Stands, key, minutes, pass, pinned, rules, seconds, shop, stalled, web};
+use crate::shop::{
+    Breaker, Stands, key, minutes, pass, pinned, rules, seconds, shop, stalled, web,
+};
 use crate::world::World;
 
 async fn suspend(world: &World, suspend: bool) {

@@ -202,7 +202,11 @@ fn waits(world: &World) -> (Value, Value) {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_nobody_looked_at_is_no_time_of_the_rollout() {
-    for stage in ["POST_SCALE_UP", "POST_TEST_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"] {
+    for stage in [
+        "POST_SCALE_UP",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "POST_PRODUCTION_TRAFFIC_SHIFT",
+    ] {
         for by_ecs in [true, false] {
             let world = configured(paused(&[stage])).await;
             world.put(&web("v2")).await;
@@ -219,8 +223,16 @@ async fn a_pause_that_nobody_looked_at_is_no_time_of_the_rollout() {
                 }
                 false => say(&world, hook.as_str().expect("an id"), false).await,
             }
-            assert_eq!(world.settle(&key()).await, Stands::Ready, "{stage} {by_ecs}");
-            assert_eq!(world.sent("StopServiceDeployment").len(), 0, "{stage} {by_ecs}");
+            assert_eq!(
+                world.settle(&key()).await,
+                Stands::Ready,
+                "{stage} {by_ecs}"
+            );
+            assert_eq!(
+                world.sent("StopServiceDeployment").len(),
+                0,
+                "{stage} {by_ecs}"
+            );
             assert_eq!(world.image_of("web"), pinned(&world, "v2"));
             assert_eq!(world.moves(), ["web -> web:2"]);
         }

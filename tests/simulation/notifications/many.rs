@@ -53,7 +53,8 @@ impl World {
                 announced: stored.announced.clone(),
                 outgoing: outgoing.collect(),
             };
-            let put = writer.put_status(&key(), stored.uid(), &status, &telling, version);
+            let key = key();
+            let put = writer.put_status(&key, stored.uid(), &status, &telling, version);
             version = put.await.expect("writes");
         }
     }

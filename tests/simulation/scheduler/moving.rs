@@ -375,7 +375,10 @@ async fn a_strangers_target_on_the_rule_goes_on() {
         assert_eq!(rule["State"], "ENABLED");
         assert_eq!(rule["Description"], "the report");
         let targets = world.targets(RULE);
-        assert!(targets.len() == 2 && targets.contains(&lambda), "{targets:?}");
+        assert!(
+            targets.len() == 2 && targets.contains(&lambda),
+            "{targets:?}"
+        );
         let put = world.sent("PutRule");
         assert!(put.iter().all(|it| it["State"] == "ENABLED"), "{put:?}");
     }
@@ -405,7 +408,10 @@ async fn a_switch_that_would_be_refused_leaves_the_old_one_on() {
     assert_eq!(world.scheduled("often")["State"], "DISABLED");
     let tried = world.sent("UpdateSchedule");
     assert!(!tried.is_empty());
-    assert!(tried.iter().all(|it| it["State"] == "DISABLED"), "{tried:?}");
+    assert!(
+        tried.iter().all(|it| it["State"] == "DISABLED"),
+        "{tried:?}"
+    );
     came_once(&world, since, "refused");
     world.deny(&[]);
     assert_eq!(world.settle(&key()).await, Stands::Ready);
