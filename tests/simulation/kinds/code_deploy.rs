@@ -14,11 +14,12 @@ use crate::shop::{
 use crate::world::World;
 
 const GROUP: &str = "web-group";
+const BALANCER: &str = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012";
 
 /// The shop, whose service `web` is under CODE_DEPLOY in a deployment group with these settings.
 async fn deployed_with(group: &Value) -> World {
     let world = shop_of(&["worker"], Breaker::Off).await;
-    let target = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/blue/1";
+    let target = format!("{BALANCER}:targetgroup/blue/1");
     create_service(
         &world,
         "web",
@@ -37,6 +38,13 @@ async fn deployed_with(group: &Value) -> World {
         "applicationName": "shop", "deploymentGroupName": GROUP,
         "serviceRoleArn": "arn:aws:iam::123456789012:role/code-deploy",
         "ecsServices": [{"serviceName": "web", "clusterName": CLUSTER}],
+        "deploymentStyle": {
+            "deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL",
+        },
+        "loadBalancerInfo": {"targetGroupPairInfoList": [{
+            "targetGroups": [{"name": "blue"}, {"name": "green"}],
+            "prodTrafficRoute": {"listenerArns": [format!("{BALANCER}:listener/app/web/1/2")]},
+        }]},
         "autoRollbackConfiguration": {
             "enabled": true, "events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST"],
         },
