@@ -125,10 +125,12 @@ fn scheduler_resource(input: &Object) -> Option<String> {
 fn deployer_resource(input: &Object) -> Option<String> {
     let application = text(input, "applicationName")?;
     let group = text(input, "deploymentGroupName");
-    Some(match group.or_else(|| text(input, "currentDeploymentGroupName")) {
-        Some(group) => format!("deploymentgroup:{application}/{group}"),
-        None => format!("application:{application}"),
-    })
+    Some(
+        match group.or_else(|| text(input, "currentDeploymentGroupName")) {
+            Some(group) => format!("deploymentgroup:{application}/{group}"),
+            None => format!("application:{application}"),
+        },
+    )
 }
 
 fn log_resource(input: &Object) -> Option<String> {

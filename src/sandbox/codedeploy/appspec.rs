@@ -157,9 +157,18 @@ Hooks:
         for (content, wanted) in [
             ("a: [", "not well-formed"),
             ("{}", "no Resources"),
-            (&YAML.replace("AWS::ECS::Service", "AWS::Lambda::Function"), "another type"),
-            (&YAML.replace("ContainerPort: 80", "Port: 80"), "no ContainerPort"),
-            (&YAML.replace("BeforeAllowTraffic", "AllowTraffic"), "no lifecycle event"),
+            (
+                &YAML.replace("AWS::ECS::Service", "AWS::Lambda::Function"),
+                "another type",
+            ),
+            (
+                &YAML.replace("ContainerPort: 80", "Port: 80"),
+                "no ContainerPort",
+            ),
+            (
+                &YAML.replace("BeforeAllowTraffic", "AllowTraffic"),
+                "no lifecycle event",
+            ),
         ] {
             let error = read(content).unwrap_err();
             assert!(error.contains(wanted), "{error}");

@@ -102,7 +102,9 @@ fn balancer(members: &Object) -> Result<(), Fault> {
     let named = groups.all(|group| group["name"].as_str().is_some_and(|it| !it.is_empty()));
     let routes = &pair["prodTrafficRoute"]["listenerArns"];
     let one = routes.as_array().is_some_and(|arns| arns.len() == 1);
-    let two = pair["targetGroups"].as_array().is_some_and(|it| it.len() == 2);
+    let two = pair["targetGroups"]
+        .as_array()
+        .is_some_and(|it| it.len() == 2);
     match named && one && two {
         true => Ok(()),
         false => Err(Fault::client(

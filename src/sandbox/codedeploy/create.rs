@@ -67,7 +67,8 @@ impl CodeDeploy {
             ));
         }
         // What is wrong with an AppSpec shows when the deployment begins.
-        let hooks = appspec::read(&revision.content).map_or_else(|_| Default::default(), |it| it.hooks);
+        let hooks =
+            appspec::read(&revision.content).map_or_else(|_| Default::default(), |it| it.hooks);
         let steps = steps(&settings, &hooks);
         self.register(cx, &key.0, &revision);
         let config = text(&settings, "deploymentConfigName").unwrap_or_default();

@@ -10,12 +10,13 @@ use super::super::cx::Cx;
 use super::super::ecs::Ecs;
 use super::super::fault::Fault;
 use super::super::notice::Notice;
+use super::CodeDeploy;
 use super::deployment::{Deployment, SHIFT, Status, Step, events, termination_wait};
 use super::run::look;
 use super::traffic::AT_ONCE;
-use super::CodeDeploy;
 
-const HOOK_FAILED: &str = "The deployment failed because one or more of the lifecycle event validation functions failed.";
+const HOOK_FAILED: &str =
+    "The deployment failed because one or more of the lifecycle event validation functions failed.";
 
 /// Error codes that a rule may begin its reason with, and a colon.
 const CODES: [&str; 14] = [
@@ -92,7 +93,12 @@ impl Failure {
 
     /// ECS refused a call of CodeDeploy.
     pub fn of_ecs(cx: &mut Cx<'_>, fault: &Fault) -> Self {
-        let Fault { status, code, message, .. } = fault;
+        let Fault {
+            status,
+            code,
+            message,
+            ..
+        } = fault;
         let id = cx.ids.uuid();
         Self::new(
             "ECS_UPDATE_ERROR",

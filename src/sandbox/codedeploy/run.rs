@@ -86,7 +86,12 @@ impl CodeDeploy {
     }
 
     /// Leaves what is over and enters what comes then.
-    fn come_on(&mut self, cx: &mut Cx<'_>, ecs: &mut Ecs, it: &mut Deployment) -> Result<(), Failure> {
+    fn come_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ecs: &mut Ecs,
+        it: &mut Deployment,
+    ) -> Result<(), Failure> {
         let now = cx.now;
         match it.status {
             Status::Created => {
@@ -168,7 +173,12 @@ impl CodeDeploy {
     }
 
     /// Makes the green task set; what deployments before left behind goes.
-    fn install(&mut self, cx: &mut Cx<'_>, ecs: &mut Ecs, it: &mut Deployment) -> Result<(), Failure> {
+    fn install(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ecs: &mut Ecs,
+        it: &mut Deployment,
+    ) -> Result<(), Failure> {
         let spec = spec(it).map_err(|why| Failure::invalid(&why))?;
         let sets = ecs.task_sets(&it.place);
         for left in sets.iter().filter(|set| set.status == "ACTIVE") {
@@ -429,7 +439,10 @@ pub(super) fn look(ecs: &Ecs, it: &mut Deployment) {
 fn function_name(given: &str) -> String {
     // arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
     let named = given.split(':').nth(6);
-    named.filter(|_| given.starts_with("arn:")).unwrap_or(given).to_owned()
+    named
+        .filter(|_| given.starts_with("arn:"))
+        .unwrap_or(given)
+        .to_owned()
 }
 
 /// The name of a target group, of its ARN.

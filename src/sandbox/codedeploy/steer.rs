@@ -62,7 +62,10 @@ impl CodeDeploy {
             "READY_WAIT" => {
                 return Err(Fault::client(
                     "DeploymentIsNotInReadyStateException",
-                    format!("The deployment {} does not have a status of Ready", found.id),
+                    format!(
+                        "The deployment {} does not have a status of Ready",
+                        found.id
+                    ),
                 ));
             }
             "TERMINATION_WAIT" if found.step() == Some(Step::TerminationWait) => {}

@@ -1,6 +1,6 @@
-let own = || of(&members, &deployment.id);//! The task sets of a service that CodeDeploy releases.
+//! The task sets of a service that CodeDeploy releases.
 //!
-//! ECS makes the first one wh the service, and keeps each at the service's desired count. CodeDeploy
+//! ECS makes the first one with the service, and keeps each at the service's desired count. CodeDeploy
 //! makes the others, and says which is the PRIMARY and which goes.
 
 use std::sync::Arc;
@@ -77,7 +77,10 @@ impl Service {
 
     /// `PRIMARY`, `ACTIVE` or `DRAINING`.
     pub fn set_status(&self, at: usize) -> &'static str {
-        let drains = self.deployments.get(at).is_some_and(Deployment::is_draining);
+        let drains = self
+            .deployments
+            .get(at)
+            .is_some_and(Deployment::is_draining);
         match (drains || self.status != Status::Active, at) {
             (true, _) => "DRAINING",
             (false, 0) => "PRIMARY",

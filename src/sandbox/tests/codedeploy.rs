@@ -32,7 +32,11 @@ impl Shop {
         shop.aws("ecs", "CreateService", service());
         let application = json!({"applicationName": "shop", "computePlatform": "ECS"});
         shop.aws("codedeploy", "CreateApplication", application);
-        shop.aws("codedeploy", "CreateDeploymentGroup", over(members(), group));
+        shop.aws(
+            "codedeploy",
+            "CreateDeploymentGroup",
+            over(members(), group),
+        );
         shop.pass(60).await;
         shop
     }
@@ -90,7 +94,13 @@ impl Shop {
         let events = target["lifecycleEvents"].as_array().unwrap().iter();
         let begun = events.filter(|it| it["status"] != "Pending");
         begun
-            .map(|it| format!("{} {}", word(&it["lifecycleEventName"]), word(&it["status"])))
+            .map(|it| {
+                format!(
+                    "{} {}",
+                    word(&it["lifecycleEventName"]),
+                    word(&it["status"])
+                )
+            })
             .collect()
     }
 

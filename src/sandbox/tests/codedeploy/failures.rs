@@ -21,7 +21,11 @@ async fn a_failing_hook_is_undone_by_a_second_deployment() {
     assert_eq!(info["errorInformation"]["code"], "HOOK_EXECUTION_FAILURE");
     assert_eq!(
         shop.events(&id)[3..],
-        ["BeforeAllowTraffic Failed", "AllowTraffic Skipped", "AfterAllowTraffic Skipped"]
+        [
+            "BeforeAllowTraffic Failed",
+            "AllowTraffic Skipped",
+            "AfterAllowTraffic Skipped"
+        ]
     );
     let told = &shop.target(&id)["lifecycleEvents"][3]["diagnostics"];
     assert_eq!(told["message"], "the page is empty");
@@ -95,7 +99,10 @@ async fn a_deployment_that_is_stopped_before_the_traffic_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_deployment_that_is_stopped_after_the_traffic_takes_it_back() {
     let shop = Shop::usual().await;
-    shop.rule("AfterAllowTraffic", json!({"hooks": {"status": "IN_PROGRESS"}}));
+    shop.rule(
+        "AfterAllowTraffic",
+        json!({"hooks": {"status": "IN_PROGRESS"}}),
+    );
     let id = shop.deploy(2, &["AfterAllowTraffic"]);
     shop.until_event(&id, "AfterAllowTraffic").await;
     assert_eq!(shop.sets(), ["PRIMARY web:2", "ACTIVE web:1"]);
@@ -111,7 +118,10 @@ async fn a_deployment_that_is_stopped_after_the_traffic_takes_it_back() {
     shop.pass(30).await;
     assert_eq!(shop.sets(), ["PRIMARY web:1"]);
     let sets = &shop.target(&second)["taskSetsInfo"];
-    assert_eq!((&sets[0]["taskSetLabel"], &sets[0]["trafficWeight"]), (&json!("Blue"), &json!(100.0)));
+    assert_eq!(
+        (&sets[0]["taskSetLabel"], &sets[0]["trafficWeight"]),
+        (&json!("Blue"), &json!(100.0))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +138,10 @@ async fn a_stop_that_undoes_nothing_leaves_the_traffic_where_it_is() {
     let weights = shop.target(&id)["taskSetsInfo"].clone();
     assert_eq!(weights[1]["trafficWeight"], 30.0);
 
-    shop.rule("AfterAllowTraffic", json!({"hooks": {"status": "IN_PROGRESS"}}));
+    shop.rule(
+        "AfterAllowTraffic",
+        json!({"hooks": {"status": "IN_PROGRESS"}}),
+    );
     let id = shop.deploy(3, &["AfterAllowTraffic"]);
     shop.until_event(&id, "AfterAllowTraffic").await;
     shop.stop(&id, Some(false));
@@ -147,7 +160,10 @@ async fn a_hook_that_hangs_is_given_an_hour() {
     assert_eq!(shop.status(&id), "InProgress");
     shop.pass(15).await;
     let info = shop.info(&id);
-    assert_eq!((&info["status"], &info["errorInformation"]["code"]), (&json!("Failed"), &json!("TIMEOUT")));
+    assert_eq!(
+        (&info["status"], &info["errorInformation"]["code"]),
+        (&json!("Failed"), &json!("TIMEOUT"))
+    );
     let second = undone_by(&shop, &id);
     shop.until(&second, "Succeeded").await;
 
@@ -165,7 +181,10 @@ async fn a_hook_that_hangs_is_given_an_hour() {
     };
     let operation = "PutLifecycleEventHookExecutionStatus";
     let unknown = shop.refused(operation, answer(&json!("else")));
-    assert_eq!(unknown.code, "InvalidLifecycleEventHookExecutionIdException");
+    assert_eq!(
+        unknown.code,
+        "InvalidLifecycleEventHookExecutionIdException"
+    );
     shop.aws("codedeploy", operation, answer(&execution));
     let twice = shop.refused(operation, answer(&execution));
     assert_eq!(twice.code, "LifecycleEventAlreadyCompletedException");
@@ -199,7 +218,10 @@ async fn tasks_that_never_become_steady_are_given_an_hour() {
     }
     // ECS lost patience with what crashed.
     let events = shop.service()["events"].to_string();
-    assert!(events.contains("is unable to consistently start tasks"), "{events}");
+    assert!(
+        events.contains("is unable to consistently start tasks"),
+        "{events}"
+    );
     let stopped = json!({"cluster": "main", "serviceName": "web", "desiredStatus": "STOPPED"});
     let stopped = shop.aws("ecs", "ListTasks", stopped);
     assert!(stopped["taskArns"].as_array().unwrap().len() < 60);
@@ -209,7 +231,10 @@ async fn tasks_that_never_become_steady_are_given_an_hour() {
 async fn rules_may_say_with_which_code_a_deployment_ends() {
     let alarm = json!({"enabled": true, "events": ["DEPLOYMENT_STOP_ON_ALARM"]});
     let shop = Shop::with(json!({ "autoRollbackConfiguration": alarm })).await;
-    shop.rule("AllowTraffic", fails("ALARM_ACTIVE: Activated alarms: <web-5xx>"));
+    shop.rule(
+        "AllowTraffic",
+        fails("ALARM_ACTIVE: Activated alarms: <web-5xx>"),
+    );
     let id = shop.deploy(2, &[]);
     shop.until(&id, "Stopped").await;
     let error = &shop.info(&id)["errorInformation"];
@@ -239,7 +264,10 @@ async fn a_rollback_can_fail_too() {
     shop.until(&id, "Failed").await;
     let second = undone_by(&shop, &id);
     shop.until(&second, "Failed").await;
-    assert_eq!(shop.info(&second)["rollbackInfo"]["rollbackDeploymentId"], Value::Null);
+    assert_eq!(
+        shop.info(&second)["rollbackInfo"]["rollbackDeploymentId"],
+        Value::Null
+    );
     assert_eq!(shop.sets(), ["PRIMARY web:2", "ACTIVE web:1"]);
     assert_eq!(shop.listed(), [second, id]);
 }
@@ -249,7 +277,11 @@ async fn what_is_wrong_with_an_appspec_shows_when_it_is_deployed() {
     let shop = Shop::usual().await;
     for (content, code, event) in [
         ("{}".to_owned(), "INVALID_REVISION", None),
-        (spec(9, &[]).to_string(), "ECS_UPDATE_ERROR", Some("Install Failed")),
+        (
+            spec(9, &[]).to_string(),
+            "ECS_UPDATE_ERROR",
+            Some("Install Failed"),
+        ),
         (
             spec(2, &[]).to_string().replace("\"web\"", "\"app\""),
             "ECS_UPDATE_ERROR",

@@ -17,14 +17,18 @@ async fn one_deployment_at_a_time() {
                 .content("{}")
                 .build(),
         );
-    let again = again.deployment_group_name("web").revision(revision.build());
+    let again = again
+        .deployment_group_name("web")
+        .revision(revision.build());
     let error = again.send().await.unwrap_err().into_service_error();
     let CreateDeploymentError::DeploymentLimitExceededException(error) = error else {
         panic!("{error:?}");
     };
     assert_eq!(
         error.message,
-        Some(format!("The Deployment Group 'web' already has an active Deployment '{id}'"))
+        Some(format!(
+            "The Deployment Group 'web' already has an active Deployment '{id}'"
+        ))
     );
     shop.until(&id, "Succeeded").await;
     shop.deploy(3, &[]);
@@ -36,13 +40,29 @@ async fn calls_are_refused_by_awss_names() {
     let id = shop.deploy(2, &[]);
     let create = |given: Value| over(request(2, &[]), given);
     let group = |given: Value| over(members(), given);
-    let content = |kind: &str, given: Value| json!({"revision": over(json!({"revisionType": kind}), given)});
-    let bad_hash = content("AppSpecContent", json!({"appSpecContent": {"content": "{}", "sha256": "00"}}));
+    let content =
+        |kind: &str, given: Value| json!({"revision": over(json!({"revisionType": kind}), given)});
+    let bad_hash = content(
+        "AppSpecContent",
+        json!({"appSpecContent": {"content": "{}", "sha256": "00"}}),
+    );
     let targets = |id: &str, target: &str| json!({"deploymentId": id, "targetIds": [target]});
     for (operation, input, code) in [
-        ("CreateApplication", json!({}), "ApplicationNameRequiredException"),
-        ("CreateApplication", json!({"applicationName": "shop"}), "ApplicationAlreadyExistsException"),
-        ("CreateDeploymentGroup", members(), "DeploymentGroupAlreadyExistsException"),
+        (
+            "CreateApplication",
+            json!({}),
+            "ApplicationNameRequiredException",
+        ),
+        (
+            "CreateApplication",
+            json!({"applicationName": "shop"}),
+            "ApplicationAlreadyExistsException",
+        ),
+        (
+            "CreateDeploymentGroup",
+            members(),
+            "DeploymentGroupAlreadyExistsException",
+        ),
         (
             "CreateDeploymentGroup",
             group(json!({"deploymentGroupName": "b"})),
@@ -50,7 +70,9 @@ async fn calls_are_refused_by_awss_names() {
         ),
         (
             "CreateDeploymentGroup",
-            group(json!({"deploymentGroupName": "b", "ecsServices": [{"clusterName": "main", "serviceName": "no"}]})),
+            group(
+                json!({"deploymentGroupName": "b", "ecsServices": [{"clusterName": "main", "serviceName": "no"}]}),
+            ),
             "InvalidECSServiceException",
         ),
         (
@@ -65,34 +87,112 @@ async fn calls_are_refused_by_awss_names() {
         ),
         (
             "CreateDeploymentGroup",
-            group(json!({"deploymentGroupName": "b", "deploymentConfigName": "CodeDeployDefault.AllAtOnce"})),
+            group(
+                json!({"deploymentGroupName": "b", "deploymentConfigName": "CodeDeployDefault.AllAtOnce"}),
+            ),
             "DeploymentConfigDoesNotExistException",
         ),
-        ("CreateDeployment", create(json!({"applicationName": "no"})), "ApplicationDoesNotExistException"),
-        ("CreateDeployment", create(json!({"deploymentGroupName": "no"})), "DeploymentGroupDoesNotExistException"),
-        ("CreateDeployment", create(json!({"revision": null})), "RevisionRequiredException"),
-        ("CreateDeployment", create(content("S3", json!({}))), "InvalidRevisionException"),
-        ("CreateDeployment", create(bad_hash), "InvalidRevisionException"),
-        ("CreateDeployment", create(json!({})), "DeploymentLimitExceededException"),
-        ("GetDeployment", json!({"deploymentId": "d-ABCDEFGHI"}), "DeploymentDoesNotExistException"),
-        ("GetDeployment", json!({"deploymentId": "d-abc"}), "InvalidDeploymentIdException"),
-        ("StopDeployment", json!({"deploymentId": "d-ABCDEFGHI"}), "DeploymentDoesNotExistException"),
-        ("BatchGetDeployments", json!({"deploymentIds": vec!["d-ABCDEFGHI"; 26]}), "BatchLimitExceededException"),
-        ("BatchGetDeploymentTargets", targets(&id, "main:web"), "DeploymentNotStartedException"),
-        ("ListDeployments", json!({"applicationName": "shop"}), "DeploymentGroupNameRequiredException"),
-        ("ListDeployments", json!({"includeOnlyStatuses": ["Done"]}), "InvalidDeploymentStatusException"),
-        ("ListDeployments", json!({"createTimeRange": {"start": 2, "end": 1}}), "InvalidTimeRangeException"),
-        ("ListDeployments", json!({"nextToken": "x"}), "InvalidNextTokenException"),
-        ("GetDeploymentGroup", json!({"applicationName": "shop", "deploymentGroupName": "no"}), "DeploymentGroupDoesNotExistException"),
-        ("CreateDeploymentConfig", json!({}), "UnknownOperationException"),
+        (
+            "CreateDeployment",
+            create(json!({"applicationName": "no"})),
+            "ApplicationDoesNotExistException",
+        ),
+        (
+            "CreateDeployment",
+            create(json!({"deploymentGroupName": "no"})),
+            "DeploymentGroupDoesNotExistException",
+        ),
+        (
+            "CreateDeployment",
+            create(json!({"revision": null})),
+            "RevisionRequiredException",
+        ),
+        (
+            "CreateDeployment",
+            create(content("S3", json!({}))),
+            "InvalidRevisionException",
+        ),
+        (
+            "CreateDeployment",
+            create(bad_hash),
+            "InvalidRevisionException",
+        ),
+        (
+            "CreateDeployment",
+            create(json!({})),
+            "DeploymentLimitExceededException",
+        ),
+        (
+            "GetDeployment",
+            json!({"deploymentId": "d-ABCDEFGHI"}),
+            "DeploymentDoesNotExistException",
+        ),
+        (
+            "GetDeployment",
+            json!({"deploymentId": "d-abc"}),
+            "InvalidDeploymentIdException",
+        ),
+        (
+            "StopDeployment",
+            json!({"deploymentId": "d-ABCDEFGHI"}),
+            "DeploymentDoesNotExistException",
+        ),
+        (
+            "BatchGetDeployments",
+            json!({"deploymentIds": vec!["d-ABCDEFGHI"; 26]}),
+            "BatchLimitExceededException",
+        ),
+        (
+            "BatchGetDeploymentTargets",
+            targets(&id, "main:web"),
+            "DeploymentNotStartedException",
+        ),
+        (
+            "ListDeployments",
+            json!({"applicationName": "shop"}),
+            "DeploymentGroupNameRequiredException",
+        ),
+        (
+            "ListDeployments",
+            json!({"includeOnlyStatuses": ["Done"]}),
+            "InvalidDeploymentStatusException",
+        ),
+        (
+            "ListDeployments",
+            json!({"createTimeRange": {"start": 2, "end": 1}}),
+            "InvalidTimeRangeException",
+        ),
+        (
+            "ListDeployments",
+            json!({"nextToken": "x"}),
+            "InvalidNextTokenException",
+        ),
+        (
+            "GetDeploymentGroup",
+            json!({"applicationName": "shop", "deploymentGroupName": "no"}),
+            "DeploymentGroupDoesNotExistException",
+        ),
+        (
+            "CreateDeploymentConfig",
+            json!({}),
+            "UnknownOperationException",
+        ),
     ] {
         let told = format!("{operation} {input}");
         assert_eq!(shop.refused(operation, input).code, code, "{told}");
     }
     shop.until(&id, "Succeeded").await;
     for (operation, input, code) in [
-        ("BatchGetDeploymentTargets", targets(&id, "main:no"), "DeploymentTargetDoesNotExistException"),
-        ("ContinueDeployment", json!({"deploymentId": id}), "DeploymentAlreadyCompletedException"),
+        (
+            "BatchGetDeploymentTargets",
+            targets(&id, "main:no"),
+            "DeploymentTargetDoesNotExistException",
+        ),
+        (
+            "ContinueDeployment",
+            json!({"deploymentId": id}),
+            "DeploymentAlreadyCompletedException",
+        ),
     ] {
         assert_eq!(shop.refused(operation, input).code, code, "{operation}");
     }
@@ -129,7 +229,10 @@ async fn deployments_are_listed_newest_first() {
     let both = both.deployment_ids(&first).deployment_ids("d-ABCDEFGHI");
     let both = both.send().await.unwrap();
     assert_eq!(both.deployments_info().len(), 1);
-    assert_eq!(both.deployments_info()[0].deployment_id(), Some(first.as_str()));
+    assert_eq!(
+        both.deployments_info()[0].deployment_id(),
+        Some(first.as_str())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +262,10 @@ async fn denials_faults_and_throttling_are_those_of_every_service() {
     let stop = shop.client.stop_deployment().deployment_id("d-ABCDEFGHI");
     let (code, message) = told(&stop.send().await.unwrap_err());
     assert_eq!(code, "AccessDeniedException");
-    assert!(message.contains("codedeploy:StopDeployment on resource: *"), "{message}");
+    assert!(
+        message.contains("codedeploy:StopDeployment on resource: *"),
+        "{message}"
+    );
     let mut refused = 0;
     for _ in 0..40 {
         let list = shop.sandbox.http_client();
@@ -180,14 +286,16 @@ async fn denials_faults_and_throttling_are_those_of_every_service() {
 
 #[tokio::test(start_paused = true)]
 async fn an_account_file_sets_it_all_up() {
-    let call = |service: &str, operation: &str, input: Value| {
-        json!({"service": service, "operation": operation, "input": input})
-    };
+    let call = |service: &str, operation: &str, input: Value| json!({"service": service, "operation": operation, "input": input});
     let calls = json!([
         call("ecs", "CreateCluster", json!({"clusterName": "main"})),
         call("ecs", "RegisterTaskDefinition", definition(1)),
         call("ecs", "CreateService", service()),
-        call("codedeploy", "CreateApplication", json!({"applicationName": "shop", "computePlatform": "ECS"})),
+        call(
+            "codedeploy",
+            "CreateApplication",
+            json!({"applicationName": "shop", "computePlatform": "ECS"})
+        ),
         call("codedeploy", "CreateDeploymentGroup", members()),
     ]);
     let sandbox = sandbox();
@@ -208,7 +316,10 @@ async fn a_group_that_changes_changes_no_deployment_under_way() {
         "deploymentConfigName": LINEAR,
     });
     shop.aws("codedeploy", "UpdateDeploymentGroup", input);
-    assert_eq!(shop.info(&id)["deploymentConfigName"], "CodeDeployDefault.ECSAllAtOnce");
+    assert_eq!(
+        shop.info(&id)["deploymentConfigName"],
+        "CodeDeployDefault.ECSAllAtOnce"
+    );
     shop.until(&id, "Succeeded").await;
     let next = shop.deploy(3, &[]);
     assert_eq!(shop.info(&next)["deploymentConfigName"], LINEAR);

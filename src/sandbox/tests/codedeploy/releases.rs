@@ -1,8 +1,8 @@
 //! Deployments that go well, and the waits in them.
 
 use aws_sdk_codedeploy::types::{
-    AppSpecContent, DeploymentStatus, DeploymentTargetType, DeploymentWaitType, LifecycleEventStatus,
-    RevisionLocation, RevisionLocationType, TargetLabel,
+    AppSpecContent, DeploymentStatus, DeploymentTargetType, DeploymentWaitType,
+    LifecycleEventStatus, RevisionLocation, RevisionLocationType, TargetLabel,
 };
 
 use super::*;
@@ -12,7 +12,10 @@ async fn a_service_of_codedeploy_shows_task_sets_and_no_deployments() {
     let shop = Shop::usual().await;
     let web = shop.service();
     assert_eq!(web["deployments"], json!([]));
-    assert_eq!((&web["runningCount"], &web["pendingCount"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&web["runningCount"], &web["pendingCount"]),
+        (&json!(2), &json!(0))
+    );
     let sets = web["taskSets"].as_array().unwrap();
     assert_eq!(sets.len(), 1);
     let set = &sets[0];
@@ -32,13 +35,18 @@ async fn a_service_of_codedeploy_shows_task_sets_and_no_deployments() {
         ("loadBalancers", web["loadBalancers"].clone()),
         (
             "taskSetArn",
-            json!(format!("arn:aws:ecs:{REGION}:123456789012:task-set/main/web/{id}")),
+            json!(format!(
+                "arn:aws:ecs:{REGION}:123456789012:task-set/main/web/{id}"
+            )),
         ),
     ] {
         assert_eq!(set[member], wanted, "{member}");
     }
     let said: Vec<_> = web["events"].as_array().unwrap().iter().collect();
-    assert_eq!(said[0]["message"], "(service web) has reached a steady state.");
+    assert_eq!(
+        said[0]["message"],
+        "(service web) has reached a steady state."
+    );
     assert_eq!(
         said[1]["message"],
         format!("(service web, taskSet {id}) updated state to STEADY_STATE.")
@@ -53,7 +61,10 @@ async fn a_service_of_codedeploy_shows_task_sets_and_no_deployments() {
     shop.aws("ecs", "UpdateService", scale);
     shop.pass(60).await;
     let set = &shop.service()["taskSets"][0];
-    assert_eq!((&set["computedDesiredCount"], &set["runningCount"]), (&json!(3), &json!(3)));
+    assert_eq!(
+        (&set["computedDesiredCount"], &set["runningCount"]),
+        (&json!(3), &json!(3))
+    );
     assert_eq!(set["stabilityStatus"], "STEADY_STATE");
 }
 
@@ -118,7 +129,9 @@ async fn traffic_goes_over_step_by_step_and_the_old_tasks_stay_for_a_while() {
     }
     assert_eq!(
         weights,
-        [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
+        [
+            0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0
+        ]
     );
     let waited = shop.sandbox.now().duration_since(since_shift.unwrap());
     assert_eq!(waited.as_secs(), 300);
@@ -135,14 +148,24 @@ async fn traffic_goes_over_step_by_step_and_the_old_tasks_stay_for_a_while() {
     let group = word(&web["loadBalancers"][0]["targetGroupArn"]);
     assert!(group.contains(":targetgroup/web-b/"), "{group}");
     let events = [
-        "BeforeInstall", "Install", "AfterInstall", "BeforeAllowTraffic", "AllowTraffic",
+        "BeforeInstall",
+        "Install",
+        "AfterInstall",
+        "BeforeAllowTraffic",
+        "AllowTraffic",
         "AfterAllowTraffic",
     ];
-    assert_eq!(shop.events(&id), events.map(|event| format!("{event} Succeeded")));
+    assert_eq!(
+        shop.events(&id),
+        events.map(|event| format!("{event} Succeeded"))
+    );
 
     // The next one goes back into the first target group.
     let next = shop.deploy(3, &[]);
-    assert_eq!(shop.info(&next)["previousRevision"], shop.info(&id)["revision"]);
+    assert_eq!(
+        shop.info(&next)["previousRevision"],
+        shop.info(&id)["revision"]
+    );
     shop.until(&next, "Succeeded").await;
     let web = shop.service();
     assert_eq!(
@@ -194,7 +217,12 @@ async fn all_that_is_told_of_a_deployment() {
     let sets = target.task_sets_info();
     let shown: Vec<_> = sets
         .iter()
-        .map(|set| (set.traffic_weight(), set.target_group().unwrap().name().unwrap()))
+        .map(|set| {
+            (
+                set.traffic_weight(),
+                set.target_group().unwrap().name().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(shown, [(100.0, "web-b"), (0.0, "web-a")]);
 
@@ -270,7 +298,10 @@ async fn hooks_are_invoked_and_test_traffic_is_shown() {
     assert_eq!(events.len(), 8);
     assert_eq!(
         events[3..5],
-        ["AllowTestTraffic Succeeded", "AfterAllowTestTraffic Succeeded"]
+        [
+            "AllowTestTraffic Succeeded",
+            "AfterAllowTestTraffic Succeeded"
+        ]
     );
     let invoked = shop.sandbox.invoked();
     assert_eq!(invoked.len(), 2);
