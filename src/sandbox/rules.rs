@@ -47,7 +47,9 @@ pub struct Match {
     /// Glob over the task's group: `service:NAME` or `family:NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Glob>,
-    /// Glob over the stage of a service's deployment: the rule is about that, and about no task.
+    /// Glob over the stage of a service's deployment: the rule is about that, and about no task. A
+    /// deployment of CodeDeploy has its lifecycle events as stages, and that which undoes another one
+    /// has `Rollback`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Glob>,
 }
@@ -112,7 +114,8 @@ pub enum StageBehavior {
     },
     /// The deployment fails in it, and is rolled back.
     Fails {
-        /// ECS's sentence.
+        /// ECS's sentence. One of CodeDeploy's may begin with an error code and a colon:
+        /// `ALARM_ACTIVE: ..` stops the deployment.
         reason: String,
     },
     /// It is shown under another name.

@@ -15,8 +15,8 @@ pub const ACCOUNT: &str = "123456789012";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
-    /// How long a write stays invisible to reads: ECS, EventBridge, ECR and CloudWatch are
-    /// eventually consistent. Zero by default.
+    /// How long a write stays invisible to reads: ECS, CodeDeploy, EventBridge, ECR and CloudWatch
+    /// are eventually consistent. Zero by default.
     #[serde(with = "span")]
     pub read_delay: Duration,
     /// ListTasks shows no stopped tasks: AWS promises them only perhaps, while DescribeTasks knows

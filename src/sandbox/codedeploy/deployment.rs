@@ -139,8 +139,8 @@ impl Revision {
         }
     }
 
-    /// As deployments and groups show it: the content is never told, GetApplicationRevision has it by
-    /// its hash.
+    /// As deployments and groups show it: the content is never told, GetApplicationRevision has it
+    /// by its hash.
     pub fn view(&self) -> Value {
         json!({"revisionType": self.kind, (Self::member(self.kind)): {"sha256": self.sha256}})
     }

@@ -177,8 +177,8 @@ impl CodeDeploy {
         self.note(it);
     }
 
-    /// It ended before its time. What it did is undone, where that is wanted and there is something to
-    /// undo; else everything stays as it is.
+    /// It ended before its time. What it did is undone, where that is wanted and there is something
+    /// to undo; else everything stays as it is.
     pub(super) fn fail(
         &mut self,
         cx: &mut Cx<'_>,

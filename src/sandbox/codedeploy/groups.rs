@@ -146,8 +146,8 @@ impl CodeDeploy {
         Ok(json!({ "deploymentGroupId": id }))
     }
 
-    /// What the call leaves out stays as it is. A deployment that is under way keeps to what it began
-    /// with.
+    /// What the call leaves out stays as it is. A deployment that is under way keeps to what it
+    /// began with.
     pub(super) fn update_group(&mut self, ecs: &Ecs, input: &Object) -> Result<Value, Fault> {
         let (application, _) = self.application(input)?;
         let name = named(input, "currentDeploymentGroupName")?;

@@ -1,12 +1,12 @@
 //! CodeDeploy of one Region, for services of ECS.
 //!
-//! A deployment goes through steps, of which most are lifecycle events: it makes a green task set beside
-//! the blue one, sends the traffic over, and takes the blue one away. Rules with a `stage` say what comes
-//! of an event, by its name. What is undone is undone by a second deployment, whose shift of traffic is
-//! called `Rollback` in rules.
+//! A deployment goes through steps, of which most are lifecycle events: it makes a green task set
+//! beside the blue one, sends the traffic over, and takes the blue one away. Rules with a `stage` say
+//! what comes of an event, by its name. What is undone is undone by a second deployment, whose shift of
+//! traffic is called `Rollback` in rules.
 //!
-//! Nothing here reads a clock. [`CodeDeploy::advance`] works off what is due here and in ECS in order of
-//! time, and looks at a deployment whenever ECS took a step.
+//! Nothing here reads a clock. [`CodeDeploy::advance`] works off what is due here and in ECS in order
+//! of time, and looks at a deployment whenever ECS took a step.
 
 mod applications;
 mod appspec;

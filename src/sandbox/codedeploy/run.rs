@@ -49,7 +49,8 @@ pub(super) fn queued_at(it: &Deployment) -> Timestamp {
 }
 
 impl CodeDeploy {
-    /// Goes on with a deployment as far as it comes. When it is to be looked at next, whatever ECS does.
+    /// Goes on with a deployment as far as it comes. Answers when it is to be looked at next, whatever
+    /// ECS does.
     pub(super) fn step(
         &mut self,
         cx: &mut Cx<'_>,
@@ -386,7 +387,8 @@ fn spec(it: &Deployment) -> Result<AppSpec, String> {
     appspec::read(content.unwrap_or_default())
 }
 
-/// What rules say of a step of this deployment. Of a rollback they only say what comes of `Rollback`.
+/// What rules say of a step of this deployment. Of a rollback they say only what comes of
+/// `Rollback`.
 fn told(cx: &Cx<'_>, it: &Deployment, step: Step) -> Told {
     let name = match (it.undoes.is_some(), step) {
         (true, Step::AllowTraffic) => Some("Rollback"),

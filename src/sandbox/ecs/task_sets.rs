@@ -1,7 +1,7 @@
 //! The task sets of a service that CodeDeploy releases.
 //!
-//! ECS makes the first one with the service, and keeps each at the service's desired count. CodeDeploy
-//! makes the others, and says which is the PRIMARY and which goes.
+//! ECS makes the first one with the service, and keeps each at the service's desired count.
+//! CodeDeploy makes the others, and says which is the PRIMARY and which goes.
 
 use std::sync::Arc;
 

@@ -11,16 +11,16 @@ mod releases;
 const BALANCER: &str = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012";
 const LINEAR: &str = "CodeDeployDefault.ECSLinear10PercentEvery1Minutes";
 
-/// A service `web` of two tasks in the cluster `main`, and a group that deploys to it. Revisions 1 to
-/// 5 of its definition are there.
+/// A service `web` of two tasks in the cluster `main`, and a group that deploys to it. Revisions 1
+/// to 5 of its definition are there.
 struct Shop {
     sandbox: Sandbox,
     client: Client,
 }
 
 impl Shop {
-    /// With these members of the group in place of the usual ones: which are no waits, all the traffic
-    /// at once, and a rollback of whatever fails or is stopped.
+    /// With these members of the group in place of the usual ones: which are no waits, all the
+    /// traffic at once, and a rollback of whatever fails or is stopped.
     async fn with(group: Value) -> Self {
         let sandbox = sandbox();
         let client = client!(aws_sdk_codedeploy, sandbox);

@@ -221,7 +221,7 @@ async fn deployments_are_listed_newest_first() {
     let list = || list().deployment_group_name("web");
     let active = list().include_only_statuses(DeploymentStatus::Created);
     let active = active.send().await.unwrap();
-    assert_eq!(active.deployments(), [second.clone()]);
+    assert_eq!(active.deployments(), std::slice::from_ref(&second));
     let since = json!({"createTimeRange": {"start": between}});
     let since = shop.aws("codedeploy", "ListDeployments", since);
     assert_eq!(since["deployments"], json!([second]));
