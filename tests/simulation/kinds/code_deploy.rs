@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel::resource::status::PartState;
+use evenkeel::sandbox::Verdict;
 use serde_json::{Value, json};
 
 use super::{described, says, stage, told, update, watched};
@@ -20,18 +21,16 @@ const BALANCER: &str = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012
 async fn deployed_with(group: &Value) -> World {
     let world = shop_of(&["worker"], Breaker::Off).await;
     let target = format!("{BALANCER}:targetgroup/blue/1");
-    create_service(
-        &world,
-        "web",
-        Breaker::Off,
-        &json!({
-            "deploymentController": {"type": "CODE_DEPLOY"},
+    for name in ["web", "other"] {
+        let more = json!({
+            "taskDefinition": "web", "deploymentController": {"type": "CODE_DEPLOY"},
             "deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": false, "rollback": false}},
             "loadBalancers": [{
                 "targetGroupArn": target, "containerName": "web", "containerPort": 80,
             }],
-        }),
-    );
+        });
+        create_service(&world, name, Breaker::Off, &more);
+    }
     let input = json!({"applicationName": "shop", "computePlatform": "ECS"});
     world.aws("codedeploy", "CreateApplication", input);
     let mut input = json!({
@@ -194,7 +193,9 @@ async fn what_code_deploy_leaves_is_brought_back() {
     );
     let more = json!({"codeDeploy": {"hooks": {"AfterAllowTraffic": hook}}});
     world.put(&web("v2", &more)).await;
-    world.run_for(minutes(2)).await;
+    while !statuses(&world).iter().any(|status| status == "Failed") {
+        world.run_for(seconds(1)).await;
+    }
     rules(&world, &json!([]));
     assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert_eq!(deployments(&world), ["web:2", "web:1"]);
@@ -286,6 +287,7 @@ async fn somebody_elses_deployment_is_waited_for() {
             },
         }),
     );
+    pass(seconds(20)).await;
     world.put(&web("v2", &json!({}))).await;
     world.run_for(minutes(1)).await;
     assert!(deployments(&world).is_empty());
@@ -297,7 +299,7 @@ async fn somebody_elses_deployment_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn another_services_group_and_one_that_is_missing_are_refused() {
-    let other = json!({"ecsServices": [{"serviceName": "worker", "clusterName": CLUSTER}]});
+    let other = json!({"ecsServices": [{"serviceName": "other", "clusterName": CLUSTER}]});
     let world = deployed_with(&other).await;
     world.put(&web("v2", &json!({}))).await;
     assert_eq!(
@@ -341,15 +343,24 @@ async fn a_deployment_that_waits_for_somebody_goes_on_when_it_is_approved() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_makes_no_second_deployment() {
-    let world = deployed().await;
-    rules(
-        &world,
-        &json!([{"when": {"operation": "codedeploy.CreateDeployment"}, "then": "loseAnswer", "times": 1}]),
-    );
-    world.put(&web("v2", &json!({}))).await;
-    assert_eq!(world.settle(&key()).await, Stands::Ready);
-    assert_eq!(deployments(&world), ["web:2"]);
-    assert_eq!(statuses(&world), ["Succeeded"]);
+    for arrived in [false, true] {
+        let world = deployed().await;
+        world.breaks("CreateDeployment", 1, arrived, Verdict::ConnectionError);
+        world.put(&web("v2", &json!({}))).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(statuses(&world), ["Succeeded"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_dies_at_a_deployment_makes_no_second_one() {
+    for arrived in [false, true] {
+        let world = deployed().await;
+        world.put(&web("v2", &json!({}))).await;
+        world.dies_at("CreateDeployment", arrived).await;
+        assert_eq!(world.settle(&key()).await, Stands::Ready);
+        assert_eq!(statuses(&world), ["Succeeded"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
