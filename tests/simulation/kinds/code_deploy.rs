@@ -272,7 +272,7 @@ async fn somebody_elses_deployment_is_waited_for() {
     let theirs = json!({
         "version": 0.0,
         "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {
-            "TaskDefinition": crate::shop::arn("task-definition/web:1"),
+            "TaskDefinition": crate::shop::arn("web:1"),
             "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 80},
         }}}],
     });
