@@ -308,3 +308,16 @@ async fn what_is_wrong_with_an_appspec_shows_when_it_is_deployed() {
     shop.until(&id, "Failed").await;
     assert_eq!(shop.info(&id)["rollbackInfo"], Value::Null);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_is_stopped_is_not_undone_again() {
+    let shop = Shop::usual().await;
+    shop.rule("AfterAllowTraffic", fails("no"));
+    let id = shop.deploy(2, &["AfterAllowTraffic"]);
+    shop.until(&id, "Failed").await;
+    let second = undone_by(&shop, &id);
+    shop.stop(&second, Some(true));
+    shop.until(&second, "Stopped").await;
+    assert_eq!(shop.listed(), [second, id]);
+    assert_eq!(shop.sets(), ["PRIMARY web:2", "ACTIVE web:1"]);
+}
