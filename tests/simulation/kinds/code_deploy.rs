@@ -291,8 +291,8 @@ async fn somebody_elses_deployment_is_waited_for() {
     world.put(&web("v2", &json!({}))).await;
     world.run_for(minutes(1)).await;
     assert!(deployments(&world).is_empty());
-    let reason = world.why(&key()).await;
-    assert!(reason.contains("somebody else"), "{reason}");
+    let message = told(&world).await.message.unwrap_or_default();
+    assert!(message.contains("somebody else"), "{message}");
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(deployments(&world), ["web:2"]);
 }
