@@ -222,9 +222,10 @@ fn bring(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> O
     end_well(draft, revision, runs)
 }
 
-/// 6. Hooks after everything else, then schedules that are no longer declared: what a hook may
-/// take everything back to is only off until then. True once all is so; `None` as in [`bring`].
+/// Hooks after everything else, then schedules that are no longer declared: what a hook may take
+/// everything back to is only off until then. True once all is so; `None` as in [`bring`].
 fn end_well(draft: &mut Draft<'_>, revision: &Revision, runs: &[MigrationRun]) -> Option<bool> {
+    // 6. What is taken away later goes off, so that nothing fires beside what took its place.
     let hooked = draft.input.desired.hooks.iter().any(|hook| hook.after);
     if hooked && !schedules::retire(draft) {
         return Some(false);

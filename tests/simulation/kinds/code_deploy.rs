@@ -79,7 +79,7 @@ fn web(tag: &str, more: &Value) -> Value {
 /// What the controller had deployed, in order: `web:2`.
 fn deployments(world: &World) -> Vec<String> {
     let sent = world.sent("CreateDeployment");
-    sent.iter().map(|input| definition(input)).collect()
+    sent.iter().map(definition).collect()
 }
 
 fn spec(input: &Value) -> Value {
@@ -90,7 +90,7 @@ fn spec(input: &Value) -> Value {
 fn definition(input: &Value) -> String {
     let properties = &spec(input)["Resources"][0]["TargetService"]["Properties"];
     let arn = properties["TaskDefinition"].as_str().expect("an ARN");
-    arn.rsplit('/').next().unwrap().to_owned()
+    arn.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Status of each deployment of the group, the newest first.
@@ -102,7 +102,7 @@ fn statuses(world: &World) -> Vec<String> {
         let found = world.aws("codedeploy", "GetDeployment", json!({"deploymentId": id}));
         found["deploymentInfo"]["status"]
             .as_str()
-            .unwrap()
+            .unwrap_or_default()
             .to_owned()
     };
     ids.iter().map(of).collect()
