@@ -1,8 +1,11 @@
 //! Hooks before and after a release: in order, once for each revision, and what their failure does.
 
 mod crash;
+mod failures;
 mod http;
 mod jobs;
+mod switches;
+mod unheard;
 
 use evenkeel::resource::status::{HookStatus, PartState};
 use serde_json::{Value, json};
