@@ -1,7 +1,8 @@
 //! Hooks against servers that others wrote: functions, invalidations, tasks, posts and jobs.
 //!
 //! ministack runs Python functions, keeps a caller reference, and with the stand-in Docker engine
-//! ends tasks as they are told; moto needs Docker for functions, makes an invalidation for each call
+//! ends tasks as they are told, and it calls whatever a function raises `Runtime.HandlerError`; moto
+//! needs Docker for functions, makes an invalidation for each call, which is never complete,
 //! and ends every task with 0. Neither has CodePipeline's jobs; CodeDeploy is in neither.
 
 mod functions;

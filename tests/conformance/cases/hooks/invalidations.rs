@@ -1,7 +1,9 @@
-//! Invalidations: ministack makes one for each caller reference, as CloudFront does.
+//! Invalidations: ministack makes one for each caller reference, as CloudFront does, and calls it
+//! complete at once.
 //!
 //! moto makes another one for each call, whatever reference it has, so that nothing can be said there
-//! of answers that were lost. Both call an invalidation complete at once.
+//! of answers that were lost; and it calls one `COMPLETED`, which CloudFront does not, so that none is
+//! ever complete.
 
 use serde_json::{Value, json};
 
@@ -17,7 +19,9 @@ fn distribution(server: &Server) -> String {
         "CallerReference": "shop", "Comment": "shop", "Enabled": true,
         "Origins": {"Quantity": 1, "Items": [{
             "Id": "web", "DomainName": "web.shop.example",
-            "S3OriginConfig": {"OriginAccessIdentity": ""},
+            "CustomOriginConfig": {
+                "HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "https-only",
+            },
         }]},
         "DefaultCacheBehavior": {
             "TargetOriginId": "web", "ViewerProtocolPolicy": "redirect-to-https",
@@ -46,41 +50,43 @@ fn invalidated(server: &Server, distribution: &str) -> Vec<(String, Value)> {
     items.into_iter().flatten().map(whole).collect()
 }
 
+/// Paths in an order of ours: CloudFront promises none.
+fn sorted(paths: &Value) -> Vec<Value> {
+    let mut paths = paths.as_array().expect("paths").clone();
+    paths.sort_by_key(Value::to_string);
+    paths
+}
+
 fn invalidating(distribution: &str) -> Value {
     let paths = ["/index.html", "/assets/*"];
     let cdn = json!({"distributionId": distribution, "paths": paths});
     scheduled(&json!({"after": [{"name": "cdn", "cloudFrontInvalidation": cdn}]}))
 }
 
-/// Each revision invalidates once, whichever process looks at it afterwards.
-fn each_revision_invalidates_once(server: &Server) {
-    let distribution = distribution(server);
+#[test]
+fn each_revision_invalidates_once_whichever_process_looks_at_it_afterwards() {
+    let server = ministack::rails_allowing(&json!({}));
+    let distribution = distribution(&server);
     let mut release = invalidating(&distribution);
-    let ready = released(server, &release, 0);
+    let ready = released(&server, &release, 0);
     assert_ready(&ready);
     assert_eq!(hook(&ready, "cdn")["state"], "Done");
-    assert!(hook(&ready, "cdn")["invalidationId"].is_string(), "{ready:#}");
-    let first = invalidated(server, &distribution);
+    assert!(
+        hook(&ready, "cdn")["invalidationId"].is_string(),
+        "{ready:#}"
+    );
+    let first = invalidated(&server, &distribution);
     assert_eq!(first.len(), 1, "{first:?}");
-    // In whichever order the server keeps them.
-    let mut paths = first[0].1.as_array().expect("paths").clone();
-    paths.sort_by_key(Value::to_string);
-    assert_eq!(paths, ["/assets/*", "/index.html"]);
+    assert_eq!(sorted(&first[0].1), ["/assets/*", "/index.html"]);
 
-    worked(server, 0);
-    assert_eq!(invalidated(server, &distribution), first);
+    worked(&server, 0);
+    assert_eq!(invalidated(&server, &distribution), first);
 
     release["spec"]["images"]["app"]["tag"] = json!("1f0e8a7");
-    assert_ready(&released(server, &release, 0));
-    let both = invalidated(server, &distribution);
+    assert_ready(&released(&server, &release, 0));
+    let both = invalidated(&server, &distribution);
     assert_eq!(both.len(), 2, "{both:?}");
     assert_ne!(both[0].0, both[1].0, "another revision, another reference");
-}
-
-#[test]
-fn each_revision_invalidates_once_in_ministack_and_what_is_not_there_is_named() {
-    let server = ministack::rails_allowing(&json!({}));
-    each_revision_invalidates_once(&server);
 
     let nowhere = invalidating("ENOWHERE");
     let stalled = released(&server, &nowhere, 1);
@@ -91,8 +97,22 @@ fn each_revision_invalidates_once_in_ministack_and_what_is_not_there_is_named() 
 }
 
 #[test]
-fn each_revision_invalidates_once_in_moto() {
-    each_revision_invalidates_once(&moto::rails_allowing(&json!({})));
+fn what_is_never_complete_fails_when_its_time_is_up_and_is_asked_for_once_in_moto() {
+    let server = moto::rails_allowing(&json!({}));
+    let distribution = distribution(&server);
+    let mut release = invalidating(&distribution);
+    release["spec"]["hooks"]["after"][0]["timeout"] = json!("5s");
+    let stalled = released(&server, &release, 1);
+    let message = assert_stalled(&stalled, "HookFailed");
+    assert!(message.contains("was not complete within 5s"), "{message}");
+    let id = hook(&stalled, "cdn")["invalidationId"].as_str();
+    assert!(id.is_some_and(|id| message.contains(id)), "{stalled:#}");
+    let made = invalidated(&server, &distribution);
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert_eq!(sorted(&made[0].1), ["/assets/*", "/index.html"]);
+
+    worked(&server, 1);
+    assert_eq!(invalidated(&server, &distribution), made);
 }
 
 #[test]
@@ -103,7 +123,8 @@ fn an_answer_that_nobody_heard_is_asked_for_again_under_the_same_reference() {
     evenkeel.apply(&[&manifest::write("hooks", &invalidating(&distribution))]);
     // ministack makes the invalidation, and its answer comes no further.
     let between = Listener::start(&["--before", server.endpoint(), "hold"]);
-    let behind = Evenkeel::new(&server, NAMESPACE).with("AWS_ENDPOINT_URL_CLOUDFRONT", &between.url(""));
+    let behind =
+        Evenkeel::new(&server, NAMESPACE).with("AWS_ENDPOINT_URL_CLOUDFRONT", &between.url(""));
     let controller = behind.begin(&["run", "--once"]);
     let asked = between.heard();
     controller.dies();

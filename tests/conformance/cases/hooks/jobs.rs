@@ -34,7 +34,10 @@ fn while_moto_has_trouble_with_a_job_its_release_is_ready() {
     let release = evenkeel.release("rails");
     assert_ready(&release);
     let job = &release["status"]["pipelineJob"];
-    assert_eq!((&job["id"], &job["state"]), (&json!(JOB), &json!("Progressing")));
+    assert_eq!(
+        (&job["id"], &job["state"]),
+        (&json!(JOB), &json!("Progressing"))
+    );
 }
 
 /// What is refused as it is will be refused again.

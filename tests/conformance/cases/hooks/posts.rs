@@ -44,13 +44,22 @@ fn header<'a>(heard: &'a Value, name: &str) -> &'a str {
 #[track_caller]
 fn assert_told(heard: &Value) {
     assert_eq!(heard["signed"], true, "{heard:#}");
-    assert_eq!((&heard["method"], &heard["path"]), (&json!("POST"), &json!("/releases")));
+    assert_eq!(
+        (&heard["method"], &heard["path"]),
+        (&json!("POST"), &json!("/releases"))
+    );
     assert_eq!(header(heard, "authorization"), TOKEN);
     assert_eq!(header(heard, "content-type"), "application/json");
     let told = body(heard);
     assert_eq!(header(heard, "idempotency-key"), told["key"]);
-    assert_eq!((&told["hook"], &told["release"]), (&json!("deploys"), &json!("rails")));
-    assert_eq!((&told["outcome"], &told["attempt"]), (&json!("Success"), &json!(1)));
+    assert_eq!(
+        (&told["hook"], &told["release"]),
+        (&json!("deploys"), &json!("rails"))
+    );
+    assert_eq!(
+        (&told["outcome"], &told["attempt"]),
+        (&json!("Success"), &json!(1))
+    );
     assert_eq!(told["payload"], json!({"team": "shop"}));
 }
 
@@ -73,7 +82,11 @@ fn posts(server: &Server, listener: Listener) {
     }
     assert_eq!(first["body"], second["body"], "the very same, again");
     let signature = |heard: &Value| header(heard, "x-evenkeel-signature").to_owned();
-    assert_ne!(signature(&first), signature(&second), "signed in its moment");
+    assert_ne!(
+        signature(&first),
+        signature(&second),
+        "signed in its moment"
+    );
 
     worked(server, 0);
     release["spec"]["images"]["app"]["tag"] = json!("1f0e8a7");
@@ -84,7 +97,11 @@ fn posts(server: &Server, listener: Listener) {
     assert_eq!(refused["signed"], true, "{refused:#}");
     assert_ne!(body(&refused)["key"], body(&first)["key"]);
     worked(server, 1);
-    assert_eq!(listener.rest(), [] as [String; 0], "nothing is posted again");
+    assert_eq!(
+        listener.rest(),
+        [] as [String; 0],
+        "nothing is posted again"
+    );
 }
 
 #[test]

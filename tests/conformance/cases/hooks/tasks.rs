@@ -29,18 +29,35 @@ fn tasks_before_and_after_run_once_each_in_moto() {
     let after = server.snapshot(CLUSTER);
     let tasks = after["tasks"].as_array().expect("a list");
     assert_eq!(tasks.len(), 2, "{tasks:#?}");
-    for (name, definition) in [("snapshot", "rails-snapshot:1"), ("warm-up", "rails-warm-up:1")] {
+    for (name, definition) in [
+        ("snapshot", "rails-snapshot:1"),
+        ("warm-up", "rails-warm-up:1"),
+    ] {
         let told = hook(&ready, name);
-        assert_eq!((&told["state"], &told["exitCode"]), (&json!("Done"), &json!(0)));
-        let mut ran = tasks.iter().filter(|task| task["taskDefinition"] == definition);
-        let ran = ran.next().unwrap_or_else(|| panic!("no {definition}: {tasks:#?}"));
+        assert_eq!(
+            (&told["state"], &told["exitCode"]),
+            (&json!("Done"), &json!(0))
+        );
+        let mut ran = tasks
+            .iter()
+            .filter(|task| task["taskDefinition"] == definition);
+        let ran = ran
+            .next()
+            .unwrap_or_else(|| panic!("no {definition}: {tasks:#?}"));
         let asked = &ran["overrides"]["containerOverrides"][0];
         assert_eq!(asked["command"], json!([name]));
         let image = ran["containers"]["rails"]["image"].as_str();
-        assert!(image.is_some_and(|it| it.contains("rails/app@sha256:")), "{ran:#}");
+        assert!(
+            image.is_some_and(|it| it.contains("rails/app@sha256:")),
+            "{ran:#}"
+        );
     }
     worked(&server, 0);
-    assert_eq!(server.snapshot(CLUSTER), after, "another pass changed something");
+    assert_eq!(
+        server.snapshot(CLUSTER),
+        after,
+        "another pass changed something"
+    );
 }
 
 #[test]
@@ -56,7 +73,10 @@ fn a_task_that_fails_after_the_rollout_takes_it_back_in_ministack() {
     let message = assert_stalled(&stalled, "RolledBack");
     assert!(message.contains("hook/smoke-test failed"), "{message}");
     let told = hook(&stalled, "smoke-test");
-    assert_eq!((&told["state"], &told["exitCode"]), (&json!("Failed"), &json!(3)));
+    assert_eq!(
+        (&told["state"], &told["exitCode"]),
+        (&json!("Failed"), &json!(3))
+    );
     assert_eq!(runs(), before);
     worked(&server, 1);
     let tasks = server.snapshot(CLUSTER)["tasks"].as_array().map(Vec::len);
