@@ -36,12 +36,23 @@ impl Ended {
 pub struct Evenkeel<'a> {
     server: &'a Server,
     namespace: &'a str,
+    more: Vec<(&'static str, String)>,
 }
 
 impl<'a> Evenkeel<'a> {
     /// Commands against this server, in this namespace.
     pub fn new(server: &'a Server, namespace: &'a str) -> Self {
-        Self { server, namespace }
+        Self {
+            server,
+            namespace,
+            more: Vec::new(),
+        }
+    }
+
+    /// The same with another environment variable.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.more.push((name, value.to_owned()));
+        self
     }
 
     /// Runs a command to its end; panics when it hangs.
@@ -53,19 +64,31 @@ impl<'a> Evenkeel<'a> {
 
     /// Runs a command and kills it after this time if it is still at work.
     pub fn run_for(&self, args: &[&str], limit: Duration) -> Ended {
+        let mut command = self.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("evenkeel can be started");
+        wait(child, limit)
+    }
+
+    /// Starts a command that goes on beside the test, until the test ends it or itself.
+    pub fn begin(&self, args: &[&str]) -> Running {
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Running(command.spawn().expect("evenkeel can be started"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
         // Nothing of the developer's own AWS settings may reach it.
         command
             .args(args)
             .env_clear()
             .envs(self.server.environment())
+            .envs(self.more.iter().map(|(name, value)| (name, value)))
             .env("EVENKEEL_NAMESPACE", self.namespace)
             .env("HOME", "/nonexistent")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = command.spawn().expect("evenkeel can be started");
-        wait(child, limit)
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs a command that must end with this exit code.
@@ -95,6 +118,22 @@ impl<'a> Evenkeel<'a> {
             args.extend(["-f", path.to_str().expect("the path is UTF-8")]);
         }
         self.expect(0, &args);
+    }
+}
+
+/// A command that goes on beside the test.
+pub struct Running(Child);
+
+impl Running {
+    /// Ends it as a machine does that loses its power: it hears nothing of that.
+    pub fn dies(self) {}
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have come to its end by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

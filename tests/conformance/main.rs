@@ -12,6 +12,7 @@
 )]
 
 mod evenkeel;
+mod listener;
 mod manifest;
 mod python;
 mod servers;
@@ -19,6 +20,7 @@ mod servers;
 mod cases {
     mod alarms;
     mod events;
+    mod hooks;
     mod logs;
     mod ministack;
     mod moto;

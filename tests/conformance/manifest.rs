@@ -30,6 +30,15 @@ pub fn write(name: &str, manifest: &Value) -> PathBuf {
     path
 }
 
+/// Lets an Environment allow more than it does.
+pub fn allow(environment: &mut Value, more: &Value) {
+    let allowed = environment["spec"]["allow"]
+        .as_object_mut()
+        .expect("it allows something");
+    let more = more.as_object().cloned().unwrap_or_default();
+    allowed.extend(more);
+}
+
 /// The example's manifest file as it is.
 pub fn file(example_name: &str, file: &str) -> PathBuf {
     Path::new(&example(example_name)).join(file)

@@ -86,6 +86,11 @@ impl Server {
         server
     }
 
+    /// Its URL.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// What an AWS client needs to talk to it. ministack takes an access key of twelve digits for
     /// the account; the others take any.
     pub fn environment(&self) -> Vec<(String, String)> {

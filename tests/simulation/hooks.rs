@@ -1,12 +1,15 @@
 //! Hooks before and after a release: in order, once for each revision, and what their failure does.
 
 mod crash;
+mod failures;
 mod http;
 mod invalidations;
 mod jobs;
 mod older;
 mod pauses;
 mod retries;
+mod switches;
+mod unheard;
 
 use evenkeel::resource::status::{HookStatus, PartState};
 use evenkeel::sandbox::Verdict;

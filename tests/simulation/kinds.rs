@@ -36,7 +36,7 @@ async fn balanced() -> World {
 }
 
 /// The same with this deploymentConfiguration.
-async fn configured(configuration: Value) -> World {
+pub async fn configured(configuration: Value) -> World {
     let world = balanced().await;
     update(&world, &json!({"deploymentConfiguration": configuration}));
     pass(minutes(1)).await;
@@ -52,7 +52,7 @@ fn update(world: &World, members: &Value) {
 }
 
 /// What comes of a stage of a deployment of `web`.
-fn stage(world: &World, stage: &str, then: &Value) {
+pub fn stage(world: &World, stage: &str, then: &Value) {
     world.rules(json!([{
         "when": {"group": "service:web", "stage": stage}, "then": {"stage": then},
     }]));

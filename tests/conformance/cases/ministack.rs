@@ -19,18 +19,25 @@ const CLUSTER: &str = "rails-production";
 
 /// A ministack with the Rails account, in which the table is made and the Environment applied.
 fn rails() -> Server {
+    rails_allowing(&json!({}))
+}
+
+/// The same, whose Environment allows these things as well.
+pub(super) fn rails_allowing(more: &Value) -> Server {
     let server = Server::ministack();
     server.replay("rails", &["--parameters"]);
     // Nobody goes back to what did not run well.
     server.steady(CLUSTER);
     let evenkeel = Evenkeel::new(&server, "production");
     evenkeel.expect(0, &["init"]);
-    evenkeel.apply(&[&manifest::file("rails", "environment.yaml")]);
+    let mut environment = manifest::read("rails", "environment.yaml");
+    manifest::allow(&mut environment, more);
+    evenkeel.apply(&[&manifest::write("environment", &environment)]);
     server
 }
 
 /// The image of a repository's tag as a task definition pins it.
-fn pinned(server: &Server, repository: &str, tag: &str) -> String {
+pub(super) fn pinned(server: &Server, repository: &str, tag: &str) -> String {
     let answer = server.call(
         "ecr",
         "DescribeImages",

@@ -19,6 +19,11 @@ const CLUSTER: &str = "rails-production";
 
 /// A moto with the Rails account, in which the table is made and the Environment applied.
 fn rails() -> Server {
+    rails_allowing(&json!({}))
+}
+
+/// The same, whose Environment allows these things as well.
+pub(super) fn rails_allowing(more: &Value) -> Server {
     let server = Server::moto();
     let renamed = server.replay("rails", &["--network"]);
     let mut environment = manifest::read("rails", "environment.yaml");
@@ -29,6 +34,7 @@ fn rails() -> Server {
             *name = real;
         }
     }
+    manifest::allow(&mut environment, more);
     let evenkeel = Evenkeel::new(&server, "production");
     evenkeel.expect(0, &["init"]);
     evenkeel.apply(&[&manifest::write("environment", &environment)]);
@@ -36,7 +42,7 @@ fn rails() -> Server {
 }
 
 /// The Rails release without the named parts.
-fn rails_without(parts: &[&str]) -> Value {
+pub(super) fn rails_without(parts: &[&str]) -> Value {
     let mut release = manifest::read("rails", "release.yaml");
     let spec = release["spec"].as_object_mut().expect("a spec");
     for part in parts {

@@ -8,7 +8,7 @@ use crate::shop::{Breaker, Stands, key, minutes, pass, pinned, shop, stalled};
 use crate::world::World;
 
 /// The release with a job that waits for it.
-fn waited_for(tag: &str, job: &str) -> Value {
+pub(super) fn waited_for(tag: &str, job: &str) -> Value {
     let hooks = json!({"after": [{"name": "pipeline", "codePipelineJob": {}}]});
     let mut object = hooked(tag, &hooks);
     object["metadata"]["annotations"] = json!({"evenkeel.dev/codepipeline-job": job});
@@ -17,13 +17,13 @@ fn waited_for(tag: &str, job: &str) -> Value {
 
 impl World {
     /// A pipeline begins to wait.
-    fn job(&self) -> String {
+    pub(super) fn job(&self) -> String {
         let answer = self.aws("codepipeline", "StartJob", json!({"timeoutInMinutes": 60}));
         answer["jobId"].as_str().expect("an id").to_owned()
     }
 
     /// How a job stands, and what it was told.
-    fn job_is(&self, job: &str) -> (String, String) {
+    pub(super) fn job_is(&self, job: &str) -> (String, String) {
         let answer = self.aws("codepipeline", "GetJobDetails", json!({"jobId": job}));
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
         (text("status"), text("message"))

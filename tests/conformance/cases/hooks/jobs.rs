@@ -1,0 +1,55 @@
+//! CodePipeline's jobs, which neither server has: moto answers an HTML page with status 500, and
+//! ministack a blank 400. A release stands as it does all the same, and that its pipeline did not
+//! hear of it is told.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{NAMESPACE, ministack, moto, released, scheduled};
+use crate::evenkeel::{Evenkeel, assert_ready};
+use crate::manifest;
+
+const JOB: &str = "11111111-2222-3333-4444-555555555555";
+
+fn waited_for() -> Value {
+    let hooks = json!({"after": [{"name": "pipeline", "codePipelineJob": {}}]});
+    let mut release = scheduled(&hooks);
+    release["metadata"]["annotations"] = json!({"evenkeel.dev/codepipeline-job": JOB});
+    release
+}
+
+/// It may be a passing trouble of CodePipeline's, so that it is told again and again.
+#[test]
+fn while_moto_has_trouble_with_a_job_its_release_is_ready() {
+    let server = moto::rails_allowing(&json!({}));
+    let evenkeel = Evenkeel::new(&server, NAMESPACE);
+    evenkeel.apply(&[&manifest::write("hooks", &waited_for())]);
+    let ended = evenkeel.run_for(&["run", "--once"], Duration::from_secs(20));
+    assert_eq!(ended.code, None, "it goes on trying: {ended:#?}");
+    let told = ended.text();
+    for part in ["codepipeline:PutJobSuccessResult", JOB, "HTTP 500"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let release = evenkeel.release("rails");
+    assert_ready(&release);
+    let job = &release["status"]["pipelineJob"];
+    assert_eq!(
+        (&job["id"], &job["state"]),
+        (&json!(JOB), &json!("Progressing"))
+    );
+}
+
+/// What is refused as it is will be refused again.
+#[test]
+fn a_job_that_ministack_refuses_to_hear_of_keeps_nothing_waiting() {
+    let server = ministack::rails_allowing(&json!({}));
+    let ready = released(&server, &waited_for(), 0);
+    assert_ready(&ready);
+    let job = &ready["status"]["pipelineJob"];
+    assert_eq!((&job["id"], &job["state"]), (&json!(JOB), &json!("Failed")));
+    let why = job["message"].as_str().expect("why");
+    for part in ["codepipeline:PutJobSuccessResult", JOB, "HTTP 400"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+}
