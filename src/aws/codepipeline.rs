@@ -64,15 +64,12 @@ impl CodePipeline {
     }
 }
 
-/// Whether the job takes no answer, and never will: it has one, its time is up, or there is none of
-/// that id.
+/// Whether the job takes no answer, and never will: it has one, its time is up, there is none of
+/// that id, or CodePipeline does not accept what it is told. A right or a role that is missing may
+/// be given while the job still waits.
 pub fn takes_none(error: &AwsError) -> bool {
-    let codes = [
-        "InvalidJobStateException",
-        "JobNotFoundException",
-        "ValidationException",
-    ];
-    codes.iter().any(|code| error.has_code(code))
+    let refused = matches!(error.class, ErrorClass::Refused | ErrorClass::NotFound);
+    refused && !error.is_of_role()
 }
 
 fn cut(text: &str, longest: usize) -> String {

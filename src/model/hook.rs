@@ -115,6 +115,10 @@ pub struct PipelineJob {
     /// What is told to the job, once that is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<JobAnswer>,
+    /// How often it was told, or may have been. That a repetition is refused says nothing of what went
+    /// before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
     /// Whether CodePipeline took the answer, or will take none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,

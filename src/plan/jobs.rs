@@ -45,6 +45,7 @@ fn note(draft: &mut Draft<'_>, known: Option<&PipelineJob>, wanted: Option<&str>
         id: id.to_owned(),
         generation: draft.input.desired.generation,
         answer: None,
+        tries: 0,
         answered: false,
         answered_at: None,
         tried_at: None,
@@ -76,6 +77,7 @@ fn tell(draft: &mut Draft<'_>, job: &PipelineJob, answer: JobAnswer) {
         step: Step::AnswerJob {
             job: Box::new(PipelineJob {
                 answer: Some(answer),
+                tries: job.tries.saturating_add(1),
                 ..job.clone()
             }),
             or_leave: draft.input.desired.deleting.is_some_and(|it| it.orphan),
@@ -137,6 +139,10 @@ fn status(draft: &Draft<'_>, wanted: Option<&str>) -> Option<PipelineJobStatus> 
         None => (PartState::Pending, last.and_then(comes_first)),
         Some(job) if !job.answered => (PartState::Progressing, job.message.clone()),
         Some(job) => match (&job.message, &job.answer) {
+            (Some(why), _) if job.tries > 1 => {
+                let message = format!("nobody knows whether it heard an earlier try: {why}");
+                (PartState::Unknown, Some(message))
+            }
             (Some(why), _) => (PartState::Failed, Some(why.clone())),
             (None, Some(answer)) => (PartState::Done, Some(answer.message.clone())),
             (None, None) => (PartState::Unknown, None),

@@ -272,7 +272,7 @@ pub struct HookStatus {
 pub struct PipelineJobStatus {
     /// Its id.
     pub id: String,
-    /// Whether it was told: Done, or Failed where it takes no answer.
+    /// Whether it was told: Done, Failed where it takes no answer, Unknown where one was lost.
     pub state: PartState,
     /// What it was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]

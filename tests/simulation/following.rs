@@ -11,7 +11,7 @@ use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::sandbox::Verdict;
 use serde_json::{Value, json};
 
-use crate::crash::{Moment, calls_of, die_at};
+use crate::crash::{deaths_at_writes, die_at};
 use crate::shop::{
     Breaker, CLUSTER, Stands, digest, key, minutes, pass, pinned, push, register, repository,
     rules, seconds, shop, stalled, web,
@@ -297,33 +297,27 @@ async fn dying_anywhere_between_a_push_and_ready_ends_in_the_same_account() {
     };
     let world = moved().await;
     world.run_once().await.expect("runs");
-    let places = calls_of(&world);
+    let deaths = deaths_at_writes(&world);
     let wanted = (
         world.moves(),
         world.done("ecs.RunTask").len(),
         world.revisions("web"),
     );
     assert_eq!((wanted.0.len(), wanted.1), (1, 1));
-    let writes = places.iter().filter(|(_, is_write)| *is_write).count();
-    assert!(writes > 8, "only {writes} writes to die at");
-    for (at, _) in places.into_iter().filter(|(_, is_write)| *is_write) {
-        for moment in [Moment::Before, Moment::After] {
-            let world = moved().await;
-            assert!(die_at(&world, at, moment).await, "{moment:?} {at}");
-            assert_eq!(world.settle(&key()).await, Stands::Ready, "{moment:?} {at}");
-            assert_eq!(
-                world.image_of("web"),
-                pinned(&world, "v3"),
-                "{moment:?} {at}"
-            );
-            let started: BTreeSet<String> = world
-                .done("ecs.RunTask")
-                .iter()
-                .map(|call| call.input["clientToken"].to_string())
-                .collect();
-            assert_eq!(started.len(), 1, "{moment:?} {at}");
-            assert_eq!(world.revisions("web"), wanted.2, "{moment:?} {at}");
-            assert_eq!(world.outcomes().await, [READY, READY], "{moment:?} {at}");
-        }
+    assert!(deaths.len() > 16, "only {} ways to die", deaths.len());
+    for (at, moment) in deaths {
+        let what = format!("{moment:?} call {at}");
+        let world = moved().await;
+        assert!(die_at(&world, at, moment).await, "{what}");
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{what}");
+        assert_eq!(world.image_of("web"), pinned(&world, "v3"), "{what}");
+        let started: BTreeSet<String> = world
+            .done("ecs.RunTask")
+            .iter()
+            .map(|call| call.input["clientToken"].to_string())
+            .collect();
+        assert_eq!(started.len(), 1, "{what}");
+        assert_eq!(world.revisions("web"), wanted.2, "{what}");
+        assert_eq!(world.outcomes().await, [READY, READY], "{what}");
     }
 }

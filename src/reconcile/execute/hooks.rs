@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::post::Post;
-use super::{Executor, StepError, is_refusal};
+use super::{Executor, StepError, certainly_not_done, is_refusal};
 use crate::aws::codepipeline;
 use crate::aws::error::{AwsError, ErrorClass};
 use crate::model::hook::{HookCall, HookRun, Invalidation, PipelineJob};
@@ -123,11 +123,7 @@ impl Executor<'_> {
         let Some(answer) = &job.answer else {
             return Ok(());
         };
-        // What is told again was written down when it was told first.
-        let intended = match job.tried_at {
-            None => self.writer.put_job(self.key, job).await?,
-            Some(_) => job.clone(),
-        };
+        let intended = self.writer.put_job(self.key, job).await?;
         self.may_write().await?;
         let pipeline = &self.clients.codepipeline;
         let told = match answer.succeeded {
@@ -149,13 +145,22 @@ impl Executor<'_> {
             }
             Err(error) if or_leave || is_refusal(&error) => {
                 tracing::warn!(%error, "the pipeline's job is not told");
+                let heard = u32::from(!certainly_not_done(&error));
                 PipelineJob {
+                    tries: intended.tries.saturating_sub(1) + heard,
                     tried_at: now,
                     message: Some(error.lasting()),
                     ..intended
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                if certainly_not_done(&error) {
+                    let tries = intended.tries.saturating_sub(1);
+                    let untold = PipelineJob { tries, ..intended };
+                    self.writer.put_job(self.key, &untold).await?;
+                }
+                return Err(error.into());
+            }
         };
         self.writer.put_job(self.key, &noted).await?;
         Ok(())

@@ -3,7 +3,7 @@
 use evenkeel::model::ledger::RollbackState;
 
 use super::{both, crash_of_worker};
-use crate::crash::{Moment, What, calls, die_at};
+use crate::crash::{deaths, die_at};
 use crate::shop::{Breaker, Stands, key, shop, stalled};
 use crate::world::World;
 
@@ -41,31 +41,21 @@ async fn die_on_the_way_back(remainder: usize, of: usize) {
     assert_eq!(world.run(&key()).await, stalled("RolledBack"));
     let expected = outcome(&world);
     assert_eq!(expected.0.len(), 3, "{:?}", expected.0);
-    // Dying at one of many reads in a row is dying at any of them.
-    let places: Vec<(u64, bool)> = (0..)
-        .zip(calls(&world))
-        .filter(|(at, what)| *what == What::Write || *what == What::Read && at % 5 == 0)
-        .map(|(at, what)| (at, what == What::Write))
-        .collect();
-    assert!(places.len() > 50, "only {} calls to die at", places.len());
-    for (at, write) in places.into_iter().skip(remainder).step_by(of) {
-        for moment in [Moment::Before, Moment::After] {
-            if moment == Moment::After && !write {
-                continue;
-            }
-            let world = about_to_fail().await;
-            let died = die_at(&world, at, moment).await;
-            assert!(died, "{moment:?} call {at} was not made");
-            let stands = world.run(&key()).await;
-            assert_eq!(stands, stalled("RolledBack"), "{moment:?} call {at}");
-            assert_eq!(outcome(&world), expected, "{moment:?} call {at}");
-            let rejected = world.ledger(&key()).await.revisions[&2].clone();
-            let rollback = rejected.rollback.expect("it went back");
-            assert_eq!(rollback.state, RollbackState::Done);
-            let before = world.writes().len();
-            assert_eq!(world.run(&key()).await, stands);
-            assert_eq!(world.writes()[before..], [] as [String; 0]);
-        }
+    let deaths = deaths(&world);
+    assert!(deaths.len() > 50, "only {} ways to die", deaths.len());
+    for (at, moment) in deaths.into_iter().skip(remainder).step_by(of) {
+        let world = about_to_fail().await;
+        let died = die_at(&world, at, moment).await;
+        assert!(died, "{moment:?} call {at} was not made");
+        let stands = world.run(&key()).await;
+        assert_eq!(stands, stalled("RolledBack"), "{moment:?} call {at}");
+        assert_eq!(outcome(&world), expected, "{moment:?} call {at}");
+        let rejected = world.ledger(&key()).await.revisions[&2].clone();
+        let rollback = rejected.rollback.expect("it went back");
+        assert_eq!(rollback.state, RollbackState::Done);
+        let before = world.writes().len();
+        assert_eq!(world.run(&key()).await, stands);
+        assert_eq!(world.writes()[before..], [] as [String; 0]);
     }
 }
 

@@ -185,7 +185,8 @@ async fn goes_over_and_on(from: &Value, to: &Value, off: &'static str) {
     let since = world.sandbox.now();
     world.put(&with_service(to, "v2")).await;
     world.dies_at(off, true).await;
-    assert_eq!(runs_where(&world), (false, false), "{off}");
+    assert_eq!(world.rule(RULE)["State"], "DISABLED", "{off}");
+    assert_eq!(world.scheduled("often")["State"], "DISABLED", "{off}");
     let slow = json!([{"when": {"image": "web:v3"}, "then": {"healthy": {"after": "15m"}}}]);
     rules(&world, &slow);
     world.put(&with_service(to, "v3")).await;
