@@ -7,13 +7,13 @@ use evenkeel::sandbox::Verdict;
 use serde_json::json;
 
 use super::{hooked, lambda};
-use crate::crash::{Moment, calls_of, die_at};
+use crate::crash::{deaths_at_writes, die_at, started};
 use crate::shop::{Breaker, Stands, key, pass, rules, seconds, shop, stalled};
 use crate::world::World;
 
 async fn with_hooks() -> (World, String) {
     let world = shop(Breaker::Rollback).await;
-    world.function("warm-up", 20, None);
+    world.function("warm-up", 5, None);
     let distribution = world.distribution();
     rules(
         &world,
@@ -35,39 +35,27 @@ async fn with_hooks() -> (World, String) {
 async fn die_at_every(remainder: usize, of: usize) {
     let (world, _) = with_hooks().await;
     world.run_once().await.expect("runs");
-    // Dying at a read is dying after the write before it.
-    let writes: Vec<u64> = calls_of(&world)
-        .into_iter()
-        .filter_map(|(at, write)| write.then_some(at))
-        .collect();
-    assert!(writes.len() > 30, "only {} calls to die at", writes.len());
+    let deaths = deaths_at_writes(&world);
+    assert!(deaths.len() > 40, "only {} ways to die", deaths.len());
     let mut lost = 0;
-    for at in writes.into_iter().skip(remainder).step_by(of) {
-        for moment in [Moment::Before, Moment::After] {
-            let (world, distribution) = with_hooks().await;
-            assert!(
-                die_at(&world, at, moment).await,
-                "{moment:?} call {at} was not made"
-            );
-            let stands = world.settle(&key()).await;
-            let what = format!("{moment:?} call {at}");
-            assert_eq!(world.invalidations(&distribution), 1, "{what}");
-            assert_eq!(crate::crash::started(&world).len(), 1, "{what}");
-            assert!(world.invoked_names().len() <= 1, "{what}");
-            // Whether a function ran whose caller died nobody knows: a person looks.
-            if stands == stalled("HookUnknown") {
-                lost += 1;
-                world.retry(&key()).await;
-                assert_eq!(world.settle(&key()).await, Stands::Ready, "{what}");
-            } else {
-                assert_eq!(stands, Stands::Ready, "{what}");
-            }
-            assert_eq!(
-                world.hook("warm-up").await.state,
-                super::PartState::Done,
-                "{what}"
-            );
+    for (at, moment) in deaths.into_iter().skip(remainder).step_by(of) {
+        let (world, distribution) = with_hooks().await;
+        let what = format!("{moment:?} call {at}");
+        assert!(die_at(&world, at, moment).await, "{what} was not made");
+        let stands = world.settle(&key()).await;
+        assert_eq!(world.invalidations(&distribution), 1, "{what}");
+        assert_eq!(started(&world).len(), 1, "{what}");
+        assert!(world.invoked_names().len() <= 1, "{what}");
+        // Whether a function ran whose caller died nobody knows: a person looks.
+        if stands == stalled("HookUnknown") {
+            lost += 1;
+            world.retry(&key()).await;
+            assert_eq!(world.settle(&key()).await, Stands::Ready, "{what}");
+        } else {
+            assert_eq!(stands, Stands::Ready, "{what}");
         }
+        let warm_up = world.hook("warm-up").await;
+        assert_eq!(warm_up.state, super::PartState::Done, "{what}");
     }
     // The call itself, and what is written from its intent to its answer.
     assert!((1..10).contains(&lost), "{lost}");

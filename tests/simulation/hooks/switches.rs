@@ -6,7 +6,7 @@ use evenkeel::resource::status::{PartState, ServiceStatus};
 use serde_json::{Value, json};
 
 use super::hooked;
-use crate::crash::{Moment, calls_of, die_at};
+use crate::crash::{deaths_at_writes, die_at};
 use crate::kinds::{configured, stage};
 use crate::shop::{Stands, key, minutes, pass, pinned, seconds, stalled};
 use crate::world::World;
@@ -99,22 +99,15 @@ async fn switched() -> (World, String) {
     (world, distribution)
 }
 
-/// Places to die at from the switch on. Whatever is read is lost by a death, so that dying after one
-/// write is dying before the next one: each is died before, and the last one after as well.
 #[tokio::test(start_paused = true)]
 async fn dying_at_any_call_after_the_switch_makes_one_invalidation() {
     let (world, _) = switched().await;
     assert_eq!(world.run(&key()).await, Stands::Ready);
-    let places = calls_of(&world).into_iter();
-    let writes: Vec<u64> = places
-        .filter_map(|(at, write)| write.then_some(at))
-        .collect();
-    assert!(writes.len() > 8, "only {} calls to die at", writes.len());
-    let last = writes.last().map(|at| (*at, Moment::After));
-    let before = writes.iter().map(|at| (*at, Moment::Before));
+    let deaths = deaths_at_writes(&world);
+    assert!(deaths.len() > 8, "only {} ways to die", deaths.len());
     let asks = |world: &World| world.sent("CreateInvalidation").len();
     let mut asked_again = 0;
-    for (at, moment) in before.chain(last) {
+    for (at, moment) in deaths {
         let what = format!("{moment:?} call {at}");
         let (world, distribution) = switched().await;
         assert!(die_at(&world, at, moment).await, "{what} was not made");
