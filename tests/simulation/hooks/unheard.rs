@@ -94,7 +94,10 @@ async fn an_answer_that_codepipeline_does_not_accept_holds_nothing_up() {
         assert_eq!(told.state, PartState::Failed, "{told:?}");
         let why = told.message.expect("why");
         assert!(why.contains("PutJobSuccessResult"), "{why}");
-        assert_eq!(world.sent("PutJobSuccessResult").len(), 1);
+        // It is not told again, also when it would be heard.
+        world.sandbox.set_tap(None);
+        assert_eq!(world.settle(&key()).await, Stands::Ready, "{code}");
+        assert_eq!(world.job_is(&job).0, "InProgress");
     }
 }
 
@@ -125,5 +128,27 @@ async fn a_job_that_heard_although_nobody_knew_is_not_told_of_as_one_that_did_no
     assert_eq!(world.settle(&key()).await, Stands::Ready);
     assert_eq!(world.job_is(&job).0, "Succeeded");
     let told = job_of(&world).await;
-    assert_ne!(told.state, PartState::Failed, "{told:?}");
+    assert_eq!(told.state, PartState::Unknown, "{told:?}");
+    let message = told.message.expect("why");
+    assert!(
+        message.contains("nobody knows whether it heard"),
+        "{message}"
+    );
+}
+
+/// Who was never let through told it nothing.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_certainly_heard_nothing_is_told_of_so() {
+    let world = shop(Breaker::Rollback).await;
+    let job = world.job();
+    world.deny(&["codepipeline:PutJobSuccessResult"]);
+    world.put(&waited_for("v2", &job)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    // The job's time is up before anybody gives the right.
+    crate::shop::pass(minutes(61)).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    world.deny(&[]);
+    world.run_for(minutes(6)).await;
+    assert_eq!(world.job_is(&job).0, "TimedOut");
+    assert_eq!(job_of(&world).await.state, PartState::Failed);
 }
