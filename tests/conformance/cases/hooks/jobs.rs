@@ -1,6 +1,6 @@
 //! CodePipeline's jobs, which neither server has: moto answers an HTML page with status 500, and
-//! ministack a blank 400. A release stands as it does all the same, and that its pipeline did not
-//! hear of it is told.
+//! ministack a 400 without an error code. A release stands as it does all the same, and that its
+//! pipeline did not hear of it is told.
 
 use std::time::Duration;
 
