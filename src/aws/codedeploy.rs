@@ -74,6 +74,8 @@ impl CodeDeploy {
                 (text(it.cluster_name()), text(it.service_name()))
             };
             Known::Present(DeploymentGroup {
+                application: application.to_owned(),
+                name: group.to_owned(),
                 services: found.ecs_services().iter().map(of).collect(),
             })
         }))

@@ -175,6 +175,10 @@ impl Service {
 /// A deployment group of CodeDeploy's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentGroup {
+    /// Name of its application.
+    pub application: String,
+    /// Its own name.
+    pub name: String,
     /// Cluster and name of each ECS service that it deploys to.
     pub services: Vec<(String, String)>,
 }

@@ -6,6 +6,7 @@
 //! the circuit breaker gave up is FAILED there, or gone with the service back on what it ran.
 
 mod back;
+mod beside;
 mod pace;
 mod records;
 mod words;
@@ -14,9 +15,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::bake::is_baking;
 pub use back::judge_back;
+use beside::{about_to_go, asked_and_beside, beside, is_beside};
 pub use pace::planned;
 use records::{Ended, newest_record, records, superseded_by_other};
-pub use records::{newest_of_all, open_record};
+pub use records::{is_of, newest_of_all, open_record};
 pub use words::is_going_back;
 use words::{cause_of, explain, explain_record, failure};
 
@@ -173,50 +175,18 @@ fn on_target(question: Question<'_>, asked: Option<&Rollout>) -> Standing {
         // Without a record; or somebody else's newer deployment of it failed, and ECS went back to
         // this one.
         _ if is_steady(question, primary, asked) => Standing::Done(Some(primary.id.clone())),
-        _ => underway(question, primary, asked, None),
+        // CodeDeploy tells no definition of others' deployments: what goes on is not taken for the
+        // target's.
+        _ => match about_to_go(question).filter(|_| service.is_under_code_deploy()) {
+            Some(standing) => standing,
+            None => underway(question, primary, asked, None),
+        },
     };
     match standing {
         Standing::Failed(..) => failed(standing),
         Standing::Done(_) => about_to_go(question).unwrap_or(standing),
         other => other,
     }
-}
-
-/// Where the target runs and something else is about to take its place: a newer deployment goes on
-/// beside it, which becomes the PRIMARY in a later stage. One of ours is preempted, as any other
-/// whose target is not wanted any more.
-fn about_to_go(question: Question<'_>) -> Option<Standing> {
-    let Question { service, now, .. } = question;
-    let newest = newest_of_all(service).filter(|_| service.is_staged())?;
-    let other = newest.task_definition.as_deref();
-    let other = other.filter(|other| *other != question.target)?;
-    if !matches!(Ended::of(newest), Ended::No) {
-        return None;
-    }
-    let is_ours = |rollout: &&Rollout| {
-        matches!(
-            rollout.state,
-            RolloutState::Requested | RolloutState::Failed
-        ) && rollout.target == other
-            && !rollout.seen.contains(&newest.arn)
-    };
-    let Some(rollout) = question.rollout.filter(is_ours) else {
-        let since = newest.created_at.unwrap_or(now);
-        let overdue = now.duration_since(since) > question.limit();
-        let message = format!(
-            "somebody else's deployment of {} is in progress",
-            short(other)
-        );
-        return Some(Standing::Foreign(message, overdue));
-    };
-    if is_going_back(newest) || rollout.stopped_at.is_some() {
-        let waits = back::is_rolled_back(question, rollout);
-        return Some(match waits {
-            Standing::Failed(..) => Standing::Away,
-            waits => waits,
-        });
-    }
-    Some(Standing::Away)
 }
 
 /// Whether a rollout that was asked for shows to have failed, and nobody wrote that down yet.
@@ -338,8 +308,17 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
     };
     if let Some(record) = record {
         return Some(match Ended::of(record) {
+            // The service was read a moment before its record.
+            Ended::Succeeded if service.is_staged() && ended_lately(record, now) => {
+                Standing::Underway(format!("waiting for ECS to show {}", short(target)))
+            }
             Ended::Succeeded => Standing::Superseded,
-            Ended::Stopped if superseded_by_other(service, record) => Standing::Superseded,
+            // CodeDeploy ends none because another begins.
+            Ended::Stopped
+                if !service.is_under_code_deploy() && superseded_by_other(service, record) =>
+            {
+                Standing::Superseded
+            }
             Ended::Failed | Ended::Stopped => {
                 failure(Some(rollout), explain_record(record), cause_of(record))
             }
@@ -363,6 +342,14 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
         Some(ours) if ours.rollout_state.as_deref() == Some("FAILED") => {
             Some(words::failed(rollout, ours))
         }
+        // A task set alone does not tell what became of its deployment.
+        Some(_) if service.is_under_code_deploy() => Some(match settling(rollout, now) {
+            true => Standing::Underway(format!("waiting for CodeDeploy to show {}", short(target))),
+            false => Standing::Doubt(format!(
+                "{} has a task set, and the deployment group shows no deployment of it",
+                short(target)
+            )),
+        }),
         Some(ours) if rolls_back(service, rollout) => Some(words::failed(rollout, ours)),
         Some(_) => Some(Standing::Superseded),
         None if settling(rollout, now) => Some(Standing::Underway(format!(
@@ -388,46 +375,9 @@ fn asked_and_away(question: Question<'_>, rollout: &Rollout) -> Option<Standing>
     }
 }
 
-/// Whether a deployment in stages goes on that is not the PRIMARY yet.
-fn is_beside(service: &Service, record: &DeploymentRecord) -> bool {
-    let newest = newest_of_all(service) == Some(record);
-    service.is_staged() && newest && !is_going_back(record)
-}
-
-/// Where another try of what the PRIMARY runs stands, whose tasks are beside it still.
-fn asked_and_beside(question: Question<'_>, rollout: &Rollout) -> Option<Standing> {
-    let Question {
-        service, target, ..
-    } = question;
-    let record = match newest_record(service, target, Some(rollout)) {
-        Ok(record) => record.filter(|_| service.is_staged())?,
-        Err(why) => return Some(Standing::Doubt(why)),
-    };
-    match Ended::of(record) {
-        Ended::No => Some(beside(question, rollout, record)),
-        Ended::Failed | Ended::Stopped => {
-            let message = explain_record(record);
-            Some(failure(Some(rollout), message, cause_of(record)))
-        }
-        Ended::Succeeded => None,
-    }
-}
-
-/// What was asked for goes on beside the PRIMARY, whose place it takes in a later stage.
-fn beside(question: Question<'_>, rollout: &Rollout, record: &DeploymentRecord) -> Standing {
-    let Question { target, now, .. } = question;
-    if let Some(paused) = pace::paused(target, Some(record)) {
-        return paused;
-    }
-    let (limit, stage) = (question.limit(), pace::stage(Some(record)));
-    if !rollout.resumes(Some(record)) && now.duration_since(rollout.since()) > limit {
-        let message = format!(
-            "{}{stage} did not become steady within {limit:#}",
-            short(target)
-        );
-        return back::overdue(question, rollout, Some(record), message);
-    }
-    Standing::Underway(format!("rolling out {}{stage}", short(target)))
+fn ended_lately(record: &DeploymentRecord, now: Timestamp) -> bool {
+    let lately = |at: Timestamp| now.duration_since(at) < SETTLING;
+    record.finished_at.is_some_and(lately)
 }
 
 fn settling(rollout: &Rollout, now: Timestamp) -> bool {
@@ -452,9 +402,16 @@ fn foreign(question: Question<'_>, rollout: Option<&Rollout>) -> Option<Standing
     }
     // A rollout of ours toward an older target, or ECS rolling one of ours back, is preempted: a
     // fix never queues behind the thing it fixes.
-    let ours = rollout.is_some_and(|rollout| {
-        rollout.target == primary.task_definition || rolls_back(service, rollout)
-    });
+    let open = newest_of_all(service).filter(|_| service.is_under_code_deploy());
+    let ours = match open.filter(|record| !record.is_final()) {
+        // CodeDeploy's record tells whose it is, not what serves meanwhile.
+        Some(record) => {
+            is_going_back(record) || rollout.is_some_and(|rollout| is_of(rollout, record))
+        }
+        None => rollout.is_some_and(|rollout| {
+            rollout.target == primary.task_definition || rolls_back(service, rollout)
+        }),
+    };
     if ours {
         return None;
     }

@@ -50,6 +50,10 @@ impl<'a> Way<'a> {
         for service in &mut desired.services {
             service.bake = SignedDuration::ZERO;
             service.alarms.clear();
+            // Nor is what a function of the rejected revision's says of it.
+            if let Some(declared) = &mut service.code_deploy {
+                declared.hooks = None;
+            }
             // The strategy stays as it is: ECS may refuse another, and nothing keeps from going back.
             let mut before = declared.services.iter();
             let before = before.find(|it| it.name == service.name);

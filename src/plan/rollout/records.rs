@@ -1,7 +1,7 @@
 //! ECS's records of a service's deployments, and which of them tells of what was asked for.
 
 use crate::model::known::Known;
-use crate::model::ledger::Rollout;
+use crate::model::ledger::{Rollout, RolloutState};
 use crate::model::observed::{DeploymentRecord, Service};
 
 /// ECS's newest record of the service, whatever it is of.
@@ -54,6 +54,15 @@ pub(super) fn superseded_by_other(service: &Service, record: &DeploymentRecord) 
         .iter()
         .take_while(|newer| newer.arn != record.arn)
         .any(|newer| newer.task_definition != record.task_definition)
+}
+
+/// Whether a record is of what this rollout asked for, and that may go on.
+pub fn is_of(rollout: &Rollout, record: &DeploymentRecord) -> bool {
+    matches!(
+        rollout.state,
+        RolloutState::Requested | RolloutState::Failed
+    ) && record.task_definition.as_ref() == Some(&rollout.target)
+        && !rollout.seen.contains(&record.arn)
 }
 
 /// How a deployment ended, as its record tells.

@@ -10,8 +10,8 @@ use crate::model::known::Known;
 use crate::model::ledger::Rollout;
 use crate::model::observed::{self, DeploymentGroup};
 use crate::model::plan::{CODE_DEPLOY_DESCRIPTION, Step};
-use crate::plan::draft::Draft;
-use crate::plan::rollout::{is_going_back, newest_of_all, short};
+use crate::plan::draft::{Draft, SETTLING};
+use crate::plan::rollout::{is_going_back, is_of, newest_of_all, short};
 use crate::resource::release::{CodeDeploy, OnFailure};
 use crate::resource::status::Cause;
 
@@ -46,19 +46,19 @@ pub(super) fn check(draft: &mut Draft<'_>) {
         if let (Some(declared), Some(Known::Present(found))) = (&service.code_deploy, found)
             && let Some(Known::Present(_) | Known::Absent) = &found.group
         {
-            is_of(draft, declared, found);
+            is_of_service(draft, declared, found);
         }
     }
 }
 
 /// Whether the deployment group is of this very service: another's would be deployed to. Tells the
 /// draft if not.
-fn is_of(draft: &mut Draft<'_>, declared: &CodeDeploy, found: &observed::Service) -> bool {
+fn is_of_service(draft: &mut Draft<'_>, declared: &CodeDeploy, found: &observed::Service) -> bool {
     let resource = format!("service/{}", found.name);
     let (group, application) = (&declared.deployment_group_name, &declared.application_name);
     let cluster = &draft.input.desired.environment.cluster;
     let known = match found.group.as_ref().and_then(Known::present) {
-        Some(DeploymentGroup { services }) => services,
+        Some(group) => &group.services,
         None => {
             let message = format!(
                 "{resource}: CodeDeploy's application {application} has no deployment group {group}, or does not exist; create it, or correct rollout.codeDeploy"
@@ -100,21 +100,8 @@ pub(super) fn held(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
     }
     let resource = case.resource.as_str();
     let declared = case.service.code_deploy.as_ref()?;
-    match &case.found.group {
-        Some(Known::Present(_) | Known::Absent) => {
-            if !is_of(draft, declared, case.found) {
-                return Some("its deployment group cannot be used".to_owned());
-            }
-        }
-        Some(Known::Unknown(why)) => {
-            draft.doubt(resource, format!("{resource}: {why}"));
-            return Some(why.clone());
-        }
-        None => {
-            let message = "its deployment group is looked at first".to_owned();
-            draft.progress(resource, "Progressing", format!("{resource}: {message}"));
-            return Some(message);
-        }
+    if let Some(message) = unusable(draft, case, declared) {
+        return Some(message);
     }
     let open = newest_of_all(case.found).filter(|record| !record.is_final())?;
     let (deployment, next) = (open.arn.clone(), short(&case.arn));
@@ -123,23 +110,61 @@ pub(super) fn held(draft: &mut Draft<'_>, case: &Case<'_>) -> Option<String> {
         false => format!("{next} waits until CodeDeploy has stopped {deployment}"),
     };
     draft.progress(resource, "RollingOut", format!("{resource}: {message}"));
-    if let Some(rollout) = case.rollout
-        && rollout.stopped_at.is_none()
-        && !is_going_back(open)
-    {
-        let reason = format!("{deployment} is stopped: {next} takes its place");
-        let step = Step::StopDeployment {
-            rollout: Box::new(Rollout {
-                message: Some(reason.clone()),
-                cause: Some(Cause::Stopped),
-                stopped_at: Some(draft.input.now),
-                ..rollout.clone()
-            }),
-            deployment,
-        };
-        draft.act(resource, reason, step);
+    let ours = case.rollout.filter(|rollout| is_of(rollout, open));
+    if let Some(rollout) = ours.filter(|_| !is_going_back(open)) {
+        stop(draft, case, rollout, deployment);
     }
     Some(message)
+}
+
+/// What keeps its deployment group from being used, if so.
+fn unusable(draft: &mut Draft<'_>, case: &Case<'_>, declared: &CodeDeploy) -> Option<String> {
+    let resource = case.resource.as_str();
+    let message = match &case.found.group {
+        Some(Known::Present(group)) if !is_named(group, declared) => {
+            "its deployment group is another by now".to_owned()
+        }
+        Some(Known::Present(_) | Known::Absent) => {
+            let usable = is_of_service(draft, declared, case.found);
+            return (!usable).then(|| "its deployment group cannot be used".to_owned());
+        }
+        Some(Known::Unknown(why)) => {
+            draft.doubt(resource, format!("{resource}: {why}"));
+            return Some(why.clone());
+        }
+        None => "its deployment group is looked at first".to_owned(),
+    };
+    draft.progress(resource, "Progressing", format!("{resource}: {message}"));
+    Some(message)
+}
+
+/// Whether this is the group that was looked at, and not that of a newer manifest.
+fn is_named(group: &DeploymentGroup, declared: &CodeDeploy) -> bool {
+    group.application == declared.application_name && group.name == declared.deployment_group_name
+}
+
+/// Has a deployment of ours stopped. The request is harmless when repeated, and it is as long as
+/// nothing comes of it: one that was lost would leave all that comes after it waiting.
+fn stop(draft: &mut Draft<'_>, case: &Case<'_>, rollout: &Rollout, deployment: String) {
+    let now = draft.input.now;
+    let lately = |at| now.duration_since(at) < SETTLING;
+    if rollout.stopped_at.is_some_and(lately) {
+        return;
+    }
+    let reason = format!(
+        "{deployment} is stopped: {} takes its place",
+        short(&case.arn)
+    );
+    let step = Step::StopDeployment {
+        rollout: Box::new(Rollout {
+            message: rollout.message.clone().or_else(|| Some(reason.clone())),
+            cause: rollout.cause.or(Some(Cause::Stopped)),
+            stopped_at: Some(now),
+            ..rollout.clone()
+        }),
+        deployment,
+    };
+    draft.act(&case.resource, reason, step);
 }
 
 /// CreateDeployment's input that brings the service to its target; none where ECS does that itself.

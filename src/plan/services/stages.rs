@@ -6,7 +6,7 @@ use crate::model::ledger::{Answer, Request, RequestKind, Rollout, RolloutState};
 use crate::model::observed::{DeploymentRecord, Hook, Service};
 use crate::model::plan::Step;
 use crate::plan::draft::{Draft, SETTLING};
-use crate::plan::rollout::{open_record, short};
+use crate::plan::rollout::{is_of, open_record, short};
 use crate::resource::status::{Cause, PauseStatus, ServiceStatus};
 
 /// Tells how far a deployment is that goes on; true where it waits for a person, which is told.
@@ -41,7 +41,7 @@ fn is_answered(draft: &Draft<'_>, rollout: Option<&Rollout>, hook: &str) -> bool
 
 /// What is asked of a person at a pause hook.
 fn question(draft: &Draft<'_>, case: &Case<'_>, record: &DeploymentRecord, hook: &Hook) -> String {
-    let ours = case.rollout.is_some_and(|it| is_of(it, record));
+    let ours = case.rollout.is_some_and(|it| is_open(it, record));
     let (target, stage) = (short(&case.arn), stage(record));
     let until = match (hook.expires_at, hook.timeout_action.as_deref()) {
         (Some(at), Some("CONTINUE")) => format!(" (ECS goes on by itself at {at:.0})"),
@@ -88,11 +88,9 @@ pub(super) fn noted(draft: &Draft<'_>, case: &Case<'_>, rollout: Rollout) -> Rol
     }
 }
 
-/// Whether a deployment's record is of what this rollout asked for.
-fn is_of(rollout: &Rollout, record: &DeploymentRecord) -> bool {
-    rollout.state == RolloutState::Requested
-        && record.task_definition.as_ref() == Some(&rollout.target)
-        && !rollout.seen.contains(&record.arn)
+/// Whether a deployment that goes on is what this rollout asked for.
+fn is_open(rollout: &Rollout, record: &DeploymentRecord) -> bool {
+    rollout.state == RolloutState::Requested && is_of(rollout, record)
 }
 
 /// Whether it is too early to carry out what is asked: nobody knows what waits, or an answer was
@@ -150,7 +148,7 @@ pub fn answer(
             )),
         };
     };
-    if !is_of(rollout, record) {
+    if !is_open(rollout, record) {
         return Err(format!(
             "what service {service} waits with is not of this release"
         ));

@@ -2,6 +2,7 @@
 
 use super::{Look, LookError};
 use crate::model::known::Known;
+use crate::model::ledger::RolloutState;
 use crate::model::observed::Service;
 
 impl Look<'_> {
@@ -20,6 +21,15 @@ impl Look<'_> {
             Ok(known) => known,
             Err(error) => Known::Unknown(self.failed(error)?),
         });
+        let rollout = self.observed.ledger.rollouts.get(&service.name);
+        let goes_on = rollout.is_some_and(|rollout| rollout.state == RolloutState::Requested);
+        if goes_on && service.group == Some(Known::Absent) {
+            // What was begun in another group goes on, and nobody looks there.
+            service.records = Some(Known::Unknown(format!(
+                "deployment group {group} is not there, so nobody tells of its deployments"
+            )));
+            return Ok(());
+        }
         let target = format!("{}:{}", self.desired.environment.cluster, service.name);
         let read = self.view.code_deploy(application, group, &target).await;
         service.records = Some(match read {

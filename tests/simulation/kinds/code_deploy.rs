@@ -193,12 +193,11 @@ async fn what_code_deploy_leaves_is_brought_back() {
     );
     let more = json!({"codeDeploy": {"hooks": {"AfterAllowTraffic": hook}}});
     world.put(&web("v2", &more)).await;
-    while !statuses(&world).iter().any(|status| status == "Failed") {
-        world.run_for(seconds(1)).await;
-    }
-    rules(&world, &json!([]));
     assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
     assert_eq!(deployments(&world), ["web:2", "web:1"]);
+    // The function that said no is not asked about what ran before.
+    let back = spec(&world.sent("CreateDeployment")[1]);
+    assert!(back["Hooks"].is_null(), "{back}");
     assert_eq!(world.runs(CLUSTER, "web"), "web:1");
 }
 
@@ -266,27 +265,81 @@ async fn a_newer_revision_takes_the_place_of_one_that_goes_on() {
     assert_eq!(statuses(&world), ["Succeeded", "Succeeded", "Stopped"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn somebody_elses_deployment_is_waited_for() {
-    let world = deployed().await;
-    let theirs = json!({
+/// Somebody else deploys web:1.
+fn by_hand(world: &World) {
+    let spec = json!({
         "version": 0.0,
         "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {
             "TaskDefinition": crate::shop::arn("web:1"),
             "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 80},
         }}}],
     });
-    world.aws(
-        "codedeploy",
-        "CreateDeployment",
-        json!({
-            "applicationName": "shop", "deploymentGroupName": GROUP,
-            "revision": {
-                "revisionType": "AppSpecContent",
-                "appSpecContent": {"content": theirs.to_string()},
-            },
-        }),
-    );
+    let content = json!({"content": spec.to_string()});
+    let input = json!({
+        "applicationName": "shop", "deploymentGroupName": GROUP,
+        "revision": {"revisionType": "AppSpecContent", "appSpecContent": content},
+    });
+    world.aws("codedeploy", "CreateDeployment", input);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_deployment_is_waited_for_after_one_of_ours() {
+    let world = deployed().await;
+    world.put(&web("v2", &json!({}))).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    by_hand(&world);
+    pass(seconds(5)).await;
+    world.put(&web("v3", &json!({}))).await;
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.image_of("web"), pinned(&world, "v3"));
+    assert!(world.sent("StopDeployment").is_empty());
+    assert_eq!(statuses(&world), ["Succeeded"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_did_not_arrive_is_asked_for_again() {
+    let world = deployed().await;
+    let linear = json!({"codeDeploy": {
+        "deploymentConfigName": "CodeDeployDefault.ECSLinear10PercentEvery3Minutes",
+    }});
+    world.put(&web("v2", &linear)).await;
+    world.run_for(minutes(2)).await;
+    world.put(&web("v3", &json!({}))).await;
+    world.dies_at("StopDeployment", false).await;
+    let begun = world.sandbox.now();
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(statuses(&world), ["Succeeded", "Succeeded", "Stopped"]);
+    let took = world.sandbox.now().duration_since(begun).as_mins();
+    assert!(took < 12, "it did not wait for the traffic: {took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_is_stopped_where_another_service_fails() {
+    let world = deployed().await;
+    crash(&world, "v2");
+    let linear = json!({"codeDeploy": {
+        "deploymentConfigName": "CodeDeployDefault.ECSLinear10PercentEvery3Minutes",
+    }});
+    // Its own tasks are well: only the worker's crash.
+    let mut object = web("v2", &linear);
+    object["spec"]["images"]["other"] =
+        json!({"repository": crate::shop::repository(), "tag": "v3"});
+    object["spec"]["services"][0]["images"] = json!({"web": "other"});
+    let worker =
+        json!({"name": "worker", "images": {"worker": "web"}, "rollout": {"timeout": "3m"}});
+    let services = object["spec"]["services"].as_array_mut();
+    services.expect("services").push(worker);
+    world.put(&object).await;
+    assert_eq!(world.settle(&key()).await, stalled("RolledBack"));
+    assert_eq!(world.runs(CLUSTER, "web"), "web:1");
+    assert_eq!(world.sent("StopDeployment").len(), 1);
+    assert_eq!(statuses(&world), ["Succeeded", "Stopped"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_deployment_is_waited_for() {
+    let world = deployed().await;
+    by_hand(&world);
     pass(seconds(20)).await;
     world.put(&web("v2", &json!({}))).await;
     world.run_for(minutes(1)).await;
