@@ -308,7 +308,7 @@ async fn a_service_that_cannot_be_rolled_out_stops_everything_before_it_begins()
         (
             "green",
             json!({"deploymentController": {"type": "CODE_DEPLOY"}}),
-            "UnsupportedDeploymentController",
+            "CodeDeployNotDeclared",
         ),
         (
             "outer",
