@@ -10,7 +10,6 @@ mod records;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use aws_sdk_codedeploy::Client;
 use aws_sdk_codedeploy::config::Builder;
@@ -256,6 +255,3 @@ fn is_not_begun(error: &AwsError) -> bool {
     error.has_code("DeploymentNotStartedException")
         || error.has_code("DeploymentTargetDoesNotExistException")
 }
-
-/// By id.
-type Infos<'a> = BTreeMap<&'a str, &'a DeploymentInfo>;

@@ -1,5 +1,7 @@
 //! One deployment of CodeDeploy's as ECS would tell of it.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_codedeploy::types::{
     DeploymentInfo, DeploymentStatus, EcsTarget, LifecycleEvent, LifecycleEventStatus, TargetLabel,
     TrafficRoutingConfig,
@@ -7,14 +9,13 @@ use aws_sdk_codedeploy::types::{
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::Infos;
 use crate::aws::time::timestamp;
 use crate::model::observed::{DeploymentRecord, Hook};
 use crate::model::plan::CODE_DEPLOY_DESCRIPTION as OWN;
 
 /// The deployments without those that only roll another one back, in the same order.
 pub(super) fn of(found: &[DeploymentInfo]) -> Vec<DeploymentRecord> {
-    let by_id: Infos<'_> = found
+    let by_id: BTreeMap<&str, &DeploymentInfo> = found
         .iter()
         .filter_map(|info| Some((info.deployment_id()?, info)))
         .collect();
