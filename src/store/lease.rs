@@ -54,7 +54,7 @@ pub struct Lease {
     pub version: String,
     /// The epoch that began when it was taken; absent when it was given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    epoch: Option<u64>,
+    pub epoch: Option<u64>,
 }
 
 /// A lease that this replica took: the proof that its writes carry.

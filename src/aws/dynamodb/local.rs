@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -30,6 +31,8 @@ pub(crate) struct Arrived {
 pub(crate) enum Fate {
     /// It is carried out and answered.
     Answered,
+    /// The same, after a while.
+    Late(Duration),
     /// It is carried out, and the answer is lost.
     AnswerLost,
     /// It never arrives, and nobody can tell.
@@ -185,6 +188,10 @@ impl HttpConnector for Local {
             let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
             match fate {
                 Fate::Answered => Ok(local.carry_out(&call)),
+                Fate::Late(time) => {
+                    tokio::time::sleep(time).await;
+                    Ok(local.carry_out(&call))
+                }
                 Fate::AnswerLost => {
                     local.carry_out(&call);
                     Err(ConnectorError::io(Box::new(lost())))

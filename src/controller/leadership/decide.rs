@@ -16,6 +16,8 @@ const FORGOTTEN: u32 = 4;
 pub(super) struct Sightings {
     shards: BTreeMap<u32, (String, Instant)>,
     replicas: BTreeMap<String, (String, Instant)>,
+    /// The epoch of each shard that this replica began last.
+    took: BTreeMap<u32, u64>,
 }
 
 impl Sightings {
@@ -36,6 +38,17 @@ impl Sightings {
     /// Notes a renewal of our own.
     pub fn renewed(&mut self, shard: u32, version: &str, now: Instant) {
         note(&mut self.shards, &shard, version, now);
+    }
+
+    /// Notes a lease that this replica took.
+    pub fn took(&mut self, shard: u32, epoch: u64) {
+        self.took.insert(shard, epoch);
+    }
+
+    /// Whether nobody else took the lease since this replica did. The name alone does not tell: two
+    /// processes may have been given the same.
+    fn is_ours(&self, shard: u32, lease: &Lease) -> bool {
+        lease.epoch.is_some() && lease.epoch == self.took.get(&shard).copied()
     }
 
     /// The next moment after `now` at which something that was not written again by then has been
@@ -96,7 +109,11 @@ pub(super) fn decide(leases: &Leases, seen: &Sightings, own: &Own<'_>, now: Inst
     };
     let is_free = |shard: u32| match leases.shards.get(&shard) {
         None | Some(Lease { holder: None, .. }) => true,
-        Some(_) => left_alone(seen.shards.get(&shard), own.options.duration),
+        // One of our own that ran out, because this process stood still, is waited for by others only:
+        // whatever was begun under it cannot write any more.
+        Some(lease) => {
+            seen.is_ours(shard, lease) || left_alone(seen.shards.get(&shard), own.options.duration)
+        }
     };
     match leases.layout {
         None => return vec![Move::LayOut],

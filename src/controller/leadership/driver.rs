@@ -163,10 +163,15 @@ impl Driver {
             let moves = decide(&leases, &self.seen, &own, now);
             let changes_layout = leases.layout != Some(of.inner.options.shards);
             for one in &moves {
-                let done = carry_out(of, &leases, one).await?;
+                let done = self.carry_out(of, &leases, one).await?;
                 // All or none, and in order: of two that want to change it one gets on.
                 if changes_layout && !done {
                     break;
+                }
+                // What is held is not lost over what is to be had: after the renewals it goes on.
+                if is_due(self.renew_at) {
+                    self.look_at = Some(Instant::now());
+                    return Ok(());
                 }
             }
             if moves.is_empty() || !changes_layout {
@@ -180,6 +185,86 @@ impl Driver {
             self.look_at = self.look_at.map(|at| at.min(expiry));
         }
         Ok(())
+    }
+
+    /// Says whether it was done.
+    async fn carry_out(
+        &mut self,
+        of: &Leadership,
+        leases: &Leases,
+        one: &Move,
+    ) -> Result<bool, StoreError> {
+        let (store, options) = (&of.inner.store, &of.inner.options);
+        match one {
+            Move::LayOut => {
+                let done = timeout(options.haste(), store.lay_out(options.shards)).await;
+                in_time("the leases could not be laid out", done)
+            }
+            Move::Take(shard) => self.take(of, leases, *shard).await,
+            Move::Retire(shard) => {
+                if let Some(held) = of.state().held.get_mut(shard) {
+                    held.retiring = Some(Instant::now());
+                }
+                Ok(true)
+            }
+            Move::GiveBack(shard) => {
+                let held = of.state().held.remove(shard);
+                if let Some(held) = held {
+                    of.give_back(&held.hold).await;
+                }
+                Ok(true)
+            }
+            Move::ChangeLayout => change_layout(of).await,
+            Move::Forget(id) => {
+                let seen = leases
+                    .replicas
+                    .get(id)
+                    .map(|replica| replica.version.as_str());
+                let done = timeout(options.haste(), store.delete_replica(id, seen)).await;
+                in_time("a dead replica could not be forgotten", done)
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        of: &Leadership,
+        leases: &Leases,
+        shard: u32,
+    ) -> Result<bool, StoreError> {
+        let options = &of.inner.options;
+        let taking = Taking {
+            shard,
+            layout: leases.layout.unwrap_or(options.shards),
+            holder: &options.identity,
+            seen: leases.shards.get(&shard),
+            deadline: options.renew_deadline,
+        };
+        let hold = match timeout(options.haste(), of.inner.store.take_lease(taking)).await {
+            Ok(Ok(hold)) => Arc::new(hold),
+            Ok(Err(error)) => return tolerate("the lease could not be taken", Err(error)),
+            Err(_) => {
+                tracing::warn!(shard, "the lease could not be taken in time");
+                return Ok(false);
+            }
+        };
+        tracing::info!(shard, epoch = hold.epoch(), "took the lease");
+        self.seen.took(shard, hold.epoch());
+        let is_wanted = {
+            let mut state = of.state();
+            if state.open {
+                let held = Held {
+                    hold: hold.clone(),
+                    retiring: None,
+                };
+                state.held.insert(shard, held);
+            }
+            state.open
+        };
+        if !is_wanted {
+            of.give_back(&hold).await;
+        }
+        Ok(is_wanted)
     }
 
     fn next(&self, of: &Leadership) -> Instant {
@@ -199,75 +284,6 @@ impl Driver {
         }
         next
     }
-}
-
-/// Says whether it was done.
-async fn carry_out(of: &Leadership, leases: &Leases, one: &Move) -> Result<bool, StoreError> {
-    let (store, options) = (&of.inner.store, &of.inner.options);
-    match one {
-        Move::LayOut => {
-            let done = timeout(options.haste(), store.lay_out(options.shards)).await;
-            in_time("the leases could not be laid out", done)
-        }
-        Move::Take(shard) => take(of, leases, *shard).await,
-        Move::Retire(shard) => {
-            if let Some(held) = of.state().held.get_mut(shard) {
-                held.retiring = Some(Instant::now());
-            }
-            Ok(true)
-        }
-        Move::GiveBack(shard) => {
-            let held = of.state().held.remove(shard);
-            if let Some(held) = held {
-                of.give_back(&held.hold).await;
-            }
-            Ok(true)
-        }
-        Move::ChangeLayout => change_layout(of).await,
-        Move::Forget(id) => {
-            let seen = leases
-                .replicas
-                .get(id)
-                .map(|replica| replica.version.as_str());
-            let done = timeout(options.haste(), store.delete_replica(id, seen)).await;
-            in_time("a dead replica could not be forgotten", done)
-        }
-    }
-}
-
-async fn take(of: &Leadership, leases: &Leases, shard: u32) -> Result<bool, StoreError> {
-    let options = &of.inner.options;
-    let taking = Taking {
-        shard,
-        layout: leases.layout.unwrap_or(options.shards),
-        holder: &options.identity,
-        seen: leases.shards.get(&shard),
-        deadline: options.renew_deadline,
-    };
-    let hold = match timeout(options.haste(), of.inner.store.take_lease(taking)).await {
-        Ok(Ok(hold)) => Arc::new(hold),
-        Ok(Err(error)) => return tolerate("the lease could not be taken", Err(error)),
-        Err(_) => {
-            tracing::warn!(shard, "the lease could not be taken in time");
-            return Ok(false);
-        }
-    };
-    tracing::info!(shard, epoch = hold.epoch(), "took the lease");
-    let is_wanted = {
-        let mut state = of.state();
-        if state.open {
-            let held = Held {
-                hold: hold.clone(),
-                retiring: None,
-            };
-            state.held.insert(shard, held);
-        }
-        state.open
-    };
-    if !is_wanted {
-        of.give_back(&hold).await;
-    }
-    Ok(is_wanted)
 }
 
 async fn change_layout(of: &Leadership) -> Result<bool, StoreError> {

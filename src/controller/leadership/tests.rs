@@ -6,6 +6,7 @@ use super::*;
 use crate::aws::dynamodb::local::{Arrived, Fate, Local, denied};
 
 mod decide;
+mod slow;
 
 /// A replica in a process of its own.
 struct Replica {
@@ -176,16 +177,31 @@ async fn no_two_replicas_lead_at_once_whatever_becomes_of_their_calls() {
         .collect();
     let mut led = [0; 3];
     let rounds = 6_000;
-    for _ in 0..rounds {
+    let mut cut_off = None;
+    for round in 0..rounds {
         pass(Duration::from_millis(100)).await;
         let leaders: Vec<usize> = (0..3).filter(|at| replicas[*at].leads()).collect();
         assert!(leaders.len() <= 1, "{leaders:?}");
+        // Now and then whoever leads is cut off for half a minute: by itself a lease goes back to
+        // whoever had it.
+        match round % 1_000 {
+            500 => cut_off = leaders.first().copied(),
+            800 => drop(
+                cut_off
+                    .take()
+                    .map(|at: usize| replicas[at].local.fate(chaos(round))),
+            ),
+            _ => {}
+        }
+        if let Some(at) = cut_off {
+            everything(&replicas[at].local, || Fate::Lost);
+        }
         for at in leaders {
             led[at] += 1;
         }
     }
     let total: usize = led.iter().sum();
-    assert!(total > rounds / 2, "hardly anybody led: {led:?}");
+    assert!(total as u64 > rounds / 2, "hardly anybody led: {led:?}");
     assert!(
         led.iter().filter(|led| **led > 0).count() > 1,
         "the lease never moved: {led:?}"

@@ -1,0 +1,62 @@
+//! What a table that is slow, or a process that stood still, leads to.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn no_lease_is_lost_while_many_others_are_taken() {
+    for late in [250, 500, 900] {
+        let table = table().await;
+        let replica = Replica::start(&table, "one", 48);
+        replica
+            .local
+            .fate(move |_| Fate::Late(Duration::from_millis(late)));
+        let mut held = 0;
+        let start = Instant::now();
+        while held < 48 {
+            assert!(start.elapsed() < seconds(300), "{held} after five minutes");
+            pass(Duration::from_millis(100)).await;
+            let now = replica.shards().len();
+            assert!(now >= held, "{held}, then {now}, at {late} ms a call");
+            held = now;
+        }
+        for _ in 0..300 {
+            pass(Duration::from_millis(200)).await;
+            assert_eq!(replica.shards().len(), 48);
+        }
+        replica.kill();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stood_still_takes_its_own_lease_again_at_once() {
+    let table = table().await;
+    let leader = Replica::start(&table, "leader", 1);
+    until(|| leader.leads()).await;
+    pass(seconds(7)).await;
+    tokio::time::advance(seconds(11)).await;
+    assert!(!leader.leads(), "it finds out before it asks anybody");
+    let took = until(|| leader.leads()).await;
+    assert!(took < seconds(3), "{took:?}");
+    assert_eq!(
+        leader.epoch(),
+        2,
+        "what it began before cannot write any more"
+    );
+    leader.kill();
+}
+
+/// Two processes that were given one name are two all the same.
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_another_by_the_same_name_is_left_alone() {
+    let table = table().await;
+    let first = Replica::start(&table, "twin", 1);
+    until(|| first.leads()).await;
+    let second = Replica::start(&table, "twin", 1);
+    for _ in 0..600 {
+        pass(Duration::from_millis(100)).await;
+        assert!(first.leads() && !second.leads());
+    }
+    assert_eq!(first.epoch(), 1);
+    first.kill();
+    second.kill();
+}
