@@ -132,6 +132,15 @@ impl Queue {
         if let Some(again) = self.running.get_mut(key) {
             *again = None;
         }
+        self.close_lane(&key.namespace);
+    }
+
+    /// A lane that nobody works or waits in is no more.
+    fn close_lane(&mut self, name: &str) {
+        let is_empty = |lane: &Lane| lane.running == 0 && lane.waiting.is_empty();
+        if self.lanes.get(name).is_some_and(is_empty) {
+            self.lanes.remove(name);
+        }
     }
 
     /// Takes out the key that has been due longest, of those whose lane has a worker free.
@@ -167,10 +176,8 @@ impl Queue {
         let again = self.running.remove(key).flatten();
         if let Some(lane) = self.lanes.get_mut(&key.namespace) {
             lane.running = lane.running.saturating_sub(1);
-            if lane.running == 0 && lane.waiting.is_empty() {
-                self.lanes.remove(&key.namespace);
-            }
         }
+        self.close_lane(&key.namespace);
         if let Some(turn) = again {
             self.place(key.clone(), turn);
         }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use evenkeel::controller::leadership::LeaseOptions;
 use evenkeel::controller::{Controller, ControllerOptions, Happening, What};
 use evenkeel::resource::conditions::{ConditionStatus, ConditionType};
 use evenkeel::resource::meta::ReleaseKey;
+use evenkeel::sandbox::Verdict;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::holds::{at, with};
+use crate::running::beside;
 use crate::shop::{
     Breaker, Stands, held, key, minutes, pass, ready, release, rules, seconds, service, shop,
     stalled,
@@ -186,18 +189,59 @@ async fn a_circle_is_looked_at_when_somebody_changes_it() {
     world.put(&other).await;
     assert_eq!(world.settle(&key()).await, stalled("RequirementCycle"));
     sweeps_only(&world, 12).await;
-    let controller = world.controller();
-    let undoes = async {
-        pass(minutes(1)).await;
-        world.put(&required("v2")).await;
-        pass(seconds(3)).await;
-        world.reason_of(&key()).await
-    };
-    let reason = tokio::select! {
-        ended = controller.run(std::future::pending()) => panic!("it ended: {ended:?}"),
-        reason = undoes => reason,
-    };
+    let reason = world.undoes_the_circle(seconds(3)).await;
     assert_eq!(reason, "RequirementNotMet");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circle_is_looked_at_as_soon_as_a_table_without_stream_is_listed() {
+    let world = shop(Breaker::Rollback).await;
+    let off = json!({"TableName": "evenkeel", "StreamSpecification": {"StreamEnabled": false}});
+    world.aws("dynamodb", "UpdateTable", off);
+    world.put(&requiring("v2", &json!("Ready"))).await;
+    let mut other = required("v2");
+    other["spec"]["requires"] = json!([{"release": "shop/web"}]);
+    world.put(&other).await;
+    assert_eq!(world.settle(&key()).await, stalled("RequirementCycle"));
+    let reason = world.undoes_the_circle(seconds(8)).await;
+    assert_eq!(reason, "RequirementNotMet");
+}
+
+impl World {
+    /// Why `web` waits, so long after `api` stopped waiting for it.
+    async fn undoes_the_circle(&self, after: Duration) -> String {
+        let controller = self.controller();
+        beside(&controller, async {
+            pass(minutes(1)).await;
+            self.put(&required("v2")).await;
+            pass(after).await;
+            self.reason_of(&key()).await
+        })
+        .await
+    }
+}
+
+/// What is put away at the end of a rollout is nothing that others wait for.
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_at_once_though_the_other_cannot_put_away_what_it_replaced() {
+    let world = ready(Breaker::Rollback).await;
+    for tag in ["v2", "v3"] {
+        world.put(&required(tag)).await;
+        assert_eq!(world.settle(&api()).await, Stands::Ready);
+    }
+    world.put(&required("bad")).await;
+    assert_eq!(world.settle(&api()).await, stalled("RolledBack"));
+    world.put(&requiring("v3", &json!("Ready"))).await;
+    let mut short = required("v4");
+    short["spec"]["revisionHistoryLimit"] = json!(1);
+    world.put(&short).await;
+    // It is done each time, and nobody hears of it.
+    let lost = Verdict::ConnectionError;
+    world.breaks("DeregisterTaskDefinition", u64::MAX, true, lost);
+    let controller = world.controller();
+    let took = beside(&controller, gap(&world)).await;
+    assert!(took.as_secs() <= 3, "{took:#}");
+    assert!(world.called("ecs.DeregisterTaskDefinition") > 0);
 }
 
 #[tokio::test(start_paused = true)]
