@@ -118,6 +118,8 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
     let mut delays = changes(&fleet).await;
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
+    // What was changed is looked at once more with the next sweep: idle is what comes after it.
+    sweeps(&fleet).await;
     settle(&fleet).await;
     progress("settled; nothing changes from now on");
     fleet.sandbox.reset_calls();

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::backoff::Pauses;
 use crate::resource::environment::ImageRule;
 use crate::resource::meta::ReleaseKey;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, version_in_list};
 
 /// Every Release with what changes whenever it does: its version, its Environment's, and what is
 /// asked.
@@ -67,10 +67,10 @@ impl List {
             let requested = store.open_requests(namespace).await?;
             let environment = environments.get(namespace);
             for (key, version) in releases {
-                let asked = requested.get(&key.name).map(|ids| ids.join(","));
-                let asked = asked.unwrap_or_default();
-                let environment = environment.map_or("none", |(version, _)| version);
-                all.insert(key, format!("{version}/{environment}/{asked}"));
+                let asked = requested.get(&key.name).map_or(&[][..], Vec::as_slice);
+                let environment = environment.map(|(version, _)| version.as_str());
+                let version = version_in_list(&version, environment, asked);
+                all.insert(key, version);
             }
         }
         Ok(all)

@@ -222,19 +222,15 @@ impl<'a> Service<'a> {
             .into_iter()
             .filter(|(key, _)| leadership.writer(key).is_some())
             .collect();
-        for (key, version) in &listed {
-            if self.known.get(key) != Some(version) {
-                self.engine.add(key.clone(), now, Look::Afresh);
-            }
-        }
-        let gone: Vec<ReleaseKey> = self
-            .known
-            .keys()
-            .filter(|key| !listed.contains_key(key))
-            .cloned()
-            .collect();
-        for key in gone {
-            // Its last pass finds it gone, and everybody is told.
+        let changed = listed
+            .iter()
+            .filter(|(key, version)| self.known.get(key) != Some(version))
+            .map(|(key, _)| key.clone());
+        // Their last pass finds them gone, and everybody is told.
+        let gone = self.known.keys().filter(|key| !listed.contains_key(key));
+        let differ: Vec<ReleaseKey> = changed.chain(gone.cloned()).collect();
+        for key in differ {
+            self.wake_waiting(&key);
             self.engine.add(key, now, Look::Afresh);
         }
         self.known = listed;
@@ -483,18 +479,25 @@ impl<'a> Service<'a> {
                 self.index.remove(&key);
             }
             Some(Ok(mut pass)) => {
+                // It is there, whatever a pass before found. Nobody needs to look again because the
+                // next list says what this one followed.
+                let known = self.known.entry(key.clone()).or_default();
+                if let Some(followed) = pass.version.take() {
+                    *known = followed;
+                }
                 if let Some(interest) = pass.interest.take()
                     && self.index.set(key.clone(), interest)
                 {
                     // What became ready before it was known who waits for it woke nobody.
                     self.engine.add(key.clone(), Instant::now(), Look::Afresh);
                 }
+                // Also where it could not put everything away: the next pass tells nothing new.
+                if pass.told_anew && is_ready(&pass) {
+                    self.wake_waiting(&key);
+                }
                 if pass.is_retryable() || (pass.unread && pass.plan.actions.is_empty()) {
                     self.engine.retry(key);
                     return;
-                }
-                if pass.told_anew && is_ready(&pass) {
-                    self.wake_waiting(&key);
                 }
                 self.engine.queue.settle(&key);
                 // What is settled waits for the next sweep.

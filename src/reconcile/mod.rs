@@ -29,7 +29,7 @@ use crate::model::plan::{Action, Plan};
 use crate::plan;
 use crate::resource::meta::{Environment, ReleaseKey};
 use crate::resource::status::ReleaseStatus;
-use crate::store::{ControllerStore, Store, StoreError, StoredRelease};
+use crate::store::{ControllerStore, Store, StoreError, StoredRelease, version_in_list};
 
 use calls::Calls;
 use reads::Reads;
@@ -69,6 +69,9 @@ pub struct Pass {
     pub interest: Option<Interest>,
     /// When the spec was written that it followed.
     pub applied_at: Option<Timestamp>,
+    /// The version that a list of the table has while nothing that people wrote differs from what it
+    /// followed; none where that is not known.
+    pub version: Option<String>,
     /// Nothing is to be done or waited for while what it looked at stands as it does.
     pub settled: Option<Settled>,
 }
@@ -79,6 +82,16 @@ struct Ready {
     desired: Desired,
     observed: Observed,
     interest: Interest,
+}
+
+impl Ready {
+    /// See [`Pass::version`].
+    fn version(&self, told: &Told) -> Option<String> {
+        let environment = self.environment.metadata.resource_version.as_deref();
+        let nothing_asked = self.observed.ledger.requests.is_empty();
+        let release = told.version.as_deref().filter(|_| nothing_asked)?;
+        Some(version_in_list(release, environment, &[]))
+    }
 }
 
 /// What a look led to.
@@ -104,6 +117,7 @@ impl Pass {
             told_anew: false,
             interest: None,
             applied_at: None,
+            version: None,
             settled: None,
         }
     }
@@ -269,6 +283,7 @@ impl Reconciler {
             settled: settled
                 .then(|| self.reads.settled_afresh(&ready.interest, began))
                 .flatten(),
+            version: ready.version(&told),
             ..pass.having_looked_at(ready.interest, told.applied_at)
         })
     }

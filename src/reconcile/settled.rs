@@ -49,6 +49,7 @@ impl Reconciler {
             gone: false,
             told_anew: false,
             applied_at: told.applied_at,
+            version: ready.as_ref().and_then(|it| it.version(&told)),
             unread: ready.as_ref().is_some_and(|it| it.observed.unread),
             whole: ready.as_ref().is_some_and(|it| it.observed.is_whole()),
             interest: ready.map(|it| it.interest),

@@ -31,6 +31,8 @@ pub(super) struct Told {
     pub(super) applier: Option<String>,
     pub(super) source: Option<String>,
     pub(super) applied_at: Option<Timestamp>,
+    /// The version of what people wrote.
+    pub(super) version: Option<String>,
 }
 
 impl Told {
@@ -47,6 +49,7 @@ impl Told {
             applier: stored.applier.clone(),
             source: stored.source.clone(),
             applied_at: Some(stored.applied_at),
+            version: stored.release.metadata.resource_version.clone(),
         }
     }
 
@@ -111,6 +114,7 @@ impl Reconciler {
             told_anew,
             interest: None,
             applied_at: told.applied_at,
+            version: None,
             settled: None,
         })
     }
@@ -136,6 +140,7 @@ impl Reconciler {
             applier: None,
             source: None,
             applied_at: None,
+            version: None,
         };
         let why = Explanation {
             reason: "InvalidSpec".to_owned(),
@@ -176,6 +181,7 @@ impl Reconciler {
             told_anew,
             interest: None,
             applied_at: told.applied_at,
+            version: None,
             settled: None,
         })
     }

@@ -41,6 +41,7 @@ pub use controller::{ClaimOutcome, ControllerStore};
 pub use delete::{Left, Pruned};
 pub use edit::{EditOptions, NewTag};
 pub use error::StoreError;
+pub use objects::version_in_list;
 pub use outbox::Telling;
 pub use setup::InitReport;
 pub use watch::Changed;

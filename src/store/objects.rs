@@ -265,6 +265,13 @@ fn version_of(item: &Item) -> String {
         .unwrap_or_default()
 }
 
+/// The version of everything that people wrote of a Release: of its own item, of its Environment's,
+/// and the ids of what is asked of it. Lists of the table are compared by it.
+pub fn version_in_list(release: &str, environment: Option<&str>, asked: &[String]) -> String {
+    let (environment, asked) = (environment.unwrap_or("none"), asked.join(","));
+    format!("{release}/{environment}/{asked}")
+}
+
 /// The status of this very object, what people have been told of it, and the version of the status
 /// item.
 fn status_of(

@@ -250,8 +250,9 @@ impl<K: Kind> Shared<K> {
         let Some(state) = groups.get_mut(group) else {
             return;
         };
-        state.readings.retain(|name, _| !is_written(name));
-        state.dropped = Some(self.0.order.now());
+        let now = self.0.order.now();
+        let written = state.readings.extract_if(.., |name, _| is_written(name));
+        state.dropped.extend(written.map(|(name, _)| (name, now)));
         for flight in state.flights.values_mut() {
             let written = flight.names.keys().filter(|name| is_written(name));
             flight.outdated.extend(written.cloned());
@@ -265,7 +266,7 @@ impl<K: Kind> Shared<K> {
             state
                 .readings
                 .retain(|_, reading| reading.began.at.elapsed() <= than);
-            state.dropped.take_if(|at| at.at.elapsed() > than);
+            state.dropped.retain(|_, at| at.at.elapsed() <= than);
         }
         groups.retain(|_, state| !state.is_idle());
     }

@@ -23,8 +23,8 @@ pub(super) struct Group<K: Kind> {
     pub(super) gathering: bool,
     /// When everybody who asked in one call was refused, unless anybody was answered since.
     pub(super) refused: Option<Instant>,
-    /// When readings were dropped last because of a write: what they said is not known any more.
-    pub(super) dropped: Option<Moment>,
+    /// When the reading of a name was dropped because of a write: what it said is not known any more.
+    pub(super) dropped: BTreeMap<K::Name, Moment>,
 }
 
 impl<K: Kind> Default for Group<K> {
@@ -36,7 +36,7 @@ impl<K: Kind> Default for Group<K> {
             flights: BTreeMap::new(),
             gathering: false,
             refused: None,
-            dropped: None,
+            dropped: BTreeMap::new(),
         }
     }
 }
@@ -212,7 +212,10 @@ impl<K: Kind> Group<K> {
 
     /// Whether what is known of a name is what it was.
     pub(super) fn is_same(&self, name: &K::Name, same: Same) -> bool {
-        let dropped = matches!((self.dropped, same), (Some(at), Same::SinceThen(moment)) if at.order > moment.order);
+        let dropped = matches!(
+            (self.dropped.get(name), same),
+            (Some(at), Same::SinceThen(moment)) if at.order > moment.order
+        );
         let reading = self.readings.get(name);
         !dropped && reading.is_some_and(|it| it.told.answer.is_ok() && it.is_one(same))
     }
@@ -329,7 +332,7 @@ impl<K: Kind> Group<K> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        let known = !self.readings.is_empty() || self.dropped.is_some();
+        let known = !self.readings.is_empty() || !self.dropped.is_empty();
         !known && self.waiting.is_empty() && self.flights.is_empty()
     }
 }
