@@ -118,7 +118,8 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
     let mut delays = changes(&fleet).await;
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
-    // What was changed is looked at once more with the next sweep: idle is what comes after it.
+    settle(&fleet).await;
+    // What was changed may be planned once more in the next sweep: idle is what comes after it.
     sweeps(&fleet).await;
     settle(&fleet).await;
     progress("settled; nothing changes from now on");
@@ -200,7 +201,7 @@ async fn settle(fleet: &Fleet) {
     }
 }
 
-/// Waits until the controller looks at everything again: the changes are to meet that.
+/// Waits until the controller, at rest by now, begins to look at everything again.
 async fn sweeps(fleet: &Fleet) {
     let before = fleet.called("ecs.DescribeServices");
     let begin = Instant::now();
