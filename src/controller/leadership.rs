@@ -116,7 +116,7 @@ impl Leadership {
     }
 
     /// Takes, renews and gives back leases, for ever. Trouble with the table does not end it: what
-    /// could not be renewed in time is lost, and taken again when it is free.
+    /// could not be renewed in time is lost, and taken again as soon as nobody else has it.
     ///
     /// # Errors
     /// When the table cannot be used from the start: it is missing, or access is denied. Later that

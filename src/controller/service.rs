@@ -230,6 +230,7 @@ impl<'a> Service<'a> {
         let gone = self.known.keys().filter(|key| !listed.contains_key(key));
         let differ: Vec<ReleaseKey> = changed.chain(gone.cloned()).collect();
         for key in differ {
+            // Of those of another replica the watch tells, or the sweep finds out.
             self.wake_waiting(&key);
             self.engine.add(key, now, Look::Afresh);
         }
@@ -316,8 +317,8 @@ impl<'a> Service<'a> {
     /// Something is wanted of a Release that may be another replica's.
     fn look_at_ours(&mut self, key: ReleaseKey) {
         if self.is_ours(&key) {
-            // Not yet listed as it is now; whatever the next list says is news. One that is being made
-            // may have been past it.
+            // Not yet listed as it is now; what the next list says is news unless a pass has followed it
+            // by then. One that is being made may have been past it.
             self.known.entry(key.clone()).or_default();
             if self.listing.is_under_way() {
                 self.listing.ask(false);
@@ -479,11 +480,8 @@ impl<'a> Service<'a> {
                 self.index.remove(&key);
             }
             Some(Ok(mut pass)) => {
-                // It is there, whatever a pass before found. Nobody needs to look again because the
-                // next list says what this one followed.
-                let known = self.known.entry(key.clone()).or_default();
                 if let Some(followed) = pass.version.take() {
-                    *known = followed;
+                    self.followed(&key, followed);
                 }
                 if let Some(interest) = pass.interest.take()
                     && self.index.set(key.clone(), interest)
@@ -505,6 +503,15 @@ impl<'a> Service<'a> {
                     self.engine.add(key, due, Look::Afresh);
                 }
             }
+        }
+    }
+
+    /// A pass followed what people wrote in this version: the next list that says so says nothing new,
+    /// neither to this Release nor to those that wait for it.
+    fn followed(&mut self, key: &ReleaseKey, version: String) {
+        if self.known.get(key) != Some(&version) {
+            self.known.insert(key.clone(), version);
+            self.wake_waiting(key);
         }
     }
 }

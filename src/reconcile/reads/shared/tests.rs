@@ -483,6 +483,10 @@ async fn one_answer_since_a_moment_is_known_only_where_no_call_was_answered_othe
     let begin = stage.order.now();
     stage.afresh(&["a"]).await;
     assert!(same(begin));
+    // One to another name says nothing of this one.
+    stage.afresh(&["b"]).await;
+    stage.shared.forget(&"rails", |name| name == "b");
+    assert!(same(begin));
 }
 
 /// Who is content may wait for a call that another one outruns.
