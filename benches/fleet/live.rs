@@ -119,9 +119,6 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
     settle(&fleet).await;
-    // What was changed may be planned once more in the next sweep: idle is what comes after it.
-    sweeps(&fleet).await;
-    settle(&fleet).await;
     progress("settled; nothing changes from now on");
     fleet.sandbox.reset_calls();
     let (cpu, begin) = (controller.cpu(), Instant::now());

@@ -458,7 +458,10 @@ impl<'a> Service<'a> {
 
     fn ended(&mut self, ended: Ended) {
         let Ended { key, pass } = ended;
-        match pass.as_ref().and_then(|it| it.as_ref().ok()?.settled) {
+        match pass
+            .as_ref()
+            .and_then(|it| it.as_ref().ok()?.settled.clone())
+        {
             Some(settled) => drop(self.settled.insert(key.clone(), settled)),
             None => drop(self.settled.remove(&key)),
         }

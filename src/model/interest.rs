@@ -24,6 +24,8 @@ pub struct Interest {
     pub repositories: BTreeSet<EcrRepository>,
     /// Names of EventBridge rules.
     pub rules: BTreeSet<String>,
+    /// What the names of its own rules begin with: one that comes to be is of interest, too.
+    pub rule_prefix: String,
     /// Name of its schedule group, where it looks at that.
     pub schedule_group: Option<String>,
     /// Families whose ACTIVE revisions it lists.

@@ -201,7 +201,7 @@ impl Reconciler {
 
     /// Whether everything that a pass looked at, which found nothing to do, stands as it did, by what
     /// was read since then.
-    pub fn is_same(&self, interest: &Interest, since: Instant, settled: Settled) -> bool {
+    pub fn is_same(&self, interest: &Interest, since: Instant, settled: &Settled) -> bool {
         self.reads.is_same(interest, since, settled)
     }
 
@@ -281,7 +281,12 @@ impl Reconciler {
             unread: ready.observed.unread,
             whole: ready.observed.is_whole(),
             settled: settled
-                .then(|| self.reads.settled_afresh(&ready.interest, began))
+                .then(|| {
+                    let Ready {
+                        interest, observed, ..
+                    } = &*ready;
+                    self.reads.settled_afresh(interest, observed, began)
+                })
                 .flatten(),
             version: ready.version(&told),
             ..pass.having_looked_at(ready.interest, told.applied_at)

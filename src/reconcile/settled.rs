@@ -42,7 +42,7 @@ impl Reconciler {
             settled: ready
                 .as_ref()
                 .filter(|_| rests)
-                .and_then(|it| self.reads.settled(&it.interest, since, began)),
+                .and_then(|it| self.reads.settled(&it.interest, &it.observed, since, began)),
             plan,
             failed: None,
             over_budget: None,

@@ -83,7 +83,7 @@ impl Service<'_> {
     fn is_same(&self, key: &ReleaseKey, since: Instant) -> bool {
         let settled = self.settled.get(key).zip(self.index.interest(key));
         let reconciler = self.controller.worker.reconciler();
-        settled.is_some_and(|(settled, interest)| reconciler.is_same(interest, since, *settled))
+        settled.is_some_and(|(settled, interest)| reconciler.is_same(interest, since, settled))
     }
 
     /// How far apart the passes of a sweep begin, so that what changes meanwhile need not wait

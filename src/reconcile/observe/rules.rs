@@ -28,6 +28,7 @@ impl Look<'_> {
         let mut found = self.list(&prefix, &names).await?;
         names.extend(found.keys().cloned());
         self.interest.rules.clone_from(&names);
+        self.interest.rule_prefix.clone_from(&prefix);
         let whole_bus = self.view.is_content();
         for name in names {
             let known = match found.remove(&name) {

@@ -3,22 +3,35 @@
 //! A plan follows from what it is made of. Where nothing was to be done, and all of that is as it
 //! was, nothing is to be done now: a sweep over what does not change costs what AWS takes to tell so.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::shared::{Fresh, Moment, Same};
 use super::{Place, Reads, STOCK, older_tags};
+use crate::model::hash;
 use crate::model::interest::Interest;
+use crate::model::known::Known;
+use crate::model::observed::Observed;
 
 /// When a pass began.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::reconcile) struct Began(Moment);
 
 /// Nothing was to be done and nothing waited for, by what was known then.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settled {
     then: Moment,
     at: Instant,
+    /// Hash of the rules, as a list tells them. Who looks afresh lists its own, a sweep all of the
+    /// bus; and what others change there is no matter of this one.
+    rules: String,
 }
+
+/// EventBridge rules by name, as ListRules answers.
+type RulesByName<'a> = BTreeMap<&'a str, &'a Map<String, Value>>;
 
 impl Reads {
     /// Begins a pass that may find nothing to do.
@@ -30,13 +43,12 @@ impl Reads {
     pub(in crate::reconcile) fn settled(
         &self,
         interest: &Interest,
+        observed: &Observed,
         since: Instant,
         began: Began,
     ) -> Option<Settled> {
         let Began(then) = began;
-        let (at, same) = (then.at(), Same::Only(since));
-        self.all_same(interest, same, same)
-            .then_some(Settled { then, at })
+        self.settled_as_of(then, interest, observed, (then.at(), Same::Only(since)))
     }
 
     /// The same for one that looked afresh. None where AWS told others otherwise meanwhile: what it
@@ -44,13 +56,33 @@ impl Reads {
     pub(in crate::reconcile) fn settled_afresh(
         &self,
         interest: &Interest,
+        observed: &Observed,
         began: Began,
     ) -> Option<Settled> {
         let then = self.order.now();
-        let same = Same::SinceThen(began.0);
-        let at = began.0.at();
-        self.all_same(interest, same, same)
-            .then_some(Settled { then, at })
+        let Began(began) = began;
+        self.settled_as_of(
+            then,
+            interest,
+            observed,
+            (began.at(), Same::SinceThen(began)),
+        )
+    }
+
+    fn settled_as_of(
+        &self,
+        then: Moment,
+        interest: &Interest,
+        observed: &Observed,
+        (at, same): (Instant, Same),
+    ) -> Option<Settled> {
+        let rules = rules_seen(observed)?;
+        let settled = || Settled {
+            then,
+            at,
+            rules: hash::of(&rules),
+        };
+        self.all_same(interest, &rules, same, same).then(settled)
     }
 
     /// Whether what was read since then, of all that such a pass looked at, is what it read.
@@ -58,18 +90,36 @@ impl Reads {
         &self,
         interest: &Interest,
         since: Instant,
-        settled: Settled,
+        settled: &Settled,
     ) -> bool {
         let same = |fresh| Same::AsBefore(fresh, settled.then);
+        let fresh = Fresh::Since(since);
+        let place = Place::new(&interest.access, &interest.region);
+        let listed = match interest.rules.is_empty() {
+            true => None,
+            false => match self.rules.at_hand(&place, &(), fresh) {
+                Some(Ok(listed)) => Some(listed),
+                Some(Err(_)) | None => return false,
+            },
+        };
+        let rules = listed.as_deref().map(|it| rules_listed(it, interest));
+        let rules = rules.unwrap_or_default();
         // What needs no other pass is looked for once in a while all the same.
         settled.at.elapsed() < STOCK
-            && self.all_same(interest, same(Fresh::Since(since)), same(older_tags(since)))
+            && hash::of(&rules) == settled.rules
+            && self.all_same(interest, &rules, same(fresh), same(older_tags(since)))
     }
 
-    fn all_same(&self, interest: &Interest, same: Same, tags: Same) -> bool {
+    fn all_same(
+        &self,
+        interest: &Interest,
+        rules: &RulesByName<'_>,
+        same: Same,
+        tags: Same,
+    ) -> bool {
         self.ecs_is_same(interest, same)
             && self.ecr_is_same(interest, same)
-            && self.events_are_same(interest, same, tags)
+            && self.events_are_same(interest, rules, same, tags)
             && self.scheduler_is_same(interest, same, tags)
     }
 
@@ -93,24 +143,50 @@ impl Reads {
             })
     }
 
-    fn events_are_same(&self, interest: &Interest, same: Same, tags: Same) -> bool {
-        if interest.rules.is_empty() {
-            return true;
-        }
+    /// Targets and tags of these rules.
+    fn events_are_same(
+        &self,
+        interest: &Interest,
+        rules: &RulesByName<'_>,
+        same: Same,
+        tags: Same,
+    ) -> bool {
         let place = Place::new(&interest.access, &interest.region);
-        let Some(Ok(listed)) = self.rules.newest(&place, &()) else {
-            return false;
-        };
-        let listed = interest.rules.iter().filter_map(|name| listed.get(name));
-        let text = |rule: &serde_json::Map<_, serde_json::Value>, member: &str| {
-            let text = rule.get(member).and_then(serde_json::Value::as_str);
+        let text = |rule: &Map<String, Value>, member: &str| {
+            let text = rule.get(member).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()
         };
-        let (names, arns): (Vec<String>, Vec<String>) = listed
+        let (names, arns): (Vec<String>, Vec<String>) = rules
+            .values()
             .map(|rule| (text(rule, "Name"), text(rule, "Arn")))
             .unzip();
-        self.rules.are_same(&place, [&()], same)
-            && self.targets.are_same(&place, &names, same)
-            && self.tags.are_same(&place, &arns, tags)
+        self.targets.are_same(&place, &names, same) && self.tags.are_same(&place, &arns, tags)
     }
+}
+
+/// Rules that a pass saw; None unless all could be read.
+fn rules_seen(observed: &Observed) -> Option<RulesByName<'_>> {
+    let mut seen = BTreeMap::new();
+    for (name, known) in &observed.rules {
+        match known {
+            Known::Present(rule) => drop(seen.insert(name.as_str(), &rule.rule)),
+            Known::Absent => {}
+            Known::Unknown(_) => return None,
+        }
+    }
+    (observed.rules_listed == Some(true)).then_some(seen)
+}
+
+/// Rules of this list that are of interest.
+fn rules_listed<'a>(
+    listed: &'a BTreeMap<String, Map<String, Value>>,
+    interest: &Interest,
+) -> RulesByName<'a> {
+    let prefix = interest.rule_prefix.as_str();
+    let own = listed.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+    let own = own.take_while(|(name, _)| name.starts_with(prefix));
+    let named = interest.rules.iter();
+    let named = named.filter_map(|name| listed.get_key_value(name));
+    let all = own.chain(named);
+    all.map(|(name, rule)| (name.as_str(), rule)).collect()
 }

@@ -210,6 +210,17 @@ impl<K: Kind> Shared<K> {
         self.groups().get(group)?.newest(name)
     }
 
+    /// What is known of a name, where that is fresh enough.
+    pub(super) fn at_hand(
+        &self,
+        group: &K::Group,
+        name: &K::Name,
+        fresh: Fresh,
+    ) -> Option<Result<K::Answer, AwsError>> {
+        let asked = [name.clone()].into();
+        self.groups().get(group)?.known(name, &asked, fresh)
+    }
+
     /// What is known already, and the answers that will come.
     fn join(
         &self,

@@ -144,7 +144,9 @@ impl View {
     ) -> Result<Vec<Map<String, Value>>, AwsError> {
         let what = rules_named(prefix);
         self.may_ask(&Call::read("events", "ListRules", what))?;
-        self.clients().events.rules_with_prefix(prefix).await
+        // What it tells can be compared with the list of the whole bus: see `reads::settled`.
+        let clients = self.reads.accounts.of(&self.place);
+        clients.events.rules_with_prefix(prefix).await
     }
 
     /// States of alarms.
@@ -333,9 +335,14 @@ impl View {
     ) -> Result<Vec<String>, AwsError> {
         let call = Call::read("ecs", "ListTaskDefinitions", format!("family {family}"));
         self.may_ask(&call)?;
-        if self.is_content() {
+        let is_enough = |newest: &Newest| newest.whole || enough(&newest.arns);
+        let shared = &self.reads.families;
+        let before = shared.newest(&self.place, &family.to_owned());
+        // Where the newest were not enough before, they hardly are now, and that call can be saved.
+        let fell_short = before.is_some_and(|it| it.is_ok_and(|it| !is_enough(&it)));
+        if self.is_content() || !fell_short {
             let newest = self.newest(family.to_owned()).await?;
-            if newest.whole || enough(&newest.arns) {
+            if is_enough(&newest) {
                 return Ok(newest.arns.to_vec());
             }
         }

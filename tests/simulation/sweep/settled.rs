@@ -40,10 +40,14 @@ async fn what_stands_as_it_did_is_not_planned_anew_and_what_does_not_is() {
         assert!((10..=20).contains(&world.called("ecs.DescribeServices")));
         assert_eq!(world.writes(), [] as [String; 0]);
 
-        // Nor is what was rolled out meanwhile, though the list says for the first time that it changed.
+        // Nor is what was rolled out meanwhile, though the list says for the first time that it
+        // changed, and what others own on the bus to which it wrote.
         for name in ["app07", "app08", "app09"] {
             let services = [0, 1, 2, 3].map(|number| service(&format!("{name}-{number}")));
-            let spec = json!({"services": services});
+            let mut spec = json!({"services": services});
+            if name != "app07" {
+                spec["schedules"] = json!([schedule("nightly", "0 3 * * *")]);
+            }
             world.put(&release(name, "app06", &spec)).await;
         }
         pass(minutes(2)).await;
@@ -56,6 +60,20 @@ async fn what_stands_as_it_did_is_not_planned_anew_and_what_does_not_is() {
         pass(minutes(6)).await;
         assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
         assert_eq!(world.writes(), [] as [String; 0]);
+
+        // A rule of a stranger is nobody's matter, unless it is called as one's own.
+        let stranger = |name: &str| {
+            let input = json!({"Name": name, "ScheduleExpression": "rate(1 day)"});
+            world.aws("events", "PutRule", input);
+        };
+        stranger("shop-zapp-nightly");
+        world.sandbox.reset_calls();
+        pass(minutes(6)).await;
+        assert_eq!((read("GetItem"), read("BatchGetItem")), (0, 0));
+        stranger("shop-app08-weekly");
+        world.sandbox.reset_calls();
+        pass(minutes(6)).await;
+        assert!(read("GetItem") > 0);
 
         expression(&world, "shop-app02-nightly", "cron(0 4 * * ? *)");
         world.sandbox.reset_calls();
