@@ -11,6 +11,8 @@ mod records;
 mod scheduled;
 mod settled;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -180,6 +182,7 @@ impl Reads {
             let families = self.families.clone();
             reading.spawn(async move { families.ahead(&place, asked, fresh).await });
         }
+        let buses: Vec<Place> = wanted.rules.keys().cloned().collect();
         for (place, asked) in wanted.rules {
             let reads = self.clone();
             reading.spawn(async move { reads.rules_ahead(&place, asked, fresh).await });
@@ -189,6 +192,11 @@ impl Reads {
             reading.spawn(async move { lists.ahead(&place, asked, fresh).await });
         }
         while reading.join_next().await.is_some() {}
+        // A write of ours meanwhile has the list of a bus dropped, which every Release with rules is
+        // compared with.
+        for place in buses {
+            self.rules.ask(&place, [()].into(), fresh).await;
+        }
     }
 
     async fn rules_ahead(&self, place: &Place, names: BTreeSet<String>, fresh: Fresh) {

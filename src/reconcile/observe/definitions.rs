@@ -104,12 +104,13 @@ impl Look<'_> {
             let followed: Vec<Option<String>> = picky
                 .map(|part| self.recorded(&part)?.base.clone())
                 .collect();
+            let lost = self.has_lost(&family);
             let enough = |found: &[String]| {
                 let foreign = found.iter().filter(|arn| !ours.contains(*arn)).count();
                 let is_listed =
                     |base: &Option<String>| base.as_ref().is_some_and(|base| found.contains(base));
                 foreign > 0
-                    && (foreign >= CANDIDATES || followed.iter().all(is_listed))
+                    && (foreign >= CANDIDATES || !lost && followed.iter().all(is_listed))
                     && targets.iter().all(|arn| found.contains(arn))
             };
             let known = match self.view.family(&family, enough).await {
@@ -120,6 +121,14 @@ impl Look<'_> {
             self.observed.families.insert(family, known);
         }
         Ok(())
+    }
+
+    /// Whether the answer to a registration in a family was lost: what it led to may stand behind
+    /// what others registered since.
+    fn has_lost(&self, family: &str) -> bool {
+        let registrations = self.observed.ledger.registrations.values();
+        let mut open = registrations.filter(|found| found.arn.is_none() && !found.deregistered);
+        open.any(|found| found.family == family)
     }
 
     /// ARNs in a family that the ledger says evenkeel registered.

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::kinds::RuleList;
 use super::shared::{Fresh, Moment, Same};
 use super::{Place, Reads, STOCK, older_tags};
 use crate::model::hash;
@@ -92,21 +93,22 @@ impl Reads {
         since: Instant,
         settled: &Settled,
     ) -> bool {
-        let same = |fresh| Same::AsBefore(fresh, settled.then);
+        // What needs no other pass is looked for once in a while all the same.
+        if settled.at.elapsed() >= STOCK {
+            return false;
+        }
         let fresh = Fresh::Since(since);
         let place = Place::new(&interest.access, &interest.region);
         let listed = match interest.rules.is_empty() {
-            true => None,
+            true => RuleList::default(),
             false => match self.rules.at_hand(&place, &(), fresh) {
-                Some(Ok(listed)) => Some(listed),
+                Some(Ok(listed)) => listed,
                 Some(Err(_)) | None => return false,
             },
         };
-        let rules = listed.as_deref().map(|it| rules_listed(it, interest));
-        let rules = rules.unwrap_or_default();
-        // What needs no other pass is looked for once in a while all the same.
-        settled.at.elapsed() < STOCK
-            && hash::of(&rules) == settled.rules
+        let rules = rules_of_interest(&listed, interest);
+        let same = |fresh| Same::AsBefore(fresh, settled.then);
+        hash::of(&rules) == settled.rules
             && self.all_same(interest, &rules, same(fresh), same(older_tags(since)))
     }
 
@@ -178,7 +180,7 @@ fn rules_seen(observed: &Observed) -> Option<RulesByName<'_>> {
 }
 
 /// Rules of this list that are of interest.
-fn rules_listed<'a>(
+fn rules_of_interest<'a>(
     listed: &'a BTreeMap<String, Map<String, Value>>,
     interest: &Interest,
 ) -> RulesByName<'a> {

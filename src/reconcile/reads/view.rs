@@ -335,25 +335,28 @@ impl View {
     ) -> Result<Vec<String>, AwsError> {
         let call = Call::read("ecs", "ListTaskDefinitions", format!("family {family}"));
         self.may_ask(&call)?;
-        let is_enough = |newest: &Newest| newest.whole || enough(&newest.arns);
-        let shared = &self.reads.families;
-        let before = shared.newest(&self.place, &family.to_owned());
-        // Where the newest were not enough before, they hardly are now, and that call can be saved.
-        let fell_short = before.is_some_and(|it| it.is_ok_and(|it| !is_enough(&it)));
-        if self.is_content() || !fell_short {
+        // Where the newest were not enough before, they hardly are now: who makes calls for it saves one.
+        let kept = &self.reads.kept;
+        if self.is_content() || !kept.is_long(&self.place, family).await {
             let newest = self.newest(family.to_owned()).await?;
-            if is_enough(&newest) {
+            if newest.whole || enough(&newest.arns) {
                 return Ok(newest.arns.to_vec());
             }
+            kept.found_long(&self.place, family).await;
         }
         self.clients().ecs.active_revisions(family, enough).await
     }
 
     async fn newest(&self, family: String) -> Result<Newest, AwsError> {
         let what = format!("family {family}");
+        // Services were looked at before: what they run must not be newer than the list.
+        let fresh = match self.is_content() {
+            true => self.fresh,
+            false => Fresh::After(self.reads.order.now()),
+        };
         let shared = &self.reads.families;
         let names = [family].into();
-        let read = shared.ask(&self.place, names, self.fresh).await;
+        let read = shared.ask(&self.place, names, fresh).await;
         let read = read.into_values().next();
         read.unwrap_or_else(|| Err(lost(Call::read("ecs", "ListTaskDefinitions", what))))
     }

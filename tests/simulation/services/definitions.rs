@@ -62,6 +62,20 @@ async fn a_service_may_follow_a_family() {
     assert_eq!(world.aws_writes(), [] as [&str; 0]);
 }
 
+/// What was registered while nobody heard of it stands behind what others registered since.
+#[tokio::test(start_paused = true)]
+async fn a_registration_whose_answer_was_lost_is_found_behind_those_of_others() {
+    let world = shop(Breaker::Rollback).await;
+    world.put(&web("v2")).await;
+    world.dies_at("RegisterTaskDefinition", true).await;
+    for memory in 600..630 {
+        register(&world, "web", "v1", &json!({"memory": memory.to_string()}));
+    }
+    assert_eq!(world.settle(&key()).await, Stands::Ready);
+    assert_eq!(world.runs(CLUSTER, "web"), "web:2");
+    assert_eq!(world.sent("RegisterTaskDefinition").len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_structure_that_was_rejected_is_left_for_the_next_one() {
     let world = shop(Breaker::Rollback).await;
