@@ -17,8 +17,10 @@ use crate::{Measure, progress};
 const CHANGES: usize = 200;
 /// Time between two changes: what AWS's request bucket for registrations allows.
 const PACE: Duration = Duration::from_millis(1050);
-/// How long the controller is watched while nothing changes.
-const IDLE: Duration = Duration::from_secs(330);
+/// From one sweep to the next, at most: the resync with its jitter, and what a sweep takes.
+const PERIOD: Duration = Duration::from_secs(420);
+/// Longer than a sweep takes, shorter than the time until the next.
+const SWEEP: Duration = Duration::from_secs(150);
 
 /// The controller's process; ends with this value.
 struct Controller(Child);
@@ -120,10 +122,15 @@ pub async fn measure((fleet, passed): (Fleet, Duration)) -> Vec<Measure> {
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share).round() as usize];
     settle(&fleet).await;
     progress("settled; nothing changes from now on");
+    // From one sweep to the next, so that there is just one in it, and the first after the changes.
+    sweeps(&fleet).await;
     fleet.sandbox.reset_calls();
     let (cpu, begin) = (controller.cpu(), Instant::now());
-    tokio::time::sleep(IDLE).await;
-    let busy = (controller.cpu() - cpu) / begin.elapsed().as_secs_f64();
+    tokio::time::sleep(SWEEP).await;
+    sweeps(&fleet).await;
+    let period = begin.elapsed().as_secs_f64();
+    progress(&format!("{period:.1} s from one sweep to the next"));
+    let busy = (controller.cpu() - cpu) / period;
     let calls = fleet.sandbox.calls();
     server.abort();
     let measure = |name, value, limit, unit: &str| Measure {
@@ -203,7 +210,7 @@ async fn sweeps(fleet: &Fleet) {
     let before = fleet.called("ecs.DescribeServices");
     let begin = Instant::now();
     while fleet.called("ecs.DescribeServices") < before + 50 {
-        assert!(begin.elapsed() < IDLE, "nothing is swept");
+        assert!(begin.elapsed() < PERIOD, "nothing is swept");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
