@@ -195,7 +195,9 @@ impl Reads {
         // A write of ours meanwhile has the list of a bus dropped, which every Release with rules is
         // compared with.
         for place in buses {
-            self.rules.ask(&place, [()].into(), fresh).await;
+            if self.rules.newest(&place, &()).is_none() {
+                self.rules.ask(&place, [()].into(), fresh).await;
+            }
         }
     }
 

@@ -348,11 +348,10 @@ async fn a_long_family_of_one_registrar_is_not_listed_to_its_end() {
     object["spec"]["services"][0]["taskDefinition"]["registeredBy"] =
         json!("arn:aws:iam::*:role/terraform*");
     world.put(&object).await;
-    look(&reconciler, &key).await;
-    // That the newest twenty do not do is found out once.
     world.sandbox.reset_calls();
     look(&reconciler, &key).await;
-    assert_eq!(world.called("ecs.ListTaskDefinitions"), 2);
+    // The newest twenty, and two pages.
+    assert_eq!(world.called("ecs.ListTaskDefinitions"), 3);
 }
 
 /// Lets every call of some services hang, and notes which those were.

@@ -89,11 +89,7 @@ impl Look<'_> {
         for family in self.interest.families.clone() {
             let ours = self.our_arns(&family);
             let targets: Vec<String> = self
-                .current()
-                .into_iter()
-                .flat_map(|revision| revision.parts.values())
-                .chain(self.back().into_iter().map(|(_, part)| part))
-                .filter(|target| target.family == family)
+                .targets_in(&family)
                 .filter_map(|target| self.target_arn(target))
                 .collect();
             // What picky parts follow may stand behind what others registered since, yet not behind
@@ -123,12 +119,22 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Whether the answer to a registration in a family was lost: what it led to may stand behind
-    /// what others registered since.
+    /// Whether the answer to a registration that is wanted was lost: what it led to may stand
+    /// behind what others registered since.
     fn has_lost(&self, family: &str) -> bool {
-        let registrations = self.observed.ledger.registrations.values();
-        let mut open = registrations.filter(|found| found.arn.is_none() && !found.deregistered);
-        open.any(|found| found.family == family)
+        let targets = self.targets_in(family);
+        let mut registrations = targets.filter_map(|target| self.registration(target));
+        registrations.any(|it| it.arn.is_none() && !it.deregistered && !it.refused)
+    }
+
+    /// What parts shall run or go back to of a family.
+    fn targets_in(&self, family: &str) -> impl Iterator<Item = &PartTarget> {
+        let current = self.current().into_iter();
+        let current = current.flat_map(|revision| revision.parts.values());
+        let back = self.back().into_iter().map(|(_, part)| part);
+        current
+            .chain(back)
+            .filter(move |target| target.family == family)
     }
 
     /// ARNs in a family that the ledger says evenkeel registered.

@@ -17,9 +17,6 @@ const ROOM: u64 = 16 * 1024 * 1024;
 /// How many records of deployments that ended are kept; each takes about a kilobyte.
 const RECORDS: u64 = 10_000;
 
-/// Of how many families it is kept that their newest revisions were not enough.
-const FAMILIES: u64 = 10_000;
-
 /// How long a described definition is used: its tags can be changed, everything else cannot.
 const TAGS_KEPT: Duration = Duration::from_secs(3600);
 
@@ -29,8 +26,6 @@ pub(super) struct Kept {
     definitions: Cache<(Place, String), (Instant, Definition)>,
     contents: Cache<String, Arc<Value>>,
     records: Cache<(Place, String), DeploymentRecord>,
-    /// Families whose newest revisions were not enough for somebody.
-    long: Cache<(Place, String), ()>,
 }
 
 impl Kept {
@@ -53,10 +48,6 @@ impl Kept {
             records: Cache::builder()
                 .max_capacity(RECORDS)
                 .eviction_policy(EvictionPolicy::lru())
-                .build(),
-            long: Cache::builder()
-                .max_capacity(FAMILIES)
-                .time_to_live(TAGS_KEPT)
                 .build(),
         }
     }
@@ -88,18 +79,6 @@ impl Kept {
     pub(super) async fn ended(&self, place: &Place, record: &DeploymentRecord) {
         let key = (place.clone(), record.arn.clone());
         self.records.insert(key, record.clone()).await;
-    }
-
-    /// Whether the newest revisions of a family were not enough for somebody.
-    pub(super) async fn is_long(&self, place: &Place, family: &str) -> bool {
-        let key = (place.clone(), family.to_owned());
-        self.long.get(&key).await.is_some()
-    }
-
-    /// The newest revisions of a family were not enough.
-    pub(super) async fn found_long(&self, place: &Place, family: &str) {
-        let key = (place.clone(), family.to_owned());
-        self.long.insert(key, ()).await;
     }
 
     pub(super) async fn content(&self, hash: &str) -> Option<Arc<Value>> {

@@ -335,15 +335,11 @@ impl View {
     ) -> Result<Vec<String>, AwsError> {
         let call = Call::read("ecs", "ListTaskDefinitions", format!("family {family}"));
         self.may_ask(&call)?;
-        // Where the newest were not enough before, they hardly are now: who makes calls for it saves one.
-        let kept = &self.reads.kept;
-        if self.is_content() || !kept.is_long(&self.place, family).await {
-            let newest = self.newest(family.to_owned()).await?;
-            if newest.whole || enough(&newest.arns) {
-                return Ok(newest.arns.to_vec());
-            }
-            kept.found_long(&self.place, family).await;
+        let newest = self.newest(family.to_owned()).await?;
+        if newest.whole || enough(&newest.arns) {
+            return Ok(newest.arns.to_vec());
         }
+        // Seldom: the newest were registered by others since, or all by us for many Releases.
         self.clients().ecs.active_revisions(family, enough).await
     }
 

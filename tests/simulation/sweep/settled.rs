@@ -35,8 +35,9 @@ async fn what_stands_as_it_did_is_not_planned_anew_and_what_does_not_is() {
     weekly["taskDefinition"] = json!({"family": "cron"});
     weekly["images"] = json!({"cron": "web"});
     let sweep = async || {
-        let before = world.called("events.ListRules");
+        let (before, begin) = (world.called("events.ListRules"), Instant::now());
         while world.called("events.ListRules") == before {
+            assert!(begin.elapsed() < minutes(7), "nothing is swept");
             pass(Duration::from_secs(1)).await;
         }
         pass(Duration::from_secs(20)).await;
