@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::fault::Fault;
 use super::super::json::Object;
+use crate::model::hash;
 
 /// How long a token is remembered.
 const WINDOW: SignedDuration = SignedDuration::from_mins(10);
@@ -19,7 +20,9 @@ const LONGEST: usize = 36;
 /// Transactions that were done, by their tokens.
 #[derive(Default)]
 pub(super) struct Tokens {
-    done: HashMap<String, (Object, Value)>,
+    /// What was sent, by its hash, and what was answered. Setting up thousands of services takes tens
+    /// of thousands of transactions, and all of them are let go of at once, with everybody waiting.
+    done: HashMap<String, (String, Value)>,
     /// Oldest first.
     order: VecDeque<(Timestamp, String)>,
 }
@@ -43,8 +46,9 @@ impl Tokens {
             }
         };
         self.forget(now);
+        let sent = hash::of(&input);
         if let Some((before, answer)) = self.done.get(&token) {
-            if *before == input {
+            if *before == sent {
                 return Ok(answer.clone());
             }
             let message = "An error occurred (IdempotentParameterMismatchException)";
@@ -53,8 +57,8 @@ impl Tokens {
                 message,
             ));
         }
-        let answer = carry_out(input.clone())?;
-        self.done.insert(token.clone(), (input, answer.clone()));
+        let answer = carry_out(input)?;
+        self.done.insert(token.clone(), (sent, answer.clone()));
         self.order.push_back((now, token));
         Ok(answer)
     }
