@@ -1,6 +1,6 @@
 //! How a large installation fares: `cargo bench --bench fleet`, or `-- wave`, `-- sweep`, `-- live`
-//! for a part of it, with other numbers of services where some are given (`-- wave 300`). Prints one JSON line a measure, with what was allowed, and ends with 1 when
-//! one was not kept.
+//! for a part of it, with other numbers of services where some are given (`-- wave 300`). Prints one
+//! JSON line a measure, with what was allowed, and ends with 1 when one was not kept.
 //!
 //! - `wave`: a release wave against the sandbox's request buckets, in virtual time.
 //! - `sweep`: what looking at everything once costs, in calls beside each API's own floor.

@@ -154,13 +154,13 @@ impl Reads {
         tags: Same,
     ) -> bool {
         let place = Place::new(&interest.access, &interest.region);
-        let text = |rule: &Map<String, Value>, member: &str| {
-            let text = rule.get(member).and_then(Value::as_str);
-            text.unwrap_or_default().to_owned()
+        let arn = |rule: &Map<String, Value>| {
+            let arn = rule.get("Arn").and_then(Value::as_str);
+            arn.unwrap_or_default().to_owned()
         };
-        let (names, arns): (Vec<String>, Vec<String>) = rules
-            .values()
-            .map(|rule| (text(rule, "Name"), text(rule, "Arn")))
+        let named = rules.iter();
+        let (names, arns): (Vec<String>, Vec<String>) = named
+            .map(|(name, rule)| ((*name).to_owned(), arn(rule)))
             .unzip();
         self.targets.are_same(&place, &names, same) && self.tags.are_same(&place, &arns, tags)
     }
