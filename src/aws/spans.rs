@@ -12,3 +12,6 @@ pub fn is_call(metadata: &Metadata<'_>) -> bool {
         && metadata.target().starts_with("aws_sdk_")
         && !metadata.name().ends_with(WATCHES)
 }
+
+#[cfg(test)]
+pub mod tests;

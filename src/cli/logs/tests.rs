@@ -6,6 +6,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Layered;
 
 use super::*;
+use crate::aws::spans::tests::listen;
 
 /// Logs in memory, as JSON.
 #[derive(Clone, Default)]
@@ -53,22 +54,21 @@ impl<'a> MakeWriter<'a> for Captured {
 #[test]
 fn a_decision_is_one_flat_line() {
     let told = captured();
-    tracing::subscriber::with_default(told.subscriber(), || {
-        let release = "production/rails";
-        let pass = tracing::info_span!("reconcile", release, generation = tracing::field::Empty);
-        pass.record("generation", 7);
-        pass.in_scope(|| {
-            let error = std::io::Error::other("the \"table\" is away");
-            tracing::info!(
-                resource = "service/app",
-                action = "UpdateService",
-                millis = 41,
-                "done"
-            );
-            tracing::warn!(%error, release = "production/other", "not done");
-        });
-        tracing::info!("serving");
+    let _listening = listen(told.subscriber());
+    let release = "production/rails";
+    let pass = tracing::info_span!("reconcile", release, generation = tracing::field::Empty);
+    pass.record("generation", 7);
+    pass.in_scope(|| {
+        let error = std::io::Error::other("the \"table\" is away");
+        tracing::info!(
+            resource = "service/app",
+            action = "UpdateService",
+            millis = 41,
+            "done"
+        );
+        tracing::warn!(%error, release = "production/other", "not done");
     });
+    tracing::info!("serving");
     let told = told.lines();
     let members = |line: &Value| {
         let members = line.as_object().unwrap().keys();

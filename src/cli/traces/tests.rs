@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::*;
 use crate::aws::Aws;
 use crate::aws::dynamodb::Table;
+use crate::aws::spans::tests::listen;
 use crate::aws::sqs::Queue;
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
@@ -47,15 +48,14 @@ fn contains(body: &[u8], text: &str) -> bool {
 async fn passes_and_calls_arrive_as_spans() {
     let (endpoint, mut posted) = collector().await;
     let traces = Traces::open(&endpoint).unwrap();
-    let subscriber = tracing_subscriber::registry().with(traces.layer());
-    tracing::subscriber::with_default(subscriber, || {
-        let pass = tracing::info_span!("reconcile", release = "production/rails", generation = 7);
-        pass.in_scope(|| {
-            tracing::debug_span!("aws", service = "ecs", operation = "UpdateService")
-                .in_scope(|| {});
-            tracing::trace_span!("too fine").in_scope(|| {});
-        });
+    let listening = listen(tracing_subscriber::registry().with(traces.layer()));
+    let pass = tracing::info_span!("reconcile", release = "production/rails", generation = 7);
+    pass.in_scope(|| {
+        tracing::debug_span!("aws", service = "ecs", operation = "UpdateService").in_scope(|| {});
+        tracing::trace_span!("too fine").in_scope(|| {});
     });
+    drop(pass);
+    drop(listening);
     traces.flush().await;
     let (kind, body) = posted.recv().await.unwrap();
     assert_eq!(kind, "application/x-protobuf");
@@ -80,8 +80,7 @@ async fn passes_and_calls_arrive_as_spans() {
 async fn every_call_has_a_span_but_the_watch_of_the_stream() {
     let (endpoint, mut posted) = collector().await;
     let traces = Traces::open(&endpoint).unwrap();
-    let subscriber = tracing_subscriber::registry().with(traces.layer());
-    let guard = tracing::subscriber::set_default(subscriber);
+    let listening = listen(tracing_subscriber::registry().with(traces.layer()));
     let start = "2026-03-02T09:00:00Z".parse().unwrap();
     let sandbox = Sandbox::new(SandboxOptions::at(start));
     let aws = Aws::for_test(sandbox.http_client(), "eu-west-1");
@@ -100,7 +99,7 @@ async fn every_call_has_a_span_but_the_watch_of_the_stream() {
     queue.receive().await.unwrap_err();
     let stream = Table::new(&aws, "evenkeel").stream().await.unwrap();
     stream.unwrap().read("none").await.unwrap_err();
-    drop(guard);
+    drop(listening);
     traces.flush().await;
     let (_, body) = posted.recv().await.unwrap();
     for text in [
@@ -128,7 +127,7 @@ async fn a_collector_that_is_away_is_told_once() {
         away: AtomicBool::new(false),
     };
     let told = crate::cli::logs::tests::captured();
-    let _guard = tracing::subscriber::set_default(told.subscriber());
+    let _listening = listen(told.subscriber());
     for _ in 0..3 {
         let request = Request::post(&endpoint).body(Bytes::new()).unwrap();
         assert!(collector.send_bytes(request).await.is_err());

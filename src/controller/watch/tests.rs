@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, Receiver};
+use tracing::dispatcher::DefaultGuard;
 
 use super::*;
 use crate::aws::Aws;
 use crate::aws::dynamodb::{Key, Table};
+use crate::aws::spans::tests::listen;
 use crate::resource::meta::{API_VERSION, Environment, ReleaseKey};
 use crate::sandbox::{CallInfo, Sandbox, SandboxOptions, Tap, Verdict};
 use crate::store::{ApplyOptions, keys};
@@ -152,13 +154,13 @@ impl Tap for Failing {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+    fn capture(&self) -> DefaultGuard {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(move || log.clone())
             .finish();
-        tracing::subscriber::set_default(subscriber)
+        listen(subscriber)
     }
 
     fn count(&self, text: &str) -> usize {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::aws::error::{Call, ErrorClass};
+use crate::aws::spans::tests::listen;
 
 /// What a server answers to whom: a call takes 10 ms, or a second; names that begin
 /// with `denied` fail.
@@ -385,7 +386,7 @@ async fn a_call_that_is_dropped_leaves_nobody_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_belongs_to_the_pass_of_one_who_waits_for_it() {
-    let _traced = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let _traced = listen(tracing_subscriber::registry());
     let stage = Stage::new();
     let since = Fresh::Since(Instant::now());
     let sweep = (0..100).map(|number| [format!("app-{number:03}")].into());
