@@ -285,9 +285,13 @@ fn the_controller_serves_metrics_and_ends_when_told() {
     let logs = std::thread::spawn(move || logs.map_while(Result::ok).collect::<Vec<_>>());
     sandbox.expect(0, &["wait", "chuoi", "--timeout", "60s"]);
     assert_eq!(http(address, "GET", "/healthz", "", ""), "ok\n");
-    let metrics = http(address, "GET", "/metrics", "", "");
+    // The table says it a moment before the metrics do.
+    let ready = r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#;
+    let metrics = (0..10_000)
+        .map(|_| http(address, "GET", "/metrics", "", ""))
+        .find(|metrics| metrics.contains(ready))
+        .expect("the metrics come to say that it is Ready");
     for line in [
-        r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#,
         r#"evenkeel_release_info{generation=""#,
         r#"evenkeel_change_lead_time_seconds_count{namespace="chuoi",release="chuoi"} 1"#,
         r#"evenkeel_rollouts_total{namespace="chuoi",outcome="succeeded",release="chuoi","#,

@@ -1,9 +1,9 @@
 //! The program under test, run as people run it.
 
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use crate::servers::Server;
 
 /// Longer than anything here takes, even on a slow machine: a run that lasts longer hangs.
 const LIMIT: Duration = Duration::from_secs(240);
+/// How long a command says nothing before it is looked what it has reached.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -68,6 +70,28 @@ impl<'a> Evenkeel<'a> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("evenkeel can be started");
         wait(child, limit)
+    }
+
+    /// Runs a command that does not end by itself, and kills it once `reached` says so of what it
+    /// has printed; panics when it ends before that, or does not come there.
+    pub fn run_until(&self, args: &[&str], reached: impl Fn(&str) -> bool) {
+        let mut command = self.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running(command.spawn().expect("evenkeel can be started"));
+        let (line, lines) = mpsc::channel();
+        forward(running.0.stdout.take().expect("it is piped"), line.clone());
+        forward(running.0.stderr.take().expect("it is piped"), line);
+        let mut told = String::new();
+        let mut quiet = Duration::ZERO;
+        while quiet < LIMIT {
+            match lines.recv_timeout(PAUSE) {
+                Ok(line) => told += &format!("{line}\n"),
+                Err(RecvTimeoutError::Timeout) if reached(&told) => return,
+                Err(RecvTimeoutError::Timeout) => quiet += PAUSE,
+                Err(RecvTimeoutError::Disconnected) => panic!("evenkeel {args:?} ended: {told}"),
+            }
+        }
+        panic!("evenkeel {args:?} does not come there: {told}");
     }
 
     /// Starts a command that goes on beside the test, until the test ends it or itself.
@@ -154,6 +178,16 @@ fn wait(mut child: Child, limit: Duration) -> Ended {
         stdout,
         stderr,
     }
+}
+
+/// Passes on each line, until there are no more or nobody listens.
+fn forward(output: impl Read + Send + 'static, to: mpsc::Sender<String>) {
+    thread::spawn(move || {
+        let lines = BufReader::new(output).lines();
+        lines
+            .map_while(Result::ok)
+            .all(|line| to.send(line).is_ok())
+    });
 }
 
 fn reader(

@@ -29,7 +29,9 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 API_VERSION = "1.44"
-CRASH_AFTER = 0.4
+# Long before ministack looks whether a task still runs, a second after it ran it: what looks is
+# another process, and may be late.
+CRASH_AFTER = 0.05
 ONE_OFF_AFTER = 1.5
 KILLED = 137
 

@@ -2,8 +2,6 @@
 //! ministack a 400 without an error code. A release stands as it does all the same, and that its
 //! pipeline did not hear of it is told.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, ministack, moto, released, scheduled};
@@ -25,12 +23,11 @@ fn while_moto_has_trouble_with_a_job_its_release_is_ready() {
     let server = moto::rails_allowing(&json!({}));
     let evenkeel = Evenkeel::new(&server, NAMESPACE);
     evenkeel.apply(&[&manifest::write("hooks", &waited_for())]);
-    let ended = evenkeel.run_for(&["run", "--once"], Duration::from_secs(20));
-    assert_eq!(ended.code, None, "it goes on trying: {ended:#?}");
-    let told = ended.text();
-    for part in ["codepipeline:PutJobSuccessResult", JOB, "HTTP 500"] {
-        assert!(told.contains(part), "{part}: {told}");
-    }
+    // It goes on trying.
+    evenkeel.run_until(&["run", "--once"], |told| {
+        let parts = ["codepipeline:PutJobSuccessResult", JOB, "HTTP 500"];
+        parts.iter().all(|part| told.contains(part))
+    });
     let release = evenkeel.release("rails");
     assert_ready(&release);
     let job = &release["status"]["pipelineJob"];
