@@ -10,7 +10,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 
@@ -20,10 +19,12 @@ mod proxy;
 mod replica;
 mod round;
 mod scene;
+mod stalls;
 
 use std::sync::Arc;
 
 use round::{Blow, Round};
+use stalls::Stalls;
 use tokio::sync::Semaphore;
 
 const ROUNDS: usize = 50;
@@ -33,12 +34,13 @@ const SIDE_BY_SIDE: usize = 10;
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_the_leader_everything_is_done_once() {
     let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let stalls = Stalls::watched();
     let mut rounds = tokio::task::JoinSet::new();
     for number in 0..ROUNDS {
-        let places = places.clone();
+        let (places, stalls) = (places.clone(), stalls.clone());
         rounds.spawn(async move {
             let _place = places.acquire_owned().await.unwrap();
-            Round::play(number, Blow::of(number)).await
+            Round::play(number, Blow::of(number), &stalls).await
         });
     }
     let mut moved: [Vec<f64>; 3] = Default::default();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::replica::Replica;
 use crate::scene::Scene;
+use crate::stalls::Stalls;
 
 /// Longer than a round takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -34,8 +35,10 @@ pub struct Round {
     pub blow: Blow,
     /// Calls that changed something before the blow fell.
     pub after_writes: usize,
-    /// From the blow until the other one led.
+    /// From the blow until the other one led, without the time in which this machine stood still.
     pub moved: Duration,
+    /// That time.
+    pub stalled: Duration,
     pub registrations: usize,
 }
 
@@ -43,11 +46,12 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "round {}: {:?} after {} AWS writes, leadership moved in {:.2} s, 1 migration, {} registrations",
+            "round {}: {:?} after {} AWS writes, leadership moved in {:.2} s (and stalls of {:.2} s), 1 migration, {} registrations",
             self.number,
             self.blow,
             self.after_writes,
             self.moved.as_secs_f64(),
+            self.stalled.as_secs_f64(),
             self.registrations
         )
     }
@@ -66,7 +70,7 @@ impl Scene {
 
 impl Round {
     /// Plays a round to its end; panics where something was done twice.
-    pub async fn play(number: usize, blow: Blow) -> Self {
+    pub async fn play(number: usize, blow: Blow, stalls: &Stalls) -> Self {
         let scene = Scene::new().await;
         let names = ["one", "two"].map(|name| format!("{name}-{number}"));
         let mut replicas: Vec<Replica> = names
@@ -84,7 +88,7 @@ impl Round {
             })
             .await;
         let hit = replicas.iter().position(|it| it.name == leader).unwrap();
-        let begin = Instant::now();
+        let (begin, before) = (Instant::now(), stalls.so_far());
         match blow {
             Blow::Kill => replicas[hit].signal("KILL"),
             Blow::Stop => replicas[hit].signal("STOP"),
@@ -95,7 +99,8 @@ impl Round {
                 scene.leader().await.filter(|now| *now != leader)
             })
             .await;
-        let moved = begin.elapsed();
+        let stalled = stalls.so_far().saturating_sub(before);
+        let moved = begin.elapsed().saturating_sub(stalled);
         match blow {
             Blow::Stop => replicas[hit].signal("CONT"),
             Blow::Terminate => assert!(replicas[hit].ended().await, "SIGTERM ends with 0"),
@@ -114,6 +119,7 @@ impl Round {
             blow,
             after_writes,
             moved,
+            stalled,
             registrations,
         }
     }
