@@ -2,8 +2,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
-use crate::support::{Sandbox, command, fixture, folder, http, path};
+use tokio::time::Instant;
+
+use crate::support::{PATIENCE, Sandbox, command, fixture, folder, http, path};
 
 #[test]
 fn two_appliers_do_not_undo_each_other() {
@@ -285,19 +288,23 @@ fn the_controller_serves_metrics_and_ends_when_told() {
     let logs = std::thread::spawn(move || logs.map_while(Result::ok).collect::<Vec<_>>());
     sandbox.expect(0, &["wait", "chuoi", "--timeout", "60s"]);
     assert_eq!(http(address, "GET", "/healthz", "", ""), "ok\n");
-    // The table says it a moment before the metrics do.
-    let ready = r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#;
-    let metrics = (0..10_000)
-        .map(|_| http(address, "GET", "/metrics", "", ""))
-        .find(|metrics| metrics.contains(ready))
-        .expect("the metrics come to say that it is Ready");
-    for line in [
+    let expected = [
+        r#"evenkeel_release_condition{namespace="chuoi",release="chuoi",status="True",type="Ready"} 1"#,
         r#"evenkeel_release_info{generation=""#,
         r#"evenkeel_change_lead_time_seconds_count{namespace="chuoi",release="chuoi"} 1"#,
         r#"evenkeel_rollouts_total{namespace="chuoi",outcome="succeeded",release="chuoi","#,
         r#"evenkeel_aws_requests_total{code="OK",operation="DescribeServices",service="ecs"}"#,
-    ] {
-        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    ];
+    // The table says that it is Ready a moment before the metrics do.
+    let begin = Instant::now();
+    let mut metrics = http(address, "GET", "/metrics", "", "");
+    while let Some(line) = expected.iter().find(|line| !metrics.contains(**line)) {
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "{line} is missing in\n{metrics}"
+        );
+        std::thread::park_timeout(Duration::from_millis(20));
+        metrics = http(address, "GET", "/metrics", "", "");
     }
     for line in metrics.lines() {
         // Closed sets: a name of AWS's would make a series for each change.

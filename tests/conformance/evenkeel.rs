@@ -8,12 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::servers::Server;
 
 /// Longer than anything here takes, even on a slow machine: a run that lasts longer hangs.
 const LIMIT: Duration = Duration::from_secs(240);
-/// How long a command says nothing before it is looked what it has reached.
+/// Longer than evenkeel lets pass until it looks again at what has not come about.
+const FURTHER: Duration = Duration::from_secs(10);
+/// How long between two looks at a command that prints nothing.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How a command ended.
@@ -59,39 +62,39 @@ impl<'a> Evenkeel<'a> {
 
     /// Runs a command to its end; panics when it hangs.
     pub fn run(&self, args: &[&str]) -> Ended {
-        let ended = self.run_for(args, LIMIT);
+        let mut command = self.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("evenkeel can be started");
+        let ended = wait(child, LIMIT);
         assert!(ended.code.is_some(), "evenkeel {args:?} hung: {ended:#?}");
         ended
     }
 
-    /// Runs a command and kills it after this time if it is still at work.
-    pub fn run_for(&self, args: &[&str], limit: Duration) -> Ended {
-        let mut command = self.command(args);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().expect("evenkeel can be started");
-        wait(child, limit)
-    }
-
-    /// Runs a command that does not end by itself, and kills it once `reached` says so of what it
-    /// has printed; panics when it ends before that, or does not come there.
-    pub fn run_until(&self, args: &[&str], reached: impl Fn(&str) -> bool) {
+    /// Runs a command that must not end by itself: until `reached` says so of what it has printed,
+    /// and for as long as [`FURTHER`] after that. Kills it then.
+    pub fn goes_on(&self, args: &[&str], reached: impl Fn(&str) -> bool) {
         let mut command = self.command(args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Running(command.spawn().expect("evenkeel can be started"));
         let (line, lines) = mpsc::channel();
         forward(running.0.stdout.take().expect("it is piped"), line.clone());
         forward(running.0.stderr.take().expect("it is piped"), line);
+        let begin = Instant::now();
         let mut told = String::new();
-        let mut quiet = Duration::ZERO;
-        while quiet < LIMIT {
+        let mut there: Option<Instant> = None;
+        loop {
             match lines.recv_timeout(PAUSE) {
                 Ok(line) => told += &format!("{line}\n"),
-                Err(RecvTimeoutError::Timeout) if reached(&told) => return,
-                Err(RecvTimeoutError::Timeout) => quiet += PAUSE,
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => panic!("evenkeel {args:?} ended: {told}"),
             }
+            match there {
+                Some(there) if there.elapsed() >= FURTHER => return,
+                Some(_) => {}
+                None if reached(&told) => there = Some(Instant::now()),
+                None => assert!(begin.elapsed() < LIMIT, "it does not come there: {told}"),
+            }
         }
-        panic!("evenkeel {args:?} does not come there: {told}");
     }
 
     /// Starts a command that goes on beside the test, until the test ends it or itself.

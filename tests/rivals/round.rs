@@ -12,6 +12,9 @@ use crate::stalls::Stalls;
 /// Longer than a round takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// How much of a round's time the machine itself may have taken.
+const ALLOWANCE: Duration = Duration::from_secs(2);
+
 /// What happens to the controller that leads.
 #[derive(Clone, Copy, Debug)]
 pub enum Blow {
@@ -35,9 +38,9 @@ pub struct Round {
     pub blow: Blow,
     /// Calls that changed something before the blow fell.
     pub after_writes: usize,
-    /// From the blow until the other one led, without the time in which this machine stood still.
+    /// From the blow until the other one led, less what is made allowance for.
     pub moved: Duration,
-    /// That time.
+    /// How long this machine stood still meanwhile; no more than [`ALLOWANCE`].
     pub stalled: Duration,
     pub registrations: usize,
 }
@@ -46,7 +49,7 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "round {}: {:?} after {} AWS writes, leadership moved in {:.2} s (and stalls of {:.2} s), 1 migration, {} registrations",
+            "round {}: {:?} after {} AWS writes, leadership moved in {:.2} s (less stalls of {:.2} s), 1 migration, {} registrations",
             self.number,
             self.blow,
             self.after_writes,
@@ -99,7 +102,7 @@ impl Round {
                 scene.leader().await.filter(|now| *now != leader)
             })
             .await;
-        let stalled = stalls.so_far().saturating_sub(before);
+        let stalled = stalls.so_far().saturating_sub(before).min(ALLOWANCE);
         let moved = begin.elapsed().saturating_sub(stalled);
         match blow {
             Blow::Stop => replicas[hit].signal("CONT"),

@@ -100,7 +100,8 @@ async fn an_answer_that_does_not_come_is_given_up() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut asked = Vec::new();
         while !asked.ends_with(b"hello") {
-            stream.read_buf(&mut asked).await.unwrap();
+            let read = stream.read_buf(&mut asked).await.unwrap();
+            assert_ne!(read, 0, "hung up");
         }
         tokio::time::pause();
         stream

@@ -4,14 +4,15 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::dispatcher::{DefaultGuard, Dispatch};
-use tracing::subscriber::NoSubscriber;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, registry};
 
-/// Kept for as long as the process runs, so that nobody who listens is ever alone.
+/// Kept for as long as the process runs, so that nobody who listens is ever alone: two, since one is
+/// alone itself until the first who listens comes.
 static SILENT: LazyLock<[Dispatch; 2]> =
-    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
+    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(registry().with(LevelFilter::OFF))));
 
 /// Listens on this thread until what is returned goes.
 ///

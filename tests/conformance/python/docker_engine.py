@@ -29,8 +29,8 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 API_VERSION = "1.44"
-# Long before ministack looks whether a task still runs, a second after it ran it: what looks is
-# another process, and may be late.
+# Long before a second has passed: a task that ministack's watcher, which may be late, still takes to
+# be running by then counts as steady.
 CRASH_AFTER = 0.05
 ONE_OFF_AFTER = 1.5
 KILLED = 137
