@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, ministack, moto, released, scheduled};
 use crate::evenkeel::{Evenkeel, assert_ready};
 use crate::manifest;
+use crate::servers::REGION;
 
 const JOB: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -38,9 +39,13 @@ fn while_moto_has_trouble_with_a_job_its_release_is_ready() {
 }
 
 /// What is refused as it is will be refused again.
-#[test]
-fn a_job_that_ministack_refuses_to_hear_of_keeps_nothing_waiting() {
+#[tokio::test]
+async fn a_job_that_ministack_refuses_to_hear_of_keeps_nothing_waiting() {
     let server = ministack::rails_allowing(&json!({}));
+    // The first call to what it does not know has it load all that it has, and answer nobody for
+    // seconds: on a slow machine a lease runs out meanwhile.
+    let jobs = server.aws().await.region(REGION).codepipeline;
+    jobs.succeeded(JOB, "").await.unwrap_err();
     let ready = released(&server, &waited_for(), 0);
     assert_ready(&ready);
     let job = &ready["status"]["pipelineJob"];
