@@ -1,11 +1,17 @@
 //! The demo tells what really happened, and fails when it did not.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::support::run;
 
 #[test]
 fn the_demo_tells_the_whole_story() {
+    let began = Instant::now();
     let ended = run(&["demo"]);
     assert_eq!(ended.code, Some(0), "{}", ended.shown());
+    assert!(began.elapsed() < Duration::from_secs(60));
     for line in [
         "✓ the table says Ready",
         "✓ it ended before either service moved",

@@ -19,12 +19,10 @@ mod proxy;
 mod replica;
 mod round;
 mod scene;
-mod stalls;
 
 use std::sync::Arc;
 
 use round::{Blow, Round};
-use stalls::Stalls;
 use tokio::sync::Semaphore;
 
 const ROUNDS: usize = 50;
@@ -34,13 +32,12 @@ const SIDE_BY_SIDE: usize = 10;
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_the_leader_everything_is_done_once() {
     let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-    let stalls = Stalls::watched();
     let mut rounds = tokio::task::JoinSet::new();
     for number in 0..ROUNDS {
-        let (places, stalls) = (places.clone(), stalls.clone());
+        let places = places.clone();
         rounds.spawn(async move {
             let _place = places.acquire_owned().await.unwrap();
-            Round::play(number, Blow::of(number), &stalls).await
+            Round::play(number, Blow::of(number)).await
         });
     }
     let mut moved: [Vec<f64>; 3] = Default::default();

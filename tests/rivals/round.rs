@@ -7,13 +7,9 @@ use tokio::time::Instant;
 
 use crate::replica::Replica;
 use crate::scene::Scene;
-use crate::stalls::Stalls;
 
 /// Longer than a round takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(240);
-
-/// How much of a round's time the machine itself may have taken.
-const ALLOWANCE: Duration = Duration::from_secs(2);
 
 /// What happens to the controller that leads.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +34,8 @@ pub struct Round {
     pub blow: Blow,
     /// Calls that changed something before the blow fell.
     pub after_writes: usize,
-    /// From the blow until the other one led, less what is made allowance for.
+    /// From the blow until the other one led.
     pub moved: Duration,
-    /// How long this machine stood still meanwhile; no more than [`ALLOWANCE`].
-    pub stalled: Duration,
     pub registrations: usize,
 }
 
@@ -49,12 +43,11 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "round {}: {:?} after {} AWS writes, leadership moved in {:.2} s (less stalls of {:.2} s), 1 migration, {} registrations",
+            "round {}: {:?} after {} AWS writes, leadership moved in {:.2} s, 1 migration, {} registrations",
             self.number,
             self.blow,
             self.after_writes,
             self.moved.as_secs_f64(),
-            self.stalled.as_secs_f64(),
             self.registrations
         )
     }
@@ -73,7 +66,7 @@ impl Scene {
 
 impl Round {
     /// Plays a round to its end; panics where something was done twice.
-    pub async fn play(number: usize, blow: Blow, stalls: &Stalls) -> Self {
+    pub async fn play(number: usize, blow: Blow) -> Self {
         let scene = Scene::new().await;
         let names = ["one", "two"].map(|name| format!("{name}-{number}"));
         let mut replicas: Vec<Replica> = names
@@ -91,7 +84,7 @@ impl Round {
             })
             .await;
         let hit = replicas.iter().position(|it| it.name == leader).unwrap();
-        let (begin, before) = (Instant::now(), stalls.so_far());
+        let begin = Instant::now();
         match blow {
             Blow::Kill => replicas[hit].signal("KILL"),
             Blow::Stop => replicas[hit].signal("STOP"),
@@ -102,8 +95,7 @@ impl Round {
                 scene.leader().await.filter(|now| *now != leader)
             })
             .await;
-        let stalled = stalls.so_far().saturating_sub(before).min(ALLOWANCE);
-        let moved = begin.elapsed().saturating_sub(stalled);
+        let moved = begin.elapsed();
         match blow {
             Blow::Stop => replicas[hit].signal("CONT"),
             Blow::Terminate => assert!(replicas[hit].ended().await, "SIGTERM ends with 0"),
@@ -122,7 +114,6 @@ impl Round {
             blow,
             after_writes,
             moved,
-            stalled,
             registrations,
         }
     }
