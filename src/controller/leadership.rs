@@ -33,7 +33,7 @@ pub struct LeaseOptions {
     pub duration: Duration,
     /// How long the holder works on without having renewed it.
     pub renew_deadline: Duration,
-    /// How often the holder renews it. Others look twice as often.
+    /// How often the holder renews it. Others look four times as often.
     pub retry_period: Duration,
 }
 
@@ -50,6 +50,12 @@ impl Default for LeaseOptions {
 }
 
 impl LeaseOptions {
+    /// How often those look that want a lease. What they see late of a renewal is lost when its
+    /// holder dies: a lease runs out so long after it was seen to be renewed.
+    fn look_period(&self) -> Duration {
+        self.retry_period / 4
+    }
+
     /// How long a renewal may take: a connection that hangs leaves time for another try.
     fn patience(&self) -> Duration {
         self.renew_deadline / 2

@@ -115,14 +115,14 @@ impl Tally {
         let Ended { key, pass } = ended;
         let Some(pass) = pass else {
             let why = format!("release {key}: the worker panicked");
-            self.fail(engine, key, ReconcileError::Invalid(why));
+            self.fail(engine, key, ReconcileError::Invalid(why), None);
             return Ok(());
         };
         let pass = match pass {
             Ok(pass) => pass,
             Err(error) if error.is_final() || error.is_lost_lease() => return Err(error),
             Err(error) => {
-                self.fail(engine, key, error);
+                self.fail(engine, key, error, None);
                 return Ok(());
             }
         };
@@ -134,7 +134,7 @@ impl Tally {
         match standing(&pass) {
             _ if pass.is_retryable() => {
                 let error = not_done(&key, &pass);
-                self.fail(engine, key, error);
+                self.fail(engine, key, error, pass.got_to());
             }
             Standing::Ready => {
                 self.summary.ready.push(key);
@@ -173,9 +173,15 @@ impl Tally {
         });
     }
 
-    fn fail(&mut self, engine: &mut Engine, key: ReleaseKey, error: ReconcileError) {
+    fn fail(
+        &mut self,
+        engine: &mut Engine,
+        key: ReleaseKey,
+        error: ReconcileError,
+        got_to: Option<String>,
+    ) {
         if self.is_patient(&key) {
-            engine.retry(key);
+            engine.retry(key, got_to);
         } else {
             self.given_up.get_or_insert(error);
         }

@@ -57,6 +57,14 @@ impl Turn {
     }
 }
 
+/// The passes of a key fail.
+#[derive(Debug, Default)]
+struct Failing {
+    pauses: Pauses,
+    /// The step that the last pass failed at which had done something before it.
+    got_to: Option<String>,
+}
+
 /// The keys of one namespace.
 #[derive(Debug, Default)]
 struct Lane {
@@ -72,7 +80,7 @@ pub struct Queue {
     turns: HashMap<ReleaseKey, Turn>,
     /// Keys that are worked on, and what was asked of them meanwhile.
     running: HashMap<ReleaseKey, Option<Turn>>,
-    pauses: HashMap<ReleaseKey, Pauses>,
+    failing: HashMap<ReleaseKey, Failing>,
 }
 
 impl Queue {
@@ -83,7 +91,7 @@ impl Queue {
             lanes: BTreeMap::new(),
             turns: HashMap::new(),
             running: HashMap::new(),
-            pauses: HashMap::new(),
+            failing: HashMap::new(),
         }
     }
 
@@ -110,20 +118,26 @@ impl Queue {
         lane.waiting.insert((turn.due, key));
     }
 
-    /// Adds a key whose pass failed, later each time.
-    pub fn retry(&mut self, key: ReleaseKey) {
-        let pause = self.pauses.entry(key.clone()).or_default().next();
+    /// Adds a key whose pass failed, later each time. Where it did something before the step that it
+    /// names, and failed at another one the last time, it gets on, and the pauses begin anew.
+    pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) {
+        let failing = self.failing.entry(key.clone()).or_default();
+        if got_to.is_some() && got_to != failing.got_to {
+            failing.got_to = got_to;
+            failing.pauses.reset();
+        }
+        let pause = failing.pauses.next();
         self.add(key, Instant::now() + pause, Look::Afresh);
     }
 
     /// Its passes do not fail any more.
     pub fn settle(&mut self, key: &ReleaseKey) {
-        self.pauses.remove(key);
+        self.failing.remove(key);
     }
 
     /// Forgets a key that waits.
     pub fn remove(&mut self, key: &ReleaseKey) {
-        self.pauses.remove(key);
+        self.failing.remove(key);
         if let Some(turn) = self.turns.remove(key)
             && let Some(lane) = self.lanes.get_mut(&key.namespace)
         {
@@ -284,13 +298,37 @@ mod tests {
             *seen.entry(one.key.name.clone()).or_default() += 1;
             queue.done(&one.key);
             if one.key.name == "fails" {
-                queue.retry(one.key);
+                // Whatever it does before.
+                queue.retry(one.key, Some("service/web UpdateService".to_owned()));
             } else {
                 queue.add(one.key, now + secs(1), Look::Afresh);
             }
         }
         assert!(seen["b"] > 100 && seen["c"] > 100, "{seen:?}");
         assert!(seen["fails"] < 15, "{seen:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_gets_further_waits_as_after_a_first_failure() {
+        let mut queue = Queue::new(1);
+        let mut failed = |got_to: Option<&str>| {
+            queue.retry(key("a"), got_to.map(str::to_owned));
+            let due = queue.next_due().unwrap();
+            queue.take(due).unwrap();
+            queue.done(&key("a"));
+            due - Instant::now()
+        };
+        for _ in 0..20 {
+            failed(None);
+        }
+        assert!(failed(None) > secs(25));
+        assert!(failed(Some("register")) < secs(1));
+        for _ in 0..10 {
+            failed(None);
+            failed(Some("register"));
+        }
+        assert!(failed(Some("register")) > secs(25));
+        assert!(failed(Some("run")) < secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -466,7 +466,7 @@ impl<'a> Service<'a> {
             None => drop(self.settled.remove(&key)),
         }
         match pass {
-            None => self.engine.retry(key),
+            None => self.engine.retry(key, None),
             // Whoever has the lease now works on it: perhaps this replica again.
             Some(Err(error)) if error.is_lost_lease() => match self.is_ours(&key) {
                 true => self.engine.add(key, Instant::now(), Look::Afresh),
@@ -475,7 +475,7 @@ impl<'a> Service<'a> {
             Some(_) if !self.is_ours(&key) => self.give_up(&key),
             Some(Err(error)) => {
                 tracing::warn!(release = %key, %error, "the pass could not be made");
-                self.engine.retry(key);
+                self.engine.retry(key, None);
             }
             Some(Ok(pass)) if pass.gone => {
                 self.engine.queue.settle(&key);
@@ -497,7 +497,7 @@ impl<'a> Service<'a> {
                     self.wake_waiting(&key);
                 }
                 if pass.is_retryable() || (pass.unread && pass.plan.actions.is_empty()) {
-                    self.engine.retry(key);
+                    self.engine.retry(key, pass.got_to());
                     return;
                 }
                 self.engine.queue.settle(&key);

@@ -4,6 +4,7 @@ mod calls;
 mod error;
 mod execute;
 mod observe;
+mod pass;
 mod preview;
 mod reads;
 mod settled;
@@ -39,6 +40,7 @@ pub use error::ReconcileError;
 use execute::Posting;
 pub use execute::{Executor, StepError};
 pub use observe::LookError;
+pub use pass::Pass;
 pub use reads::Settled;
 pub use telling::Posted;
 
@@ -47,34 +49,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Told of each step before and after it is carried out.
 pub type OnStep<'a> = &'a (dyn Fn(&Action, Option<Duration>) + Send + Sync);
-
-/// What a pass did.
-#[derive(Debug)]
-pub struct Pass {
-    /// The decision that it followed, with the status that was written.
-    pub plan: Plan,
-    /// The step that was not carried out, and why.
-    pub failed: Option<(Action, StepError)>,
-    /// When to come back, where a step was not begun because too many requests were before it.
-    pub over_budget: Option<Duration>,
-    /// Something could not be looked at, and may be a little later.
-    pub unread: bool,
-    /// Everything was looked at: none of it was refused to us or could not be read.
-    pub whole: bool,
-    /// The Release does not exist any more.
-    pub gone: bool,
-    /// It stands otherwise than was told of it before.
-    pub told_anew: bool,
-    /// What it looked at; none where it could not get so far.
-    pub interest: Option<Interest>,
-    /// When the spec was written that it followed.
-    pub applied_at: Option<Timestamp>,
-    /// The version that a list of the table has while nothing that people wrote differs from what it
-    /// followed; none where that is not known.
-    pub version: Option<String>,
-    /// Nothing is to be done or waited for while what it looked at stands as it does.
-    pub settled: Option<Settled>,
-}
 
 /// Everything that a decision needs.
 struct Ready {
@@ -102,44 +76,6 @@ enum Looked {
     Stalled(Told, Explanation),
     /// A decision can be made.
     Ready(Told, Box<Ready>),
-}
-
-impl Pass {
-    /// The last one.
-    fn gone(plan: Plan) -> Self {
-        Self {
-            plan,
-            failed: None,
-            over_budget: None,
-            unread: false,
-            whole: false,
-            gone: true,
-            told_anew: false,
-            interest: None,
-            applied_at: None,
-            version: None,
-            settled: None,
-        }
-    }
-
-    fn having_looked_at(self, interest: Interest, applied_at: Option<Timestamp>) -> Self {
-        Self {
-            interest: Some(interest),
-            applied_at,
-            ..self
-        }
-    }
-
-    /// Whether the same pass may do better a little later.
-    pub fn is_retryable(&self) -> bool {
-        match &self.failed {
-            None => false,
-            Some((_, StepError::Aws(error))) => !execute::is_refusal(error),
-            Some((_, StepError::Store(_) | StepError::NotStarted(_))) => true,
-            // It has a time of its own.
-            Some((_, StepError::OverBudget(_))) => false,
-        }
-    }
 }
 
 /// The account of a role, or why it could not be asked, and when the answer came.

@@ -143,6 +143,9 @@ pub struct Taking<'a> {
     pub holder: &'a str,
     /// The lease as it was seen; absent when there was none.
     pub seen: Option<&'a Lease>,
+    /// What it is known by once it is taken, made by [`new_version`]: who got no answer sees by it
+    /// that it was.
+    pub version: String,
     /// For how long it is held without a renewal.
     pub deadline: Duration,
 }
@@ -195,7 +198,7 @@ impl Store {
         let epoch = newest + 1;
         let lease = Lease {
             holder: Some(taking.holder.to_owned()),
-            version: new_version(),
+            version: taking.version,
             epoch: Some(epoch),
         };
         let as_seen = match taking.seen {
@@ -350,7 +353,8 @@ struct Layout {
     shards: u32,
 }
 
-fn new_version() -> String {
+/// A version that nothing had before.
+pub fn new_version() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::lease::Taking;
+use super::lease::{Taking, new_version};
 use super::{Applied, ApplyOptions, ApplyOutcome, ControllerStore, Store, StoreError, Telling};
 use crate::aws::dynamodb::local::Local;
 use crate::resource::meta::{API_VERSION, Environment, Release, ReleaseKey};
@@ -43,6 +43,7 @@ async fn controller(store: &Store) -> ControllerStore {
         layout: 1,
         holder: "controller",
         seen: leases.shards.get(&0),
+        version: new_version(),
         deadline: Duration::from_secs(3600),
     };
     let hold = store.take_lease(taking).await.unwrap();

@@ -15,7 +15,7 @@ use evenkeel::resource::status::ReleaseStatus;
 use evenkeel::sandbox::{
     AccountCall, CallRecord, Sandbox, SandboxOptions, is_write, parse_account,
 };
-use evenkeel::store::lease::Taking;
+use evenkeel::store::lease::{Taking, new_version};
 use evenkeel::store::{ApplyOptions, ControllerStore, Store, keys};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -131,6 +131,7 @@ impl World {
             layout: 1,
             holder: "a test",
             seen: leases.shards.get(&0),
+            version: new_version(),
             deadline: Duration::from_secs(3600),
         };
         let hold = self.store.take_lease(taking).await.expect("takes it");

@@ -35,6 +35,8 @@ pub(crate) enum Fate {
     Late(Duration),
     /// It is carried out, and the answer is lost.
     AnswerLost,
+    /// It is carried out, and there is no answer, not even that none will come.
+    AnswerNever,
     /// It never arrives, and nobody can tell.
     Lost,
     /// It never arrives, and there is no answer, not even that.
@@ -195,6 +197,10 @@ impl HttpConnector for Local {
                 Fate::AnswerLost => {
                     local.carry_out(&call);
                     Err(ConnectorError::io(Box::new(lost())))
+                }
+                Fate::AnswerNever => {
+                    local.carry_out(&call);
+                    std::future::pending().await
                 }
                 Fate::Never => std::future::pending().await,
                 Fate::Lost => Err(ConnectorError::io(Box::new(lost()))),

@@ -1,6 +1,6 @@
 //! Which leases to take and to give back: decided without asking anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +11,9 @@ use crate::store::lease::{Lease, Leases, Replica};
 /// Of a replica that was not heard of for so many lease durations not even the name is kept.
 const FORGOTTEN: u32 = 4;
 
+/// How many takes of a shard are remembered whose answer may be lost.
+const ASKED: usize = 8;
+
 /// Since when each version has been as it is, by this replica's own clock.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
@@ -18,6 +21,8 @@ pub(super) struct Sightings {
     replicas: BTreeMap<String, (String, Instant)>,
     /// The epoch of each shard that this replica began last.
     took: BTreeMap<u32, u64>,
+    /// The versions under which this replica asked for each shard's lease last.
+    asked: BTreeMap<u32, VecDeque<String>>,
 }
 
 impl Sightings {
@@ -45,10 +50,19 @@ impl Sightings {
         self.took.insert(shard, epoch);
     }
 
-    /// Whether nobody else took the lease since this replica did. The name alone does not tell: two
-    /// processes may have been given the same.
+    /// Notes that this replica asks for a lease: it may get it without being told.
+    pub fn asks(&mut self, shard: u32, version: &str) {
+        let asked = self.asked.entry(shard).or_default();
+        asked.truncate(ASKED - 1);
+        asked.push_front(version.to_owned());
+    }
+
+    /// Whether nobody else took the lease since this replica did, whether it was told or not. The
+    /// name alone does not tell: two processes may have been given the same.
     fn is_ours(&self, shard: u32, lease: &Lease) -> bool {
-        lease.epoch.is_some() && lease.epoch == self.took.get(&shard).copied()
+        let asked = self.asked.get(&shard);
+        let untold = asked.is_some_and(|asked| asked.contains(&lease.version));
+        untold || (lease.epoch.is_some() && lease.epoch == self.took.get(&shard).copied())
     }
 
     /// The next moment after `now` at which something that was not written again by then has been
@@ -109,8 +123,8 @@ pub(super) fn decide(leases: &Leases, seen: &Sightings, own: &Own<'_>, now: Inst
     };
     let is_free = |shard: u32| match leases.shards.get(&shard) {
         None | Some(Lease { holder: None, .. }) => true,
-        // One of our own that ran out, because this process stood still, is waited for by others only:
-        // whatever was begun under it cannot write any more.
+        // One of our own that ran out, because this process stood still, or that came without an
+        // answer, is waited for by others only: whatever was begun under it cannot write any more.
         Some(lease) => {
             seen.is_ours(shard, lease) || left_alone(seen.shards.get(&shard), own.options.duration)
         }

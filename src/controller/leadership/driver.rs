@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::decide::{Move, Own, Sightings, decide, live};
 use super::{Held, Leadership};
 use crate::store::StoreError;
-use crate::store::lease::{Hold, Leases, Taking};
+use crate::store::lease::{Hold, Leases, Taking, new_version};
 
 /// How often it is looked whether the passes of a lease that goes have ended.
 const RETIRING: Duration = Duration::from_millis(200);
@@ -68,7 +68,7 @@ impl Driver {
     pub async fn turn(&mut self, of: &Leadership) -> Result<Instant, StoreError> {
         let period = of.inner.options.retry_period;
         if !of.state().open {
-            return Ok(Instant::now() + period / 2);
+            return Ok(Instant::now() + of.inner.options.look_period());
         }
         drop_ended(of);
         if is_due(self.renew_at) {
@@ -77,7 +77,7 @@ impl Driver {
         }
         give_back_retired(of).await;
         if wants_more(of) && is_due(self.look_at) {
-            self.look_at = Some(Instant::now() + period / 2);
+            self.look_at = Some(Instant::now() + of.inner.options.look_period());
             self.look(of).await?;
         }
         of.tell();
@@ -233,11 +233,14 @@ impl Driver {
         shard: u32,
     ) -> Result<bool, StoreError> {
         let options = &of.inner.options;
+        let version = new_version();
+        self.seen.asks(shard, &version);
         let taking = Taking {
             shard,
             layout: leases.layout.unwrap_or(options.shards),
             holder: &options.identity,
             seen: leases.shards.get(&shard),
+            version,
             deadline: options.renew_deadline,
         };
         let hold = match timeout(options.haste(), of.inner.store.take_lease(taking)).await {

@@ -17,6 +17,7 @@ fn taking<'a>(shard: u32, layout: u32, holder: &'a str, seen: Option<&'a Lease>)
         layout,
         holder,
         seen,
+        version: new_version(),
         deadline: DEADLINE,
     }
 }

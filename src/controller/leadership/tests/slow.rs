@@ -45,6 +45,27 @@ async fn one_that_stood_still_takes_its_own_lease_again_at_once() {
     leader.kill();
 }
 
+/// Whoever took a lease without hearing of it does not wait for itself.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_taken_without_an_answer_is_taken_again_at_once() {
+    let table = table().await;
+    let first = Replica::start(&table, "first", 1);
+    until(|| first.leads()).await;
+    let second = Replica::start(&table, "second", 1);
+    second
+        .local
+        .fate(|call| match (call.operation.as_str(), call.nth) {
+            ("TransactWriteItems", 0 | 1) => Fate::AnswerNever,
+            _ => Fate::Answered,
+        });
+    pass(seconds(5)).await;
+    first.stop().await;
+    let took = until(|| second.leads()).await;
+    assert!(took < seconds(6), "{took:?}: two calls were waited for");
+    assert_eq!(second.epoch(), 4, "each of the takes began one");
+    second.kill();
+}
+
 /// Two processes that were given one name are two all the same.
 #[tokio::test(start_paused = true)]
 async fn a_lease_of_another_by_the_same_name_is_left_alone() {
