@@ -67,11 +67,11 @@ impl Engine {
         self.queue.add(key, due, look);
     }
 
-    /// Adds a key whose pass failed, later each time, unless it got further: see [`Queue::retry`].
-    pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) {
+    /// Adds a key whose pass failed, later each time, unless it gets on: see [`Queue::retry`].
+    pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) -> bool {
         self.metrics.added(1);
         self.metrics.retried();
-        self.queue.retry(key, got_to);
+        self.queue.retry(key, got_to)
     }
 
     /// Gives every key that is due to a worker, as far as there are any. A key whose lease is held

@@ -33,7 +33,7 @@ pub struct LeaseOptions {
     pub duration: Duration,
     /// How long the holder works on without having renewed it.
     pub renew_deadline: Duration,
-    /// How often the holder renews it. Others look four times as often.
+    /// How often the holder renews it. Whoever wants one looks four times as often.
     pub retry_period: Duration,
 }
 

@@ -14,7 +14,7 @@ use crate::resource::conditions::{ConditionStatus, ConditionType, find, is_true}
 use crate::resource::meta::ReleaseKey;
 use crate::resource::status::ReleaseStatus;
 
-/// It gives up on a Release that failed, or could not be observed, so often in a row.
+/// It gives up on a Release that failed, or could not be observed, so often in a row without getting on.
 const PATIENCE: u32 = 15;
 
 /// How long after a pass a Release that moves is looked at again at the latest.
@@ -180,9 +180,11 @@ impl Tally {
         error: ReconcileError,
         got_to: Option<String>,
     ) {
-        if self.is_patient(&key) {
-            engine.retry(key, got_to);
-        } else {
+        if engine.retry(key.clone(), got_to) {
+            self.failures.remove(&key);
+        }
+        if !self.is_patient(&key) {
+            engine.queue.remove(&key);
             self.given_up.get_or_insert(error);
         }
     }

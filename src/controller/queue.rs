@@ -119,15 +119,18 @@ impl Queue {
     }
 
     /// Adds a key whose pass failed, later each time. Where it did something before the step that it
-    /// names, and failed at another one the last time, it gets on, and the pauses begin anew.
-    pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) {
+    /// names, and failed at another one the last time, it gets on: the pauses begin anew, and it is
+    /// said so.
+    pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) -> bool {
         let failing = self.failing.entry(key.clone()).or_default();
-        if got_to.is_some() && got_to != failing.got_to {
+        let gets_on = got_to.is_some() && got_to != failing.got_to;
+        if gets_on {
             failing.got_to = got_to;
             failing.pauses.reset();
         }
         let pause = failing.pauses.next();
         self.add(key, Instant::now() + pause, Look::Afresh);
+        gets_on
     }
 
     /// Its passes do not fail any more.

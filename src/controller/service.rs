@@ -466,7 +466,7 @@ impl<'a> Service<'a> {
             None => drop(self.settled.remove(&key)),
         }
         match pass {
-            None => self.engine.retry(key, None),
+            None => drop(self.engine.retry(key, None)),
             // Whoever has the lease now works on it: perhaps this replica again.
             Some(Err(error)) if error.is_lost_lease() => match self.is_ours(&key) {
                 true => self.engine.add(key, Instant::now(), Look::Afresh),

@@ -37,6 +37,7 @@ mod refusals;
 mod rejections;
 mod requests;
 mod requires;
+mod retries;
 mod running;
 mod scene;
 mod scheduler;

@@ -1,7 +1,7 @@
 //! `run`: a controller that works for ever, beside people, events and other replicas.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evenkeel::aws::sqs::Queue;
@@ -25,7 +25,7 @@ use crate::world::World;
 const QUEUE: &str = "https://sqs.ap-northeast-1.amazonaws.com/123456789012/events";
 
 /// Nothing is looked at again by itself within a test.
-fn patient() -> ControllerOptions {
+pub fn patient() -> ControllerOptions {
     ControllerOptions {
         resync: SignedDuration::from_hours(24),
         ..ControllerOptions::default()
@@ -65,7 +65,7 @@ impl World {
         begin.elapsed()
     }
 
-    async fn until(
+    pub async fn until(
         &self,
         key: &ReleaseKey,
         kind: ConditionType,
@@ -386,55 +386,6 @@ async fn a_table_that_is_away_for_an_hour_ends_nothing() {
         world.until_called("ecs.UpdateService").await;
     })
     .await;
-}
-
-/// For a while ECS cannot be asked; afterwards the first call that registers does not arrive.
-#[derive(Default)]
-struct Trouble {
-    is_over: AtomicBool,
-    registered: Mutex<Vec<Instant>>,
-}
-
-impl Tap for Trouble {
-    fn before(&self, call: &CallInfo<'_>) -> Verdict {
-        let is_over = self.is_over.load(Ordering::SeqCst);
-        let fails = match call.operation {
-            "DescribeServices" => !is_over,
-            "RegisterTaskDefinition" => {
-                let mut registered = self.registered.lock().expect("no panic");
-                registered.push(Instant::now());
-                registered.len() == 1
-            }
-            _ => false,
-        };
-        match fails {
-            true => Verdict::ConnectionError,
-            false => Verdict::Proceed,
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_release_that_gets_further_than_before_does_not_wait_as_after_many_failures() {
-    let world = shop(Breaker::Rollback).await;
-    world.put(&web("v2")).await;
-    let tap = Arc::new(Trouble::default());
-    world.sandbox.set_tap(Some(tap.clone()));
-    let controller = world.controller_with(patient());
-    beside(&controller, async {
-        pass(minutes(10)).await;
-        tap.is_over.store(true, Ordering::SeqCst);
-        world
-            .until(&key(), ConditionType::Ready, ConditionStatus::True)
-            .await;
-    })
-    .await;
-    let registered = tap.registered.lock().expect("no panic");
-    let [first, second, ..] = registered[..] else {
-        panic!("it registers again");
-    };
-    let waited = second - first;
-    assert!(waited < Duration::from_secs(2), "{waited:?}");
 }
 
 /// DescribeServices takes for ever.

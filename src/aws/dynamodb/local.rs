@@ -37,6 +37,9 @@ pub(crate) enum Fate {
     AnswerLost,
     /// It is carried out, and there is no answer, not even that none will come.
     AnswerNever,
+    /// It is carried out after a while, whether anybody still waits for it or not, and there is no
+    /// answer.
+    Lands(Duration),
     /// It never arrives, and nobody can tell.
     Lost,
     /// It never arrives, and there is no answer, not even that.
@@ -197,6 +200,13 @@ impl HttpConnector for Local {
                 Fate::AnswerLost => {
                     local.carry_out(&call);
                     Err(ConnectorError::io(Box::new(lost())))
+                }
+                Fate::Lands(time) => {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(time).await;
+                        local.carry_out(&call);
+                    });
+                    std::future::pending().await
                 }
                 Fate::AnswerNever => {
                     local.carry_out(&call);

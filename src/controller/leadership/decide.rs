@@ -1,6 +1,6 @@
 //! Which leases to take and to give back: decided without asking anybody.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,18 +11,20 @@ use crate::store::lease::{Lease, Leases, Replica};
 /// Of a replica that was not heard of for so many lease durations not even the name is kept.
 const FORGOTTEN: u32 = 4;
 
-/// How many takes of a shard are remembered whose answer may be lost.
-const ASKED: usize = 8;
+/// So many times in a row a lease may come to this replica unheard and is its own. A replica that
+/// never hears of its takes waits after that as long as others do, so that one of them gets the lease.
+const UNHEARD: usize = 3;
 
 /// Since when each version has been as it is, by this replica's own clock.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
     shards: BTreeMap<u32, (String, Instant)>,
     replicas: BTreeMap<String, (String, Instant)>,
-    /// The epoch of each shard that this replica began last.
-    took: BTreeMap<u32, u64>,
-    /// The versions under which this replica asked for each shard's lease last.
-    asked: BTreeMap<u32, VecDeque<String>>,
+    /// The epoch under which this replica renewed each shard's lease last.
+    kept: BTreeMap<u32, u64>,
+    /// The versions under which this replica asked for each shard's lease since it last took it, or
+    /// saw somebody else's.
+    asked: BTreeMap<u32, Vec<String>>,
 }
 
 impl Sightings {
@@ -31,7 +33,10 @@ impl Sightings {
         self.shards
             .retain(|shard, _| leases.shards.contains_key(shard));
         for (shard, lease) in &leases.shards {
-            note(&mut self.shards, shard, &lease.version, now);
+            if note(&mut self.shards, shard, &lease.version, now) && !self.asked_for(*shard, lease)
+            {
+                self.asked.remove(shard);
+            }
         }
         self.replicas
             .retain(|id, _| leases.replicas.contains_key(id));
@@ -41,28 +46,42 @@ impl Sightings {
     }
 
     /// Notes a renewal of our own.
-    pub fn renewed(&mut self, shard: u32, version: &str, now: Instant) {
+    pub fn renewed(&mut self, shard: u32, epoch: u64, version: &str, now: Instant) {
         note(&mut self.shards, &shard, version, now);
+        self.kept.insert(shard, epoch);
     }
 
-    /// Notes a lease that this replica took.
-    pub fn took(&mut self, shard: u32, epoch: u64) {
-        self.took.insert(shard, epoch);
+    /// Notes a lease that this replica took and heard of.
+    pub fn took(&mut self, shard: u32) {
+        self.asked.remove(&shard);
     }
 
     /// Notes that this replica asks for a lease: it may get it without being told.
     pub fn asks(&mut self, shard: u32, version: &str) {
         let asked = self.asked.entry(shard).or_default();
-        asked.truncate(ASKED - 1);
-        asked.push_front(version.to_owned());
+        asked.push(version.to_owned());
+        if asked.len() > UNHEARD + 1 {
+            asked.remove(0);
+        }
     }
 
-    /// Whether nobody else took the lease since this replica did, whether it was told or not. The
-    /// name alone does not tell: two processes may have been given the same.
-    fn is_ours(&self, shard: u32, lease: &Lease) -> bool {
+    fn asked_for(&self, shard: u32, lease: &Lease) -> bool {
         let asked = self.asked.get(&shard);
-        let untold = asked.is_some_and(|asked| asked.contains(&lease.version));
-        untold || (lease.epoch.is_some() && lease.epoch == self.took.get(&shard).copied())
+        asked.is_some_and(|asked| asked.contains(&lease.version))
+    }
+
+    /// Whether this replica got the lease without hearing of it, and not too often in a row.
+    fn is_unheard(&self, shard: u32, lease: &Lease) -> bool {
+        let few = self.asked.get(&shard).is_some_and(|it| it.len() <= UNHEARD);
+        few && self.asked_for(shard, lease)
+    }
+
+    /// Whether nobody else took the lease since this replica did. The name alone does not tell: two
+    /// processes may have been given the same. What it could never renew it does not take for its
+    /// own, so that one which can gets it.
+    fn is_ours(&self, shard: u32, lease: &Lease) -> bool {
+        let kept = lease.epoch.is_some() && lease.epoch == self.kept.get(&shard).copied();
+        kept || self.is_unheard(shard, lease)
     }
 
     /// The next moment after `now` at which something that was not written again by then has been
@@ -76,18 +95,18 @@ impl Sightings {
     }
 }
 
+/// Says whether the version is another than before.
 fn note<K: Ord + Clone>(
     seen: &mut BTreeMap<K, (String, Instant)>,
     key: &K,
     version: &str,
     now: Instant,
-) {
-    match seen.get(key) {
-        Some((known, _)) if known == version => {}
-        _ => {
-            seen.insert(key.clone(), (version.to_owned(), now));
-        }
+) -> bool {
+    let is_news = seen.get(key).is_none_or(|(known, _)| known != version);
+    if is_news {
+        seen.insert(key.clone(), (version.to_owned(), now));
     }
+    is_news
 }
 
 /// What this replica is and has.
@@ -153,8 +172,16 @@ pub(super) fn decide(leases: &Leases, seen: &Sightings, own: &Own<'_>, now: Inst
         .collect();
     moves.extend(active.iter().skip(share).copied().map(Move::Retire));
     let wanted = share.saturating_sub(active.len());
-    let free = (0..shards).filter(|shard| !own.held.contains_key(shard) && is_free(*shard));
-    moves.extend(free.take(wanted).map(Move::Take));
+    let mut free: Vec<u32> = (0..shards)
+        .filter(|shard| !own.held.contains_key(shard) && is_free(*shard))
+        .collect();
+    // Nobody else takes before its time what is this replica's already.
+    let is_others = |shard: &u32| {
+        let lease = leases.shards.get(shard);
+        !lease.is_some_and(|lease| seen.is_ours(*shard, lease))
+    };
+    free.sort_by_key(is_others);
+    moves.extend(free.into_iter().take(wanted).map(Move::Take));
     moves
 }
 

@@ -116,7 +116,10 @@ impl Driver {
             let Ok((hold, done)) = joined else { continue };
             let shard = hold.shard();
             match done {
-                Ok(Ok(version)) => self.seen.renewed(shard, &version, Instant::now()),
+                Ok(Ok(version)) => {
+                    let epoch = hold.epoch();
+                    self.seen.renewed(shard, epoch, &version, Instant::now());
+                }
                 Ok(Err(error @ StoreError::LostLease { .. })) => {
                     tracing::warn!(shard, %error, "lost the lease");
                     hold.end();
@@ -164,14 +167,14 @@ impl Driver {
             let changes_layout = leases.layout != Some(of.inner.options.shards);
             for one in &moves {
                 let done = self.carry_out(of, &leases, one).await?;
-                // All or none, and in order: of two that want to change it one gets on.
-                if changes_layout && !done {
-                    break;
-                }
                 // What is held is not lost over what is to be had: after the renewals it goes on.
                 if is_due(self.renew_at) {
                     self.look_at = Some(Instant::now());
                     return Ok(());
+                }
+                // All or none, and in order: of two that want to change it one gets on.
+                if changes_layout && !done {
+                    break;
                 }
             }
             if moves.is_empty() || !changes_layout {
@@ -252,7 +255,7 @@ impl Driver {
             }
         };
         tracing::info!(shard, epoch = hold.epoch(), "took the lease");
-        self.seen.took(shard, hold.epoch());
+        self.seen.took(shard);
         let is_wanted = {
             let mut state = of.state();
             if state.open {

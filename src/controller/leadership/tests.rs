@@ -114,8 +114,11 @@ async fn another_replica_takes_over_in_time_from_one_that_died_and_no_sooner() {
         assert_eq!(first.epoch(), 1, "a lease that is renewed stays");
         first.kill();
         let took = until(|| second.leads()).await;
-        // The lease's 15 s since it was seen to be renewed; the rest of 17 s is for slow machines.
-        assert!(took < Duration::from_millis(15_700), "{took:?}");
+        // The lease's 15 s, half a second until it was seen to be renewed, and this test's look.
+        assert!(
+            took < Duration::from_millis(15_700),
+            "{took:?}, {looks}, {dies}"
+        );
         assert!(took > seconds(10), "{took:?}: the dead one may still write");
         assert_eq!(second.epoch(), 2);
         second.kill();
@@ -162,10 +165,12 @@ fn chaos(seed: u64) -> impl Fn(&Arrived) -> Fate + Send + Sync + 'static {
         *state ^= *state >> 12;
         *state ^= *state << 25;
         *state ^= *state >> 27;
-        match (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % 10 {
-            0 | 1 => Fate::Lost,
-            2 | 3 => Fate::AnswerLost,
-            4 => Fate::Never,
+        match (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % 20 {
+            0..=2 => Fate::Lost,
+            3..=6 => Fate::AnswerLost,
+            7 => Fate::Never,
+            8 => Fate::AnswerNever,
+            9 => Fate::Lands(seconds(3)),
             _ => Fate::Answered,
         }
     }

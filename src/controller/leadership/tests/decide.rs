@@ -133,3 +133,46 @@ async fn another_layout_is_changed_when_all_of_it_is_free() {
     case.holds([0, 1, 2]);
     assert_eq!(case.at(17), [Move::ChangeLayout]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_asked_for_is_ours_until_another_takes_it() {
+    let mut case = Case::new(1, Some(1));
+    case.lease(0, None, "a").at(0);
+    case.seen.asks(0, "mine");
+    case.lease(0, Some("own"), "mine");
+    assert_eq!(case.at(1), [Move::Take(0)], "it was taken, unheard");
+    case.seen.asks(0, "mine too");
+    case.lease(0, Some("other"), "b");
+    assert_eq!(case.at(2), []);
+    assert_eq!(case.at(16), []);
+    assert_eq!(case.at(17), [Move::Take(0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_never_heard_of_is_asked_for_as_by_anybody() {
+    let mut case = Case::new(1, Some(1));
+    case.lease(0, None, "a").at(0);
+    let mut second = 0;
+    for version in ["b", "c", "d", "e", "f"] {
+        case.seen.asks(0, version);
+        second += 1;
+        case.lease(0, Some("own"), version).at(second);
+    }
+    assert_eq!(case.at(second + 14), []);
+    assert_eq!(case.at(second + 15), [Move::Take(0)]);
+    // It hears of one, and the next one is its own again.
+    case.seen.took(0);
+    case.seen.asks(0, "g");
+    case.lease(0, Some("own"), "g");
+    assert_eq!(case.at(second + 16), [Move::Take(0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_asked_for_comes_before_others() {
+    let mut case = Case::new(4, Some(4));
+    case.replica("other", "a").holds([0]);
+    case.lease(1, None, "a").lease(2, Some("other"), "a");
+    case.seen.asks(3, "mine");
+    case.lease(3, Some("own"), "mine");
+    assert_eq!(case.at(0), [Move::Take(3)]);
+}

@@ -66,6 +66,75 @@ async fn a_lease_that_was_taken_without_an_answer_is_taken_again_at_once() {
     second.kill();
 }
 
+/// The take before arrives between a look and the next take: it was ours all the same.
+#[tokio::test(start_paused = true)]
+async fn a_take_that_arrives_late_is_known() {
+    for late in [1_000, 2_200, 2_400, 2_700] {
+        let table = table().await;
+        let first = Replica::start(&table, "first", 1);
+        until(|| first.leads()).await;
+        let second = Replica::start(&table, "second", 1);
+        second
+            .local
+            .fate(move |call| match (call.operation.as_str(), call.nth) {
+                ("TransactWriteItems", 0) => Fate::Lands(Duration::from_millis(late)),
+                ("GetItem", _) => Fate::Late(Duration::from_millis(300)),
+                _ => Fate::Answered,
+            });
+        pass(seconds(5)).await;
+        first.stop().await;
+        let took = until(|| second.leads()).await;
+        assert!(took < seconds(6), "{late} ms late: {took:?}");
+        pass(seconds(5)).await;
+        assert!(second.leads(), "{late} ms late");
+        second.kill();
+    }
+}
+
+/// One that never hears of its takes does not keep the lease from those that do.
+#[tokio::test(start_paused = true)]
+async fn one_whose_takes_are_never_answered_is_passed_by_a_healthy_one() {
+    let table = table().await;
+    let first = Replica::start(&table, "first", 1);
+    until(|| first.leads()).await;
+    let sick = Replica::start(&table, "sick", 1);
+    sick.local.fate(|call| match call.operation.as_str() {
+        "TransactWriteItems" => Fate::AnswerNever,
+        _ => Fate::Answered,
+    });
+    pass(seconds(5)).await;
+    first.stop().await;
+    // The sick one is faster for once.
+    pass(seconds(3)).await;
+    let healthy = Replica::start(&table, "healthy", 1);
+    let took = until(|| healthy.leads()).await;
+    assert!(took < seconds(25), "{took:?}");
+    for _ in 0..600 {
+        pass(Duration::from_millis(100)).await;
+        assert!(healthy.leads() && !sick.leads());
+    }
+    healthy.kill();
+    sick.kill();
+}
+
+/// One that takes a lease and cannot renew it does not keep it from those that can.
+#[tokio::test(start_paused = true)]
+async fn one_that_can_only_take_is_passed_by_a_healthy_one() {
+    let table = table().await;
+    let sick = Replica::start(&table, "sick", 1);
+    until(|| sick.leads()).await;
+    renewals(&sick.local, || Fate::Lost);
+    let healthy = Replica::start(&table, "healthy", 1);
+    let took = until(|| healthy.leads()).await;
+    assert!(took < seconds(17), "{took:?}");
+    for _ in 0..600 {
+        pass(Duration::from_millis(100)).await;
+        assert!(healthy.leads() && !sick.leads());
+    }
+    healthy.kill();
+    sick.kill();
+}
+
 /// Two processes that were given one name are two all the same.
 #[tokio::test(start_paused = true)]
 async fn a_lease_of_another_by_the_same_name_is_left_alone() {
