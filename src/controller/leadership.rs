@@ -33,7 +33,7 @@ pub struct LeaseOptions {
     pub duration: Duration,
     /// How long the holder works on without having renewed it.
     pub renew_deadline: Duration,
-    /// How often the holder renews it. Whoever wants one looks four times as often.
+    /// How often the holder renews it. Those who may want one look four times as often.
     pub retry_period: Duration,
 }
 
@@ -122,7 +122,8 @@ impl Leadership {
     }
 
     /// Takes, renews and gives back leases, for ever. Trouble with the table does not end it: what
-    /// could not be renewed in time is lost, and taken again as soon as nobody else has it.
+    /// could not be renewed in time is lost, and taken again as soon as nobody else has it; what could
+    /// never be renewed is left to others first.
     ///
     /// # Errors
     /// When the table cannot be used from the start: it is missing, or access is denied. Later that

@@ -4,7 +4,7 @@
 //! namespace, and each lane has workers of its own, so that an account that is slow or refuses
 //! keeps only its own Releases waiting.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tokio::time::Instant;
 
@@ -61,8 +61,8 @@ impl Turn {
 #[derive(Debug, Default)]
 struct Failing {
     pauses: Pauses,
-    /// The step that the last pass failed at which had done something before it.
-    got_to: Option<String>,
+    /// The steps at which those passes failed that had done something before.
+    got_to: HashSet<String>,
 }
 
 /// The keys of one namespace.
@@ -118,14 +118,12 @@ impl Queue {
         lane.waiting.insert((turn.due, key));
     }
 
-    /// Adds a key whose pass failed, later each time. Where it did something before the step that it
-    /// names, and failed at another one the last time, it gets on: the pauses begin anew, and it is
-    /// said so.
+    /// Adds a key whose pass failed, later each time. Where it did something before the step that is
+    /// named, and none failed there yet, it gets on: the pauses begin anew. Says whether it does.
     pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) -> bool {
         let failing = self.failing.entry(key.clone()).or_default();
-        let gets_on = got_to.is_some() && got_to != failing.got_to;
+        let gets_on = got_to.is_some_and(|step| failing.got_to.insert(step));
         if gets_on {
-            failing.got_to = got_to;
             failing.pauses.reset();
         }
         let pause = failing.pauses.next();
@@ -332,6 +330,11 @@ mod tests {
         }
         assert!(failed(Some("register")) > secs(25));
         assert!(failed(Some("run")) < secs(1));
+        for _ in 0..10 {
+            failed(Some("register"));
+            failed(Some("run"));
+        }
+        assert!(failed(Some("register")) > secs(25), "it goes in a circle");
     }
 
     #[tokio::test(start_paused = true)]

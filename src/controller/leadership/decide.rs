@@ -1,6 +1,6 @@
 //! Which leases to take and to give back: decided without asking anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +15,9 @@ const FORGOTTEN: u32 = 4;
 /// never hears of its takes waits after that as long as others do, so that one of them gets the lease.
 const UNHEARD: usize = 3;
 
+/// How many takes of a shard are remembered that may still land.
+const ASKED: usize = 8;
+
 /// Since when each version has been as it is, by this replica's own clock.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
@@ -22,9 +25,17 @@ pub(super) struct Sightings {
     replicas: BTreeMap<String, (String, Instant)>,
     /// The epoch under which this replica renewed each shard's lease last.
     kept: BTreeMap<u32, u64>,
-    /// The versions under which this replica asked for each shard's lease since it last took it, or
-    /// saw somebody else's.
-    asked: BTreeMap<u32, Vec<String>>,
+    /// What this replica asked for of each shard since it last took its lease, or saw somebody else's.
+    asked: BTreeMap<u32, Asked>,
+}
+
+/// Takes of one lease whose answers may be lost.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The versions that they give it.
+    versions: VecDeque<String>,
+    /// How many of them were seen to be done.
+    unheard: usize,
 }
 
 impl Sightings {
@@ -33,9 +44,12 @@ impl Sightings {
         self.shards
             .retain(|shard, _| leases.shards.contains_key(shard));
         for (shard, lease) in &leases.shards {
-            if note(&mut self.shards, shard, &lease.version, now) && !self.asked_for(*shard, lease)
-            {
-                self.asked.remove(shard);
+            if !note(&mut self.shards, shard, &lease.version, now) {
+                continue;
+            }
+            match self.asked.get_mut(shard) {
+                Some(asked) if asked.versions.contains(&lease.version) => asked.unheard += 1,
+                _ => drop(self.asked.remove(shard)),
             }
         }
         self.replicas
@@ -51,29 +65,24 @@ impl Sightings {
         self.kept.insert(shard, epoch);
     }
 
-    /// Notes a lease that this replica took and heard of.
-    pub fn took(&mut self, shard: u32) {
+    /// Notes a lease that this replica took and heard of. Should it never be renewed, those who see
+    /// it taken come first, and this replica `later` than they.
+    pub fn took(&mut self, shard: u32, version: &str, now: Instant, later: Duration) {
+        note(&mut self.shards, &shard, version, now + later);
         self.asked.remove(&shard);
     }
 
     /// Notes that this replica asks for a lease: it may get it without being told.
     pub fn asks(&mut self, shard: u32, version: &str) {
         let asked = self.asked.entry(shard).or_default();
-        asked.push(version.to_owned());
-        if asked.len() > UNHEARD + 1 {
-            asked.remove(0);
-        }
-    }
-
-    fn asked_for(&self, shard: u32, lease: &Lease) -> bool {
-        let asked = self.asked.get(&shard);
-        asked.is_some_and(|asked| asked.contains(&lease.version))
+        asked.versions.truncate(ASKED - 1);
+        asked.versions.push_front(version.to_owned());
     }
 
     /// Whether this replica got the lease without hearing of it, and not too often in a row.
-    fn is_unheard(&self, shard: u32, lease: &Lease) -> bool {
-        let few = self.asked.get(&shard).is_some_and(|it| it.len() <= UNHEARD);
-        few && self.asked_for(shard, lease)
+    fn came_unheard(&self, shard: u32, lease: &Lease) -> bool {
+        let asked = self.asked.get(&shard);
+        asked.is_some_and(|it| it.unheard <= UNHEARD && it.versions.contains(&lease.version))
     }
 
     /// Whether nobody else took the lease since this replica did. The name alone does not tell: two
@@ -81,7 +90,7 @@ impl Sightings {
     /// own, so that one which can gets it.
     fn is_ours(&self, shard: u32, lease: &Lease) -> bool {
         let kept = lease.epoch.is_some() && lease.epoch == self.kept.get(&shard).copied();
-        kept || self.is_unheard(shard, lease)
+        kept || self.came_unheard(shard, lease)
     }
 
     /// The next moment after `now` at which something that was not written again by then has been

@@ -243,7 +243,7 @@ impl Driver {
             layout: leases.layout.unwrap_or(options.shards),
             holder: &options.identity,
             seen: leases.shards.get(&shard),
-            version,
+            version: version.clone(),
             deadline: options.renew_deadline,
         };
         let hold = match timeout(options.haste(), of.inner.store.take_lease(taking)).await {
@@ -255,7 +255,8 @@ impl Driver {
             }
         };
         tracing::info!(shard, epoch = hold.epoch(), "took the lease");
-        self.seen.took(shard);
+        let (now, later) = (Instant::now(), options.retry_period);
+        self.seen.took(shard, &version, now, later);
         let is_wanted = {
             let mut state = of.state();
             if state.open {

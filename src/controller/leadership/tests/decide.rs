@@ -152,19 +152,48 @@ async fn a_lease_that_was_asked_for_is_ours_until_another_takes_it() {
 async fn what_is_never_heard_of_is_asked_for_as_by_anybody() {
     let mut case = Case::new(1, Some(1));
     case.lease(0, None, "a").at(0);
-    let mut second = 0;
-    for version in ["b", "c", "d", "e", "f"] {
+    // What was not done does not count.
+    for version in ["x", "y", "z"] {
         case.seen.asks(0, version);
-        second += 1;
-        case.lease(0, Some("own"), version).at(second);
+        case.at(0);
     }
-    assert_eq!(case.at(second + 14), []);
-    assert_eq!(case.at(second + 15), [Move::Take(0)]);
-    // It hears of one, and the next one is its own again.
-    case.seen.took(0);
-    case.seen.asks(0, "g");
-    case.lease(0, Some("own"), "g");
-    assert_eq!(case.at(second + 16), [Move::Take(0)]);
+    for (second, version) in [(1, "b"), (2, "c"), (3, "d"), (4, "e"), (5, "f")] {
+        case.seen.asks(0, version);
+        let moves = case.lease(0, Some("own"), version).at(second);
+        assert_eq!(!moves.is_empty(), second <= 3, "{version}");
+    }
+    assert_eq!(case.at(19), []);
+    assert_eq!(case.at(20), [Move::Take(0)]);
+    // It hears of one, or another takes it, and the next one is its own again.
+    for (second, hears) in [(21, true), (31, false)] {
+        match hears {
+            true => {
+                let now = case.start + seconds(second);
+                case.seen.took(0, "heard", now, seconds(2));
+            }
+            false => drop(case.lease(0, Some("other"), "g").at(second)),
+        }
+        let version = format!("after {second}");
+        case.seen.asks(0, &version);
+        case.lease(0, Some("own"), &version);
+        assert_eq!(case.at(second + 1), [Move::Take(0)]);
+        for later in 2..9 {
+            let version = format!("{later} s after {second}");
+            case.seen.asks(0, &version);
+            case.lease(0, Some("own"), &version).at(second + later);
+        }
+        assert_eq!(case.at(second + 9), [], "too often in a row");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_and_never_renewed_is_left_to_others_first() {
+    let mut case = Case::new(1, Some(1));
+    case.lease(0, None, "a").at(0);
+    case.seen.took(0, "mine", case.start, seconds(2));
+    case.lease(0, Some("own"), "mine");
+    assert_eq!(case.at(16), []);
+    assert_eq!(case.at(17), [Move::Take(0)]);
 }
 
 #[tokio::test(start_paused = true)]

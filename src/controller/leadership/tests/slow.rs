@@ -69,7 +69,7 @@ async fn a_lease_that_was_taken_without_an_answer_is_taken_again_at_once() {
 /// The take before arrives between a look and the next take: it was ours all the same.
 #[tokio::test(start_paused = true)]
 async fn a_take_that_arrives_late_is_known() {
-    for late in [1_000, 2_200, 2_400, 2_700] {
+    for late in [1_000, 1_800, 1_900, 2_700] {
         let table = table().await;
         let first = Replica::start(&table, "first", 1);
         until(|| first.leads()).await;
