@@ -45,6 +45,9 @@ pub use once::Summary;
 /// which died.
 const LEASES: Duration = Duration::from_secs(30);
 
+/// How often `run --once` takes a lease again that it lost.
+const RETAKES: u32 = 3;
+
 /// How long `run --once` goes on to tell people what came of it.
 const TELLING: Duration = Duration::from_secs(15);
 
@@ -126,7 +129,7 @@ impl Controller {
             self.leadership.hold_all(LEASES).await?;
             let notifier = self.notifier();
             let converge = async {
-                let summary = self.converge().await;
+                let summary = self.converge_leading().await;
                 notifier.finish(TELLING).await;
                 summary
             };
@@ -139,6 +142,21 @@ impl Controller {
         let ended = ended.await;
         self.release().await;
         ended
+    }
+
+    /// A lease that ran out, because this machine stood still or the table was slow, is taken again,
+    /// unless somebody else has it by now; what was done until then is found.
+    async fn converge_leading(&self) -> Result<Summary, ReconcileError> {
+        for _ in 0..RETAKES {
+            match self.converge().await {
+                Err(error) if error.is_lost_lease() => {
+                    tracing::warn!(%error, "the lease is taken again, if nobody else has it");
+                    self.leadership.hold_all(LEASES).await?;
+                }
+                ended => return ended,
+            }
+        }
+        self.converge().await
     }
 
     async fn converge(&self) -> Result<Summary, ReconcileError> {

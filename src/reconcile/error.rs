@@ -52,7 +52,10 @@ impl From<LookError> for ReconcileError {
 impl ReconcileError {
     /// Whether the pass ended because its lease is not held any more. Whoever holds it now goes on.
     pub fn is_lost_lease(&self) -> bool {
-        matches!(self, ReconcileError::Store(StoreError::LostLease { .. }))
+        matches!(
+            self,
+            ReconcileError::NoLease | ReconcileError::Store(StoreError::LostLease { .. })
+        )
     }
 
     /// Whether nothing at all can be done until a person does something: the table or AWS does not

@@ -133,28 +133,31 @@ async fn one_that_was_stopped_at_any_call_and_goes_on_changes_nothing() {
     }
 }
 
-/// What a leader writes to its lease hangs while its pass waits: it must see by its own clock that it
-/// is over.
-#[tokio::test(start_paused = true)]
-async fn one_whose_renewals_hang_stops_in_time() {
-    struct NoLease;
-    impl Tap for NoLease {
-        fn before(&self, call: &CallInfo<'_>) -> Verdict {
-            let lease = json!({"S": keys::LEASES}).to_string();
-            if call.write && json!(call.input).to_string().contains(&lease) {
-                Verdict::Hang
-            } else {
-                Verdict::Proceed
-            }
+/// What is written to a lease in this name hangs.
+struct NoLease(&'static str);
+
+impl Tap for NoLease {
+    fn before(&self, call: &CallInfo<'_>) -> Verdict {
+        let lease = json!({"S": keys::LEASES}).to_string();
+        let input = json!(call.input).to_string();
+        if call.write && input.contains(&lease) && input.contains(self.0) {
+            Verdict::Hang
+        } else {
+            Verdict::Proceed
         }
     }
+}
+
+/// While its pass waits: it must see by its own clock that it is over.
+#[tokio::test(start_paused = true)]
+async fn one_whose_renewals_hang_stops_in_time() {
     let world = slow().await;
     let first = world.controller();
     let run = first.run(tokio::time::sleep(Duration::from_secs(90)));
     let act = async {
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(world.called("ecs.RunTask"), 1);
-        world.sandbox.set_tap(Some(Arc::new(NoLease)));
+        world.sandbox.set_tap(Some(Arc::new(NoLease(""))));
         // It had until then to renew it, and nobody else has taken the lease.
         tokio::time::sleep(Duration::from_secs(10)).await;
         world.sandbox.reset_calls();
@@ -167,6 +170,52 @@ async fn one_whose_renewals_hang_stops_in_time() {
     ended.expect("it waits for the lease to be free again, and goes on");
     assert_eq!(epoch(&world), 2);
     was_done_once(&world, "hanging renewals").await;
+}
+
+/// A machine that stood still, or a table that was slow, is no reason to end in the middle.
+#[tokio::test(start_paused = true)]
+async fn one_run_that_lost_its_lease_takes_it_again_and_goes_on() {
+    let world = slow().await;
+    let controller = world.controller();
+    let act = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(world.called("ecs.RunTask"), 1);
+        world.sandbox.set_tap(Some(Arc::new(NoLease(""))));
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        world.sandbox.set_tap(None);
+    };
+    let (ended, ()) = tokio::join!(controller.run_once(), act);
+    let summary = ended.expect("nobody else has the lease");
+    assert_eq!(summary.ready, [key()]);
+    assert_eq!(epoch(&world), 2);
+    was_done_once(&world, "a lease that was lost").await;
+}
+
+/// One that another replica has taken is not fought for.
+#[tokio::test(start_paused = true)]
+async fn one_run_that_was_replaced_ends_and_says_by_whom() {
+    let world = slow().await;
+    let [first, second] = ["first", "second"].map(|identity| {
+        let leases = LeaseOptions {
+            identity: identity.to_owned(),
+            ..LeaseOptions::default()
+        };
+        world.controller_with(ControllerOptions {
+            leases,
+            ..ControllerOptions::default()
+        })
+    });
+    let act = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        world.sandbox.set_tap(Some(Arc::new(NoLease("first"))));
+        let goes_on = tokio::time::sleep(Duration::from_secs(150));
+        second.run(goes_on).await
+    };
+    let (ended, other) = tokio::join!(first.run_once(), act);
+    other.expect("it goes on");
+    let error = ended.expect_err("another one works on it").to_string();
+    assert!(error.contains("held by replica second"), "{error}");
+    was_done_once(&world, "a run that was replaced").await;
 }
 
 #[tokio::test(start_paused = true)]
