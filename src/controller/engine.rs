@@ -162,11 +162,12 @@ impl Engine {
                 self.take_back(joined);
             }
         }
-        for running in self.running.values() {
-            tracing::warn!(release = %running.key, "the pass is given up; the next one finds where it was");
-        }
         self.passes.shutdown().await;
-        self.running.clear();
+        for (_, Running { key, since }) in self.running.drain() {
+            tracing::warn!(release = %key, "the pass is given up; the next one finds where it was");
+            self.health.end(&key);
+            self.metrics.ended(Outcome::Error, since.elapsed());
+        }
     }
 }
 

@@ -215,6 +215,14 @@ impl Leadership {
         self.state().replicas.max(1)
     }
 
+    /// Shard and epoch of each lease that is held; another epoch each time that one is taken.
+    pub fn epochs(&self) -> BTreeSet<(u32, u64)> {
+        let state = self.state();
+        let held = state.held.iter();
+        held.map(|(shard, held)| (*shard, held.hold.epoch()))
+            .collect()
+    }
+
     fn holds_all(&self) -> bool {
         let shards = self.inner.options.shards;
         let state = self.state();

@@ -17,6 +17,7 @@ mod service;
 pub mod watch;
 mod worker;
 
+use crate::resource::meta::ReleaseKey;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,11 @@ pub use once::Summary;
 /// which died.
 const LEASES: Duration = Duration::from_secs(30);
 
-/// How often `run --once` takes a lease again that it lost.
+/// How often in a row `run --once` takes a lease again that it lost.
 const RETAKES: u32 = 3;
+
+/// A lease that was held for so long is not lost in a row with those before.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// How long `run --once` goes on to tell people what came of it.
 const TELLING: Duration = Duration::from_secs(15);
@@ -122,14 +126,15 @@ impl Controller {
     ///
     /// # Errors
     /// When the table cannot be read or written, credentials are missing, another controller keeps
-    /// its lease, or a Release could not be observed for a long time.
+    /// its lease, the lease is lost again and again, or a Release could not be observed for a long
+    /// time.
     pub async fn run_once(&self) -> Result<Summary, ReconcileError> {
         // Boxed, here and below: what is made of this many futures is too deep to lay out in another.
         let ended = Box::pin(async {
             self.leadership.hold_all(LEASES).await?;
             let notifier = self.notifier();
             let converge = async {
-                let summary = self.converge_leading().await;
+                let summary = self.converge().await;
                 notifier.finish(TELLING).await;
                 summary
             };
@@ -144,22 +149,32 @@ impl Controller {
         ended
     }
 
-    /// A lease that ran out, because this machine stood still or the table was slow, is taken again,
-    /// unless somebody else has it by now; what was done until then is found.
-    async fn converge_leading(&self) -> Result<Summary, ReconcileError> {
-        for _ in 0..RETAKES {
-            match self.converge().await {
-                Err(error) if error.is_lost_lease() => {
-                    tracing::warn!(%error, "the lease is taken again, if nobody else has it");
-                    self.leadership.hold_all(LEASES).await?;
-                }
+    /// Works until each of the Releases stands that there are at the start. A lease that ran out,
+    /// because this machine stood still or the table was slow, is taken again, unless somebody else
+    /// keeps it; what was done until then is found.
+    async fn converge(&self) -> Result<Summary, ReconcileError> {
+        let keys = self.keys().await?;
+        let mut losses = 0;
+        loop {
+            let since = Instant::now();
+            let error = match self.converge_leading(&keys).await {
+                Err(error) if error.is_lost_lease() => error,
                 ended => return ended,
+            };
+            losses = if since.elapsed() < STEADY {
+                losses + 1
+            } else {
+                1
+            };
+            if losses > RETAKES {
+                return Err(error);
             }
+            tracing::warn!(%error, "the lease is taken again, if nobody else keeps it");
+            self.leadership.hold_all(LEASES).await?;
         }
-        self.converge().await
     }
 
-    async fn converge(&self) -> Result<Summary, ReconcileError> {
+    async fn keys(&self) -> Result<Vec<ReleaseKey>, ReconcileError> {
         let reconciler = self.worker.reconciler();
         self.list.search(reconciler.store()).await;
         let keys = self.list.read(reconciler.store()).await?;
@@ -168,7 +183,25 @@ impl Controller {
         {
             reconciler.environment(namespace).await?;
         }
-        once::work(self.engine(), keys.into_keys()).await
+        Ok(keys.into_keys().collect())
+    }
+
+    /// What is found out holds under the leases that are held now: others may have changed it since
+    /// one was lost, also where that was noticed by no pass.
+    async fn converge_leading(&self, keys: &[ReleaseKey]) -> Result<Summary, ReconcileError> {
+        let epochs = self.leadership.epochs();
+        let mut engine = self.engine();
+        let ended = once::work(&mut engine, keys).await;
+        engine.wind_down(Duration::ZERO).await;
+        let was_retaken = self
+            .leadership
+            .epochs()
+            .iter()
+            .any(|it| !epochs.contains(it));
+        match was_retaken {
+            true if ended.is_ok() => Err(ReconcileError::NoLease),
+            _ => ended,
+        }
     }
 
     /// Works until `shutdown` resolves. The passes that are under way then have

@@ -57,18 +57,15 @@ struct Tally {
     given_up: Option<ReconcileError>,
 }
 
-/// Works on these keys until each stands.
+/// Works on these keys until each stands. After an error passes may still be under way.
 ///
 /// # Errors
 /// When the table cannot be read or written, credentials are missing, or a Release could not be
 /// observed for a long time.
-pub async fn work(
-    mut engine: Engine,
-    keys: impl IntoIterator<Item = ReleaseKey>,
-) -> Result<Summary, ReconcileError> {
+pub async fn work(engine: &mut Engine, keys: &[ReleaseKey]) -> Result<Summary, ReconcileError> {
     let now = Instant::now();
     for key in keys {
-        engine.add(key, now, Look::Afresh);
+        engine.add(key.clone(), now, Look::Afresh);
     }
     let mut tally = Tally::default();
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -89,7 +86,7 @@ pub async fn work(
         };
         tokio::select! {
             biased;
-            ended = engine.ended() => tally.take(&mut engine, ended)?,
+            ended = engine.ended() => tally.take(engine, ended)?,
             _ = second.tick() => engine.measure(),
             () = due => {}
         }

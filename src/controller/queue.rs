@@ -119,7 +119,8 @@ impl Queue {
     }
 
     /// Adds a key whose pass failed, later each time. Where it did something before the step that is
-    /// named, and none failed there yet, it gets on: the pauses begin anew. Says whether it does.
+    /// named, and none that did failed there yet, it gets on: the pauses begin anew. Says whether it
+    /// does.
     pub fn retry(&mut self, key: ReleaseKey, got_to: Option<String>) -> bool {
         let failing = self.failing.entry(key.clone()).or_default();
         let gets_on = got_to.is_some_and(|step| failing.got_to.insert(step));

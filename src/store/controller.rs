@@ -60,7 +60,7 @@ impl ControllerStore {
     pub async fn may_write(&self) -> Result<(), StoreError> {
         self.hold.check()?;
         if self.store.newest_epoch(self.hold.shard()).await? != self.hold.epoch() {
-            return Err(self.hold.lost());
+            return Err(self.hold.replaced());
         }
         // The answer may have taken its time.
         self.hold.check()
@@ -77,7 +77,9 @@ impl ControllerStore {
         self.hold.check().map_err(Refusal::Error)?;
         match self.store.table.write(writes).await {
             Ok(()) => Ok(()),
-            Err(WriteError::ConditionFailed { index: 0 }) => Err(Refusal::Error(self.hold.lost())),
+            Err(WriteError::ConditionFailed { index: 0 }) => {
+                Err(Refusal::Error(self.hold.replaced()))
+            }
             Err(WriteError::ConditionFailed { index }) => Err(Refusal::Condition(index - 1)),
             Err(WriteError::Table(error)) => Err(Refusal::Error(error.into())),
         }

@@ -127,6 +127,12 @@ impl Hold {
         }
     }
 
+    /// The table has an epoch that is not this one's: it ends at once, not with the next renewal.
+    pub(super) fn replaced(&self) -> StoreError {
+        self.end();
+        self.lost()
+    }
+
     fn set(&self, renewed: Option<Instant>) {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
     }

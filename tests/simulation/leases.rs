@@ -1,7 +1,8 @@
 //! Several controllers over one account: who leads, and what one does that led before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel::controller::leadership::LeaseOptions;
@@ -10,9 +11,10 @@ use evenkeel::sandbox::{CallInfo, Tap, Verdict};
 use evenkeel::store::keys;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::rails::key;
-use crate::scene::{MIGRATION, release, with};
+use crate::scene::{MIGRATION, release, release_of, with};
 use crate::world::{World, changes};
 
 /// How long the migration of [`slow`] takes: several passes of a controller.
@@ -208,14 +210,104 @@ async fn one_run_that_was_replaced_ends_and_says_by_whom() {
     let act = async {
         tokio::time::sleep(Duration::from_secs(20)).await;
         world.sandbox.set_tap(Some(Arc::new(NoLease("first"))));
+        let cured = async {
+            tokio::time::sleep(Duration::from_secs(18)).await;
+            assert_eq!(epoch(&world), 2);
+            world.sandbox.set_tap(None);
+        };
         let goes_on = tokio::time::sleep(Duration::from_secs(150));
-        second.run(goes_on).await
+        tokio::join!(second.run(goes_on), cured).0
     };
     let (ended, other) = tokio::join!(first.run_once(), act);
     other.expect("it goes on");
     let error = ended.expect_err("another one works on it").to_string();
     assert!(error.contains("held by replica second"), "{error}");
+    assert_eq!(epoch(&world), 2);
     was_done_once(&world, "a run that was replaced").await;
+}
+
+/// It does not go on for ever where it cannot keep a lease.
+#[tokio::test(start_paused = true)]
+async fn one_run_that_loses_its_lease_again_and_again_ends() {
+    let world = slow().await;
+    let controller = world.controller();
+    let mut act = Box::pin(async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        loop {
+            world.sandbox.set_tap(Some(Arc::new(NoLease(""))));
+            tokio::time::sleep(Duration::from_secs(13)).await;
+            world.sandbox.set_tap(None);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    });
+    let endless = json!([{"when": {"family": "rails-oneoff"}, "then": {"healthy": {}}}]);
+    world.rules(endless);
+    let ended = tokio::select! {
+        ended = controller.run_once() => ended,
+        () = &mut act => panic!("it goes on for ever"),
+        () = tokio::time::sleep(Duration::from_secs(200)) => panic!("it does not end"),
+    };
+    let error = ended.expect_err("it cannot keep it");
+    assert!(error.is_lost_lease(), "{error}");
+    assert_eq!(epoch(&world), 4);
+}
+
+/// What is written of one release does not arrive until that is cured, and no lease can be written
+/// while the table is down.
+#[derive(Default)]
+struct Down {
+    failed: Mutex<Option<Instant>>,
+    is_cured: AtomicBool,
+    table: AtomicBool,
+}
+
+impl Tap for Down {
+    fn before(&self, call: &CallInfo<'_>) -> Verdict {
+        let tells = call.write && json!(call.input).to_string().contains("shop-1");
+        if tells && !self.is_cured.load(Ordering::SeqCst) {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            return Verdict::Timeout;
+        }
+        match self.table.load(Ordering::SeqCst) {
+            true => NoLease("").before(call),
+            false => Verdict::Proceed,
+        }
+    }
+}
+
+/// Between two passes the lease may be lost and taken again unseen: what became of a release before
+/// is not what it is now.
+#[tokio::test(start_paused = true)]
+async fn one_run_does_not_tell_what_was_so_before_it_lost_the_lease() {
+    let world = crate::table::many(2).await;
+    world.push("rails/app", "v2", "v2");
+    let tap = Arc::new(Down::default());
+    world.sandbox.set_tap(Some(tap.clone()));
+    let controller = world.controller();
+    let act = async {
+        // Then the pauses between its passes are longer than all of what follows.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let begun = Instant::now();
+        let failed = || *tap.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        while failed().is_none_or(|at| at < begun) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        tap.table.store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        let released = release_of("v2", "", "\n    - name: shop-0\n      images: {web: app}");
+        world
+            .apply(&released.replace("name: rails", "name: shop-0"))
+            .await;
+        tap.table.store(false, Ordering::SeqCst);
+        tap.is_cured.store(true, Ordering::SeqCst);
+    };
+    let (ended, ()) = tokio::join!(controller.run_once(), act);
+    let summary = ended.expect("nobody else has the lease");
+    assert_eq!(summary.ready.len(), 2, "{summary:?}");
+    assert_eq!(epoch(&world), 2);
+    assert_eq!(world.revisions("shop-0"), 3);
+    world.is_settled().await;
 }
 
 #[tokio::test(start_paused = true)]

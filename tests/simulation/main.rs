@@ -35,6 +35,7 @@ mod pins;
 mod rails;
 mod refusals;
 mod rejections;
+mod replaced;
 mod requests;
 mod requires;
 mod retries;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use evenkeel::resource::conditions::ConditionStatus;
 use evenkeel::resource::meta::ReleaseKey;
-use evenkeel::sandbox::{CallInfo, Sandbox, Tap, Verdict};
+use evenkeel::sandbox::{CallInfo, Tap, Verdict};
 use serde_json::{Value, json};
 
 use crate::rails::key;
 use crate::scene::{CLUSTER, MIGRATION, other, ready, release, release_of, with};
-use crate::world::{REGION, World, example};
+use crate::world::{World, example};
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_that_was_replaced_changes_nothing_any_more() {
@@ -46,150 +46,6 @@ async fn a_controller_that_was_replaced_changes_nothing_any_more() {
     assert!(lost >= 4, "{lost}");
     world.becomes_ready().await;
     assert_eq!(world.migration_tasks().len(), 1);
-}
-
-/// One call of the controller, as far as a [`Takeover`] is planned by it.
-struct Seen {
-    name: String,
-    input: String,
-}
-
-impl Seen {
-    /// The look at the epoch that stands before each AWS call that changes something.
-    fn looks_at_the_epoch(&self) -> bool {
-        self.name == "dynamodb.GetItem" && self.input.contains(r#""pk":{"S":"epoch"}"#)
-    }
-
-    /// A renewal of the lease, which may fall between any two calls.
-    fn renews(&self) -> bool {
-        self.name == "dynamodb.PutItem" && self.input.contains(r#""pk":{"S":"lease"}"#)
-    }
-}
-
-/// Another controller takes the next epoch, right when one call of this one has been done.
-struct Takeover {
-    sandbox: Sandbox,
-    at: u64,
-}
-
-impl Tap for Takeover {
-    fn after(&self, call: &CallInfo<'_>) -> Verdict {
-        if call.index == self.at {
-            // What the other one writes first of all; a tap cannot wait for it.
-            let input = json!({
-                "TableName": "evenkeel", "Key": {"pk": {"S": "epoch"}, "sk": {"S": "shard#0000"}},
-                "UpdateExpression": "ADD #epoch :one", "ExpressionAttributeNames": {"#epoch": "epoch"},
-                "ExpressionAttributeValues": {":one": {"N": "1"}}});
-            let taken = self.sandbox.call("dynamodb", REGION, "UpdateItem", input);
-            taken.expect("it takes the epoch");
-        }
-        Verdict::Proceed
-    }
-}
-
-/// A controller is replaced between the last thing that it does before the first call of this
-/// name, which must be to write down `intent` where there is one, and that call.
-async fn replaced_right_before(name: &str, intent: Option<&str>, scene: impl AsyncFn() -> World) {
-    let calm = scene().await;
-    calm.sandbox.reset_calls();
-    let expected = calm.run_once().await.expect("runs");
-    let log = calm.sandbox.log();
-    let calls: Vec<Seen> = log
-        .iter()
-        .filter(|call| call.client)
-        .map(|call| Seen {
-            name: format!("{}.{}", call.service, call.operation),
-            input: call.input.to_string(),
-        })
-        .collect();
-    let first = calls.iter().position(|call| call.name == name);
-    let first = first.unwrap_or_else(|| panic!("{name} is not called"));
-    let last = calls[..first]
-        .iter()
-        .rposition(|call| !call.looks_at_the_epoch() && !call.renews());
-    let last = last.expect("something comes before it");
-    if let Some(intent) = intent {
-        let Seen { name: call, input } = &calls[last];
-        assert_eq!(call, "dynamodb.TransactWriteItems", "before {name}");
-        assert!(input.contains(intent), "before {name}: {input}");
-    }
-
-    let world = scene().await;
-    world.sandbox.reset_calls();
-    world.sandbox.set_tap(Some(Arc::new(Takeover {
-        sandbox: world.sandbox.clone(),
-        at: last.try_into().expect("a small number"),
-    })));
-    let ended = world.run_once().await;
-    world.sandbox.set_tap(None);
-    assert_eq!(world.called(name), 0, "{name} by the one that was replaced");
-    let error = ended.expect_err(name);
-    assert!(error.is_lost_lease(), "{name}: {error}");
-    // The next one goes on from what was written down, and does all of it once.
-    let summary = world.run_once().await.expect("runs");
-    assert_eq!(summary.ready, expected.ready, "{name}: {summary:?}");
-    assert_eq!(world.done(name).len(), calm.done(name).len(), "{name}");
-    assert_eq!(account(&world), account(&calm), "{name}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_was_replaced_between_intent_and_call_does_not_call() {
-    for (name, intent) in [
-        ("ecs.RegisterTaskDefinition", "registration#"),
-        ("ecs.RunTask", "migration#"),
-        ("ecs.UpdateService", "rollout#"),
-    ] {
-        replaced_right_before(name, Some(intent), async || with(&whole()).await).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_was_replaced_stops_no_task() {
-    let endless = async || {
-        let migration = MIGRATION.replace("timeout: 15m", "timeout: 2m");
-        let world = with(&release("9d3c2f1", &migration)).await;
-        world.rules(json!([{"when": {"family": "rails-oneoff"}, "then": {"healthy": {}}}]));
-        world
-    };
-    replaced_right_before("ecs.StopTask", Some("migration#"), endless).await;
-}
-
-/// The rules of schedules are written without an intent: each write says the whole of what it
-/// sets, and the look at the epoch is all that stands before it.
-#[tokio::test(start_paused = true)]
-async fn one_that_was_replaced_writes_and_deletes_no_rule() {
-    let made = async || with(&whole()).await;
-    replaced_right_before("events.PutRule", None, made).await;
-    replaced_right_before("events.PutTargets", None, made).await;
-
-    // Somebody else's rule gets our tags when it is adopted.
-    let adopted = async || {
-        let text = whole().replace("- name: nightly", "- name: nightly\n      adopt: true");
-        let world = with(&text).await;
-        let rule = json!({"Name": "production-rails-nightly", "ScheduleExpression": "rate(1 day)"});
-        world.aws("events", "PutRule", rule);
-        world
-    };
-    replaced_right_before("events.TagResource", None, adopted).await;
-
-    let taken_out = async || {
-        let world = ready(&whole()).await;
-        world.apply(&release("9d3c2f1", MIGRATION)).await;
-        world
-    };
-    replaced_right_before("events.RemoveTargets", None, taken_out).await;
-    replaced_right_before("events.DeleteRule", None, taken_out).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_was_replaced_deregisters_nothing() {
-    let grown = async || {
-        let world = ready(&limited("9d3c2f1", 1)).await;
-        world.push("rails/app", "a", "a");
-        world.apply(&limited("a", 1)).await;
-        world
-    };
-    replaced_right_before("ecs.DeregisterTaskDefinition", None, grown).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +89,7 @@ fn active(world: &World, family: &str) -> Vec<u64> {
     found
 }
 
-fn limited(tag: &str, limit: usize) -> String {
+pub fn limited(tag: &str, limit: usize) -> String {
     let limit = format!("spec:\n  revisionHistoryLimit: {limit}\n");
     release(tag, "").replace("spec:\n", &limit)
 }
@@ -425,7 +281,7 @@ impl Tap for Chaos {
 }
 
 /// What must be the same whatever broke.
-fn account(world: &World) -> BTreeMap<String, Value> {
+pub fn account(world: &World) -> BTreeMap<String, Value> {
     let mut account = BTreeMap::new();
     for family in ["rails-app", "rails-shoryuken", "rails-oneoff"] {
         account.insert(family.to_owned(), json!(world.revisions(family)));
@@ -468,7 +324,7 @@ async fn survives(seeds: std::ops::Range<u64>, percent: u64, table: bool) {
 }
 
 /// Parts of every kind, with little to do each.
-fn whole() -> String {
+pub fn whole() -> String {
     format!(
         "{}  schedules:
     - name: nightly
