@@ -107,6 +107,16 @@ impl Held {
     }
 }
 
+impl State {
+    /// Shard and epoch of each lease whose keys may be worked on.
+    fn works(&self, shards: u32) -> BTreeSet<(u32, u64)> {
+        let works = self.held.iter().filter(|(_, held)| held.works(shards));
+        works
+            .map(|(shard, held)| (*shard, held.hold.epoch()))
+            .collect()
+    }
+}
+
 impl Leadership {
     /// Nothing is held yet, and nothing called.
     pub fn new(store: Store, options: LeaseOptions) -> Self {
@@ -217,10 +227,7 @@ impl Leadership {
 
     /// Shard and epoch of each lease that is held; another epoch each time that one is taken.
     pub fn epochs(&self) -> BTreeSet<(u32, u64)> {
-        let state = self.state();
-        let held = state.held.iter();
-        held.map(|(shard, held)| (*shard, held.hold.epoch()))
-            .collect()
+        self.state().works(self.inner.options.shards)
     }
 
     fn holds_all(&self) -> bool {
@@ -272,12 +279,7 @@ impl Leadership {
     fn tell(&self) {
         let shards = self.inner.options.shards;
         let mut state = self.state();
-        let works: BTreeSet<(u32, u64)> = state
-            .held
-            .iter()
-            .filter(|(_, held)| held.works(shards))
-            .map(|(shard, held)| (*shard, held.hold.epoch()))
-            .collect();
+        let works = state.works(shards);
         if works != state.told {
             state.told = works;
             drop(state);

@@ -46,11 +46,8 @@ pub use once::Summary;
 /// which died.
 const LEASES: Duration = Duration::from_secs(30);
 
-/// How often in a row `run --once` takes a lease again that it lost.
-const RETAKES: u32 = 3;
-
-/// A lease that was held for so long is not lost in a row with those before.
-const STEADY: Duration = Duration::from_secs(60);
+/// How often `run --once` takes a lease again that it lost.
+const RETAKES: u32 = 10;
 
 /// How long `run --once` goes on to tell people what came of it.
 const TELLING: Duration = Duration::from_secs(15);
@@ -154,24 +151,16 @@ impl Controller {
     /// keeps it; what was done until then is found.
     async fn converge(&self) -> Result<Summary, ReconcileError> {
         let keys = self.keys().await?;
-        let mut losses = 0;
-        loop {
-            let since = Instant::now();
-            let error = match self.converge_leading(&keys).await {
-                Err(error) if error.is_lost_lease() => error,
+        for _ in 0..RETAKES {
+            match self.converge_leading(&keys).await {
+                Err(error) if error.is_lost_lease() => {
+                    tracing::warn!(%error, "the lease is taken again, if nobody else keeps it");
+                    self.leadership.hold_all(LEASES).await?;
+                }
                 ended => return ended,
-            };
-            losses = if since.elapsed() < STEADY {
-                losses + 1
-            } else {
-                1
-            };
-            if losses > RETAKES {
-                return Err(error);
             }
-            tracing::warn!(%error, "the lease is taken again, if nobody else keeps it");
-            self.leadership.hold_all(LEASES).await?;
         }
+        self.converge_leading(&keys).await
     }
 
     async fn keys(&self) -> Result<Vec<ReleaseKey>, ReconcileError> {
@@ -186,21 +175,17 @@ impl Controller {
         Ok(keys.into_keys().collect())
     }
 
-    /// What is found out holds under the leases that are held now: others may have changed it since
-    /// one was lost, also where that was noticed by no pass.
+    /// What is found out holds under the leases that are held now: once one is lost, others may change
+    /// it, also where no pass noticed.
     async fn converge_leading(&self, keys: &[ReleaseKey]) -> Result<Summary, ReconcileError> {
         let epochs = self.leadership.epochs();
         let mut engine = self.engine();
         let ended = once::work(&mut engine, keys).await;
         engine.wind_down(Duration::ZERO).await;
-        let was_retaken = self
-            .leadership
-            .epochs()
-            .iter()
-            .any(|it| !epochs.contains(it));
-        match was_retaken {
-            true if ended.is_ok() => Err(ReconcileError::NoLease),
-            _ => ended,
+        match ended {
+            Err(error) if error.is_final() || error.is_lost_lease() => Err(error),
+            ended if self.leadership.epochs() == epochs => ended,
+            _ => Err(ReconcileError::NoLease),
         }
     }
 

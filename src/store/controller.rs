@@ -47,6 +47,12 @@ impl ControllerStore {
         Self { store, hold }
     }
 
+    /// The same by one that does not know what this one finds out about the lease.
+    #[cfg(test)]
+    pub fn unaware(&self) -> Self {
+        Self::new(self.store.clone(), Arc::new(self.hold.unaware()))
+    }
+
     /// Reads, which are not fenced.
     pub fn store(&self) -> &Store {
         &self.store

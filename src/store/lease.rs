@@ -9,7 +9,7 @@
 //! These are the plain conditional operations; when to do which is the controller's to decide.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -89,8 +89,7 @@ impl Hold {
 
     /// When it ends unless it is renewed before; absent when it has ended.
     pub fn ends(&self) -> Option<Instant> {
-        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.map(|renewed| renewed + self.deadline)
+        self.renewed().map(|renewed| renewed + self.deadline)
     }
 
     /// Whether it was renewed in time, as far as this replica knows by its own clock. A process
@@ -101,14 +100,15 @@ impl Hold {
 
     /// It was renewed by a call that was sent at that moment. What has ended stays so.
     pub fn renew(&self, sent: Instant) {
-        if self.is_fresh() {
-            self.set(Some(sent));
+        let mut renewed = self.renewed();
+        if renewed.is_some_and(|before| Instant::now() < before + self.deadline) {
+            *renewed = Some(sent);
         }
     }
 
     /// It is lost, or about to be given back: nothing is written under it any more.
     pub fn end(&self) {
-        self.set(None);
+        *self.renewed() = None;
     }
 
     /// # Errors
@@ -133,8 +133,17 @@ impl Hold {
         self.lost()
     }
 
-    fn set(&self, renewed: Option<Instant>) {
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+    fn renewed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn unaware(&self) -> Self {
+        Self {
+            renewed: Mutex::new(*self.renewed()),
+            turn: tokio::sync::Mutex::default(),
+            ..*self
+        }
     }
 }
 

@@ -115,34 +115,55 @@ async fn every_write_of_a_deposed_controller_is_refused() {
     let before = image(store.clone()).await;
     local.forget();
     first.outcome = RevisionOutcome::Ready;
+    // Each by a controller that has not heard yet.
+    let stale = || old.unaware();
     lost(
-        old.put_status(&key(), &uid, &status(1), &Telling::default(), 0)
+        stale()
+            .put_status(&key(), &uid, &status(1), &Telling::default(), 0)
             .await,
     );
-    lost(old.put_revision(&key(), &first).await);
-    lost(old.delete_revision(&key(), &first).await);
-    lost(old.put_definition("hash", &json!({})).await);
-    lost(old.put_migration(&key(), &run("k")).await);
-    lost(old.put_rollout(&key(), &rollout()).await);
-    lost(old.put_registration(&registration("hash")).await);
-    lost(old.claim(&claim("arn:new", &key())).await);
-    lost(old.unclaim(&held).await);
-    lost(old.finish_request(&key(), &request.id).await);
-    lost(old.bind_environment("production", &binding("main")).await);
-    lost(old.finish_deletion(&key(), &uid).await);
-    lost(old.may_write().await);
+    lost(stale().put_revision(&key(), &first).await);
+    lost(stale().delete_revision(&key(), &first).await);
+    lost(stale().put_definition("hash", &json!({})).await);
+    lost(stale().put_migration(&key(), &run("k")).await);
+    lost(stale().put_rollout(&key(), &rollout()).await);
+    lost(stale().put_registration(&registration("hash")).await);
+    lost(stale().claim(&claim("arn:new", &key())).await);
+    lost(stale().unclaim(&held).await);
+    lost(stale().finish_request(&key(), &request.id).await);
+    lost(
+        stale()
+            .bind_environment("production", &binding("main"))
+            .await,
+    );
+    lost(stale().finish_deletion(&key(), &uid).await);
+    lost(stale().may_write().await);
     assert_eq!(image(store.clone()).await, before);
     assert_eq!(store.definition("hash").await.unwrap(), None);
     assert_eq!(store.claim("arn:new").await.unwrap(), None);
     // Each write states the epoch, whatever else it states.
-    for call in local
-        .calls()
-        .iter()
-        .filter(|call| call.operation == "TransactWriteItems")
-    {
+    let mut calls = local.calls();
+    calls.retain(|call| call.operation == "TransactWriteItems");
+    assert_eq!(calls.len(), 12);
+    for call in calls {
         let check = &call.body["TransactItems"][0]["ConditionCheck"];
         assert_eq!(check["Key"]["pk"]["S"], "epoch", "{call:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_sees_that_it_was_deposed_asks_nobody_any_more() {
+    let (local, store, old, uid) = with_release().await;
+    let (looks, writes) = (old.unaware(), old.unaware());
+    controller(&store).await;
+    lost(looks.may_write().await);
+    lost(writes.put_revision(&key(), &revision(1, &uid)).await);
+    local.forget();
+    for old in [looks, writes] {
+        lost(old.may_write().await);
+        lost(old.put_revision(&key(), &revision(1, &uid)).await);
+    }
+    assert!(local.calls().is_empty(), "{:?}", local.calls());
 }
 
 #[tokio::test(start_paused = true)]

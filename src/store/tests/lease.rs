@@ -166,7 +166,7 @@ async fn a_changed_layout_shuts_out_every_writer_of_the_old_one() {
     assert_eq!((leases.layout, leases.shards.len()), (Some(3), 0));
     for hold in holds {
         let old = ControllerStore::new(store.clone(), hold.clone());
-        lost(old.may_write().await);
+        lost(old.unaware().may_write().await);
         lost(
             old.put_status(&key(), &uid, &Default::default(), &Telling::default(), 0)
                 .await,
