@@ -3,12 +3,12 @@
 mod flat;
 
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::settings::{LogFormat, Settings};
 use super::traces::Traces;
@@ -50,10 +50,27 @@ pub fn init(settings: &Settings, usual: Usual, traces: Option<&Traces>) {
     let format = format(settings, usual.service);
     let lines = lines(format, settings.log_colour, std::io::stderr);
     // A second subscriber in one process (tests) changes nothing.
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(filter.and(filter_fn(is_harmless))))
-        .with(traces.map(Traces::layer))
-        .try_init();
+    let _ = subscriber(filter, lines, traces).try_init();
+}
+
+/// Shows the lines that pass the filter and are nobody's secret, and sends spans to `traces`.
+/// What neither of the two wants is known beforehand: a call of the SDK comes by hundreds of
+/// places that could log, and asking the filter at each costs more than the call itself.
+fn subscriber<L>(
+    filter: EnvFilter,
+    lines: L,
+    traces: Option<&Traces>,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    let harmless = filter_fn(is_harmless).with_max_level_hint(LevelFilter::TRACE);
+    let shown = tracing_subscriber::registry().with(lines.with_filter(filter.and(harmless)));
+    match traces {
+        Some(traces) => Box::new(shown.with(traces.layer())),
+        // A layer that is absent would make `tracing` ask the filter each time.
+        None => Box::new(shown),
+    }
 }
 
 /// How logs are written: as somebody said, else JSON for programs and text for people.

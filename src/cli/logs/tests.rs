@@ -2,7 +2,6 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Layered;
 
 use super::*;
@@ -91,4 +90,33 @@ fn a_decision_is_one_flat_line() {
         "the event's own goes first"
     );
     assert_eq!(members(&told[2]), "timestamp level message");
+}
+
+#[tokio::test]
+async fn what_nobody_wants_is_known_beforehand() {
+    let _listening = listen(captured().subscriber());
+    let own = tracing::info_span!(target: "evenkeel::controller", "own");
+    let fine = tracing::debug_span!(target: "evenkeel::controller", "fine");
+    let of_sdk = tracing::info_span!(target: "aws_sdk_ecs", "call");
+    let within_sdk = tracing::debug_span!(target: "aws_smithy_runtime::client", "retries");
+    let traces = Traces::open("http://127.0.0.1:9/v1/traces").unwrap();
+    let subscriber = |traces| {
+        let lines = lines(LogFormat::Json, false, captured());
+        subscriber(EnvFilter::new(TELLING), lines, traces)
+    };
+    let (shown, traced) = (subscriber(None), subscriber(Some(&traces)));
+    let is_never = |subscriber: &dyn Subscriber, span: &tracing::Span| {
+        let interest = subscriber.register_callsite(span.metadata().unwrap());
+        interest.is_never()
+    };
+    assert_eq!(shown.max_level_hint(), Some(LevelFilter::INFO));
+    assert!(!is_never(&shown, &own));
+    for span in [&fine, &of_sdk, &within_sdk] {
+        assert!(is_never(&shown, span), "{span:?}");
+    }
+    for span in [&own, &fine, &of_sdk] {
+        assert!(!is_never(&traced, span), "{span:?}");
+    }
+    assert!(is_never(&traced, &within_sdk));
+    traces.flush().await;
 }
