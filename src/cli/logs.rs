@@ -3,7 +3,7 @@
 mod flat;
 
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -54,8 +54,8 @@ pub fn init(settings: &Settings, usual: Usual, traces: Option<&Traces>) {
 }
 
 /// Shows the lines that pass the filter and are nobody's secret, and sends spans to `traces`.
-/// What neither of the two wants is known beforehand: a call of the SDK comes by hundreds of
-/// places that could log, and asking the filter at each costs more than the call itself.
+/// Unless the filter names spans, what neither of the two wants is known beforehand: a call of the
+/// SDK comes by hundreds of places that could log, and none of them needs to ask the filter.
 fn subscriber<L>(
     filter: EnvFilter,
     lines: L,
@@ -64,8 +64,8 @@ fn subscriber<L>(
 where
     L: Layer<Registry> + Send + Sync,
 {
-    let harmless = filter_fn(is_harmless).with_max_level_hint(LevelFilter::TRACE);
-    let shown = tracing_subscriber::registry().with(lines.with_filter(filter.and(harmless)));
+    let filter = filter.and(filter_fn(is_harmless));
+    let shown = tracing_subscriber::registry().with(lines.with_filter(filter));
     match traces {
         Some(traces) => Box::new(shown.with(traces.layer())),
         // A layer that is absent would make `tracing` ask the filter each time.
