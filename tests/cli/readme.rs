@@ -98,8 +98,8 @@ fn five_minutes_on_the_sandbox() {
         sandbox: Sandbox::start("rails", &[]),
         commands: commands("Five minutes on the sandbox").into_iter(),
     };
-    reader.next("cargo build --release");
-    reader.next("export PATH=$PWD/target/release:$PATH");
+    reader.next("cargo build");
+    reader.next("export PATH=$PWD/target/debug:$PATH");
     reader.next("evenkeel sandbox --load tests/fixtures/examples/rails/account.json");
 
     reader.evenkeel("init", 0);
