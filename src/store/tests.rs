@@ -6,6 +6,7 @@ mod foresee;
 mod hints;
 mod lease;
 mod objects;
+mod records;
 mod requires;
 mod setup;
 
@@ -18,7 +19,10 @@ use serde_json::{Value, json};
 use super::lease::{Taking, new_version};
 use super::{Applied, ApplyOptions, ApplyOutcome, ControllerStore, Store, StoreError, Telling};
 use crate::aws::dynamodb::local::Local;
+use crate::model::desired::Binding;
+use crate::model::ledger::{Claim, MigrationRun, Registration, Revision, Rollout};
 use crate::resource::meta::{API_VERSION, Environment, Release, ReleaseKey};
+use crate::resource::status::ReleaseStatus;
 
 /// A store in a new table with the Environment `production`; calls so far are forgotten.
 async fn store() -> (Local, Store) {
@@ -139,4 +143,83 @@ fn field<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
             .unwrap_or(&Value::Null),
         other => &other[*step],
     })
+}
+
+// Of JSON: the records may get more fields, and these tests are not about them.
+
+fn revision(number: u64, uid: &str) -> Revision {
+    serde_json::from_value(json!({
+        "number": number, "uid": uid, "generation": 1, "spec": spec("1"), "content": "content",
+        "createdAt": at(0),
+    }))
+    .unwrap()
+}
+
+fn run(run_key: &str) -> MigrationRun {
+    serde_json::from_value(json!({
+        "migration": "db", "runKey": run_key, "revision": 1, "attempt": 1, "state": "Intended",
+        "cluster": "main", "startedBy": "evenkeel", "clientToken": "token", "intendedAt": at(0),
+        "timeoutSeconds": 60,
+    }))
+    .unwrap()
+}
+
+fn rollout() -> Rollout {
+    serde_json::from_value(json!({
+        "service": "web", "revision": 1, "target": "web:2", "requestedAt": at(0),
+        "state": "Requested",
+    }))
+    .unwrap()
+}
+
+fn registration(hash: &str) -> Registration {
+    serde_json::from_value(json!({
+        "account": "123456789012", "region": "eu-central-1", "family": "web", "definition": hash,
+        "intendedAt": at(0), "releases": [key()],
+    }))
+    .unwrap()
+}
+
+fn claim(arn: &str, release: &ReleaseKey) -> Claim {
+    Claim {
+        arn: arn.to_owned(),
+        part: "service/web".to_owned(),
+        release: release.clone(),
+    }
+}
+
+fn binding(cluster: &str) -> Binding {
+    Binding {
+        account: "123456789012".to_owned(),
+        region: "eu-central-1".to_owned(),
+        cluster: cluster.to_owned(),
+    }
+}
+
+fn status(revision: u64) -> ReleaseStatus {
+    ReleaseStatus {
+        revision: Some(revision),
+        ..ReleaseStatus::default()
+    }
+}
+
+fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+}
+
+fn lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(
+        matches!(result, Err(StoreError::LostLease { .. })),
+        "{result:?}"
+    );
+}
+
+/// A store with a Release, and a controller that holds the lease.
+async fn with_release() -> (Local, Store, ControllerStore, String) {
+    let (local, store) = store().await;
+    apply(&store, &spec("1"), "ci").await;
+    let uid = uid(&store).await;
+    let controller = controller(&store).await;
+    local.forget();
+    (local, store, controller, uid)
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::aws::dynamodb::local::{Fate, denied};
 use crate::model::desired::Deletion;
+use crate::model::ledger::RequestKind;
 use crate::store::ObjectRef;
 
 async fn deleting(store: &Store) -> Option<Deletion> {
@@ -179,4 +180,114 @@ async fn ci_of_one_namespace_prunes_there_only() {
         .await
         .unwrap();
     assert_eq!(pruned.removed, Vec::from_iter(keep(&["b"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_deletion_keeps_what_was_migrated_and_registered() {
+    let (_, store, controller, uid) = with_release().await;
+    let other = ReleaseKey::new("production", "shop-2");
+    store
+        .apply_release(&named("shop-2", &spec("1")), &by("ci"))
+        .await
+        .unwrap();
+    let their_request = store
+        .request(&other, RequestKind::Retry, "ci", at(1))
+        .await
+        .unwrap();
+    controller
+        .put_status(&key(), &uid, &status(1), &Telling::default(), 0)
+        .await
+        .unwrap();
+    for number in 0..100 {
+        controller
+            .put_revision(&key(), &revision(number, &uid))
+            .await
+            .unwrap();
+    }
+    controller.put_rollout(&key(), &rollout()).await.unwrap();
+    controller.put_migration(&key(), &run("k")).await.unwrap();
+    controller
+        .put_registration(&registration("h"))
+        .await
+        .unwrap();
+    controller.claim(&claim("arn:web", &key())).await.unwrap();
+    store
+        .request(&key(), RequestKind::Retry, "ci", at(1))
+        .await
+        .unwrap();
+    conflict(controller.finish_deletion(&key(), &uid).await);
+    assert!(
+        store.release(&key()).await.unwrap().is_some(),
+        "nobody asked for its deletion"
+    );
+
+    store.delete_release(&key(), false, at(2)).await.unwrap();
+    controller.finish_deletion(&key(), &uid).await.unwrap();
+    assert_eq!(store.release(&key()).await.unwrap(), None);
+    let ledger = store.ledger(&key(), &uid).await.unwrap();
+    assert_eq!(ledger.migrations.len(), 1);
+    assert!(ledger.revisions.is_empty() && ledger.rollouts.is_empty());
+    assert!(ledger.claims.is_empty() && ledger.requests.is_empty());
+    assert_eq!(store.claim("arn:web").await.unwrap(), None);
+    let kept = store
+        .registrations("123456789012", "eu-central-1", "web")
+        .await
+        .unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(store.requests(&other).await.unwrap(), [their_request]);
+
+    // Again is fine, and a successor of the name starts clean.
+    controller.finish_deletion(&key(), &uid).await.unwrap();
+    let applied = apply(&store, &spec("1"), "ci").await;
+    assert_eq!(
+        (applied.outcome, applied.generation),
+        (ApplyOutcome::Created, 1)
+    );
+    let stored = store.release(&key()).await.unwrap().unwrap();
+    assert_eq!(
+        (stored.release.status.clone(), stored.status_version),
+        (None, 0)
+    );
+    controller.finish_deletion(&key(), &uid).await.unwrap();
+    assert_eq!(
+        store.release(&key()).await.unwrap().unwrap().uid(),
+        stored.uid()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_was_cut_off_anywhere_is_finished_later() {
+    for cut in 0..6 {
+        let (local, store, controller, uid) = with_release().await;
+        for number in 0..95 {
+            controller
+                .put_revision(&key(), &revision(number, &uid))
+                .await
+                .unwrap();
+        }
+        controller.claim(&claim("arn:web", &key())).await.unwrap();
+        store.delete_release(&key(), false, at(2)).await.unwrap();
+        local.fate(move |call| match call.operation.as_str() {
+            "TransactWriteItems" if call.nth >= cut => Fate::Lost,
+            _ => Fate::Answered,
+        });
+        let cut_off = controller.finish_deletion(&key(), &uid).await.is_err();
+        local.fate(|_| Fate::Answered);
+        if cut_off {
+            assert!(
+                store.release(&key()).await.unwrap().is_some(),
+                "the spec goes last"
+            );
+        }
+        controller.finish_deletion(&key(), &uid).await.unwrap();
+        assert_eq!(store.release(&key()).await.unwrap(), None);
+        assert!(
+            store
+                .ledger(&key(), &uid)
+                .await
+                .unwrap()
+                .revisions
+                .is_empty()
+        );
+    }
 }

@@ -35,17 +35,6 @@ async fn holder(store: &Store, shard: u32) -> Option<String> {
     leases.shards[&shard].holder.clone()
 }
 
-fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
-}
-
-fn lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    assert!(
-        matches!(result, Err(StoreError::LostLease { .. })),
-        "{result:?}"
-    );
-}
-
 #[tokio::test(start_paused = true)]
 async fn of_several_that_take_a_lease_one_gets_it() {
     let (_, store) = laid_out(1).await;
